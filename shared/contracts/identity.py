@@ -1,0 +1,95 @@
+"""Messages of identity: deputies, departments and staff."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import Field
+
+from shared.contracts.registry import Contract, command, event
+
+Level = Literal["city", "county", "town"]
+DepartmentCode = Annotated[str, Field(pattern=r"^[a-z0-9-]{2,40}$")]
+PlaceCode = Annotated[str, Field(pattern=r"^\d{4,12}$")]
+
+
+@command("roster.import", owner="identity", roles=("staff", "operator"), key="import id")
+class ImportRoster(Contract):
+    """One part of a roster file 代表名册; each row is judged by itself, never half applied.
+
+    `rows` hold the cells by column name as text; `first_line` is the line number of the first of
+    them in the file (the heading is line 1). `part` of `parts` counts from 1.
+    """
+
+    part: int = Field(ge=1)
+    parts: int = Field(ge=1)
+    first_line: int = Field(ge=2)
+    rows: tuple[dict[str, str], ...] = Field(max_length=500)
+
+
+@command("department.register", owner="identity", roles=("staff", "operator"), key="department code")
+class RegisterDepartment(Contract):
+    """Register or change a department 承办单位 and what it is responsible for."""
+
+    name: str = Field(min_length=1, max_length=100)
+    categories: tuple[str, ...] = Field(default=(), description="case categories it handles")
+    counties: tuple[PlaceCode, ...] = Field(default=(), description="counties it serves; empty = all")
+    state: Literal["active", "left"] = "active"
+
+
+@command("staff.register", owner="identity", roles=("staff", "operator"), key="staff id")
+class RegisterStaff(Contract):
+    """Register or change a member of staff 人大工作者."""
+
+    name: str = Field(min_length=1, max_length=100)
+    organisation: str = Field(min_length=1, max_length=40, description="place code of the congress")
+    state: Literal["active", "left"] = "active"
+
+
+@command(
+    "password.set", owner="identity", roles=("deputy", "staff", "department", "operator"), key="person id"
+)
+class SetPassword(Contract):
+    """Set one's own sign-in name and password. `sealed` is a JWE for identity of {"login", "password"}."""
+
+    sealed: str = Field(max_length=4096, repr=False)
+
+
+@event("deputy.changed", owner="identity", key="deputy id")
+class DeputyChanged(Contract):
+    """The whole present state of a deputy 人大代表."""
+
+    deputy_id: UUID
+    number: str = Field(description="number on the roster")
+    name: str
+    level: Level
+    county: PlaceCode | None = Field(default=None, description="None for a city-level deputy without one")
+    town: PlaceCode | None = None
+    constituency: str
+    code: str = Field(description="public code 代表码")
+    term_from: date
+    term_until: date
+    state: Literal["active", "suspended", "left"]
+
+
+@event("department.changed", owner="identity", key="department code")
+class DepartmentChanged(Contract):
+    """The whole present state of a department 承办单位."""
+
+    code: DepartmentCode
+    name: str
+    categories: tuple[str, ...]
+    counties: tuple[PlaceCode, ...]
+    state: Literal["active", "left"]
+
+
+@event("staff.changed", owner="identity", key="staff id")
+class StaffChanged(Contract):
+    """The whole present state of a member of staff 人大工作者."""
+
+    staff_id: UUID
+    name: str
+    organisation: str
+    state: Literal["active", "left"]
