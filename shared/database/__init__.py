@@ -1,0 +1,1 @@
+"""PostgreSQL: engine, set-based writes, migrations, and which errors pass by themselves."""

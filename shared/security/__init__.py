@@ -1,0 +1,1 @@
+"""Who acts (signed tokens) and what only one service may read (sealed fields)."""
