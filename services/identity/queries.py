@@ -1,0 +1,141 @@
+"""The read side of identity: the only place that reads for others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Table, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.identity import tables
+from services.identity.domain import DEPARTMENT_PREFIX, is_department
+from services.identity.store import Credentials
+from shared.contracts.registry import Role
+from shared.database.rows import dictionaries
+
+_PERSON = """
+SELECT name, 'deputy' AS role, NULL AS organisation, state = 'active' AS active FROM deputies WHERE id = $1::uuid
+UNION ALL
+SELECT name, 'staff', organisation, state = 'active' FROM staff WHERE id = $1::uuid
+"""
+_DEPARTMENT = """
+SELECT name, 'department' AS role, code AS organisation, state = 'active' AS active FROM departments WHERE code = $1
+"""
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody who can act: `person` is the id, `organisation` a department code or the place of a congress."""
+
+    person: str
+    name: str
+    roles: frozenset[Role]
+    organisation: str | None
+
+
+async def person(connection: AsyncConnection, person_id: str) -> Person | None:
+    """The deputy, member of staff or department with this id (in its one form), if active."""
+    if is_department(person_id):
+        rows = await connection.exec_driver_sql(_DEPARTMENT, (person_id.removeprefix(DEPARTMENT_PREFIX),))
+    else:
+        rows = await connection.exec_driver_sql(_PERSON, (person_id,))
+    found = [row for row in rows if row.active]
+    if not found:
+        return None
+    organisation = next((row.organisation for row in found if row.organisation is not None), None)
+    return Person(person_id, found[0].name, frozenset(cast("Role", r.role) for r in found), organisation)
+
+
+async def credentials(connection: AsyncConnection, login: str) -> Credentials | None:
+    """The credentials under a sign-in name."""
+    rows = await connection.execute(select(tables.credentials).where(tables.credentials.c.login == login))
+    found = rows.mappings().first()
+    return Credentials(**found) if found else None
+
+
+def matching(text: str) -> ColumnElement[bool]:
+    """Deputies whose name or number holds this text."""
+    columns = tables.deputies.c
+    return or_(columns.name.icontains(text, autoescape=True), columns.number.icontains(text, autoescape=True))
+
+
+async def page(
+    connection: AsyncConnection,
+    table: Table,
+    order: Sequence[ColumnElement[Any]],
+    conditions: Sequence[ColumnElement[bool]] = (),
+    *,
+    number: int,
+    size: int,
+) -> dict[str, Any]:
+    """One page of a table, and how many rows there are in all."""
+    total = await connection.scalar(select(func.count()).select_from(table).where(*conditions))
+    rows = await connection.execute(
+        select(table).where(*conditions).order_by(*order).limit(size).offset((number - 1) * size)
+    )
+    items = dictionaries(rows)
+    return {"items": items, "total": int(total or 0), "page": number, "size": size}
+
+
+async def deputy(connection: AsyncConnection, deputy_id: UUID) -> dict[str, Any] | None:
+    """A deputy, or None."""
+    rows = await connection.execute(select(tables.deputies).where(tables.deputies.c.id == deputy_id))
+    found = rows.mappings().first()
+    return dict(found) if found else None
+
+
+async def behind_code(connection: AsyncConnection, code: str) -> dict[str, Any] | None:
+    """What the public may know of the active deputy with this public code, or None."""
+    columns = tables.deputies.c
+    public = select(columns.name, columns.level, columns.county, columns.town, columns.constituency)
+    rows = await connection.execute(public.where(columns.code == code, columns.state == "active"))
+    found = rows.mappings().first()
+    return dict(found) if found else None
+
+
+async def roster_import(connection: AsyncConnection, import_id: UUID) -> dict[str, Any] | None:
+    """How far an import has come, with every error found so far in the order of the lines, or None."""
+    imports, rows = tables.roster_imports, tables.roster_import_rows
+    found = (await connection.execute(select(imports).where(imports.c.id == import_id))).mappings().first()
+    if found is None:
+        return None
+    wrong = await connection.execute(
+        select(rows.c.line, rows.c.errors)
+        .where(rows.c.import_id == import_id, rows.c.errors.is_not(None))
+        .order_by(rows.c.line, rows.c.part)
+    )
+    return {
+        "id": found["id"],
+        "begun_at": found["begun_at"],
+        "parts": found["parts"],
+        "parts_done": len(found["parts_done"]),
+        "rows": found["rows"],
+        "accepted": found["accepted"],
+        "changed": found["changed"],
+        "errors": [{"line": row.line, **error} for row in wrong for error in row.errors],
+    }
+
+
+async def figures(connection: AsyncConnection) -> dict[str, Any]:
+    """How many deputies (also by level), departments and members of staff are active."""
+    deputies, departments, staff = tables.deputies, tables.departments, tables.staff
+    levels = await connection.execute(
+        select(deputies.c.level, func.count().label("number"))
+        .where(deputies.c.state == "active")
+        .group_by(deputies.c.level)
+    )
+    by_level = {"city": 0, "county": 0, "town": 0} | {row.level: row.number for row in levels}
+
+    async def active(table: Table) -> int:
+        found = select(func.count()).select_from(table).where(table.c.state == "active")
+        return int(await connection.scalar(found) or 0)
+
+    return {
+        "deputies": sum(by_level.values()),
+        "by_level": by_level,
+        "departments": await active(departments),
+        "staff": await active(staff),
+    }
