@@ -1,0 +1,108 @@
+"""Read-only HTTP of cases: lists, one case with its way, figures, and the key to seal words to.
+
+Invariant: a deputy sees their own cases, a department those it holds, staff all; contact data are
+shown only to the deputy who took them.
+"""
+
+# No postponed annotations here: FastAPI could not find names that are made inside `router`.
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query
+from sqlalchemy import ColumnElement
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.cases import errors, queries, tables
+from services.cases.domain import State
+from services.cases.handlers import read_words
+from shared.contracts.envelope import Actor
+from shared.contracts.identity import DepartmentCode, PlaceCode
+from shared.host import WhoCalls
+from shared.http.callers import require
+from shared.refusals import Refusal
+from shared.security.sealing import Opener
+
+
+def _visible(actor: Actor) -> list[ColumnElement[bool]]:
+    cases = tables.cases.c
+    if actor.roles & {"staff", "operator", "simulation"}:
+        return []
+    if "department" in actor.roles:
+        return [cases.department == actor.organisation]
+    if "deputy" in actor.roles:
+        return [cases.deputy_id == UUID(actor.person)]
+    raise Refusal("role-not-allowed", "Your role has no cases to see.", "forbidden")
+
+
+def _shown(row: dict[str, Any], opener: Opener, actor: Actor) -> dict[str, Any]:
+    sealed = row.pop("sealed")
+    try:
+        words = read_words(opener, sealed)
+    except Refusal:  # the content key was destroyed: the words are erased, the case stays
+        return {**row, "title": None, "text": None, "erased": True}
+    shown = {**row, "title": words.title, "text": words.text}
+    if actor.person == str(row["deputy_id"]):
+        shown["contact"] = words.contact
+    return shown
+
+
+def router(opener: Opener, engine: AsyncEngine, caller: WhoCalls) -> APIRouter:
+    """The routes."""
+    routes = APIRouter()
+    who = Annotated[Actor, Depends(caller)]
+
+    @routes.get("/sealing-key")
+    async def sealing_key() -> dict[str, Any]:
+        return opener.public_jwk
+
+    @routes.get("/cases")
+    async def cases(
+        actor: who,
+        state: State | None = None,
+        department: DepartmentCode | None = None,
+        deputy: UUID | None = None,
+        county: PlaceCode | None = None,
+        page: Annotated[int, Query(ge=1, le=1_000_000)] = 1,
+        size: Annotated[int, Query(ge=1, le=500)] = 20,
+    ) -> dict[str, Any]:
+        columns = tables.cases.c
+        asked = {
+            columns.state: state,
+            columns.department: department,
+            columns.deputy_id: deputy,
+            columns.county: county,
+        }
+        conditions = _visible(actor) + [
+            column == value for column, value in asked.items() if value is not None
+        ]
+        async with engine.connect() as connection:
+            rows, total = await queries.page(connection, conditions, number=page, size=size)
+        return {
+            "items": [_shown(row, opener, actor) for row in rows],
+            "total": total,
+            "page": page,
+            "size": size,
+        }
+
+    @routes.get("/cases/{case_id}")
+    async def case(case_id: UUID, actor: who) -> dict[str, Any]:
+        async with engine.connect() as connection:
+            found = await queries.one(connection, case_id)
+        if found is None:
+            raise errors.case_unknown()
+        is_staff = bool(actor.roles & {"staff", "operator", "simulation"})
+        own = actor.person == str(found["deputy_id"]) or (
+            actor.organisation is not None and actor.organisation == found["department"]
+        )
+        if not (is_staff or own):
+            raise errors.not_your_case()
+        return _shown(found, opener, actor)
+
+    @routes.get("/figures")
+    async def figures(actor: who) -> dict[str, Any]:
+        require(actor, "staff", "operator", "simulation")
+        async with engine.connect() as connection:
+            return await queries.figures(connection)
+
+    return routes

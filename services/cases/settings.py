@@ -1,0 +1,13 @@
+"""Settings of cases."""
+
+from __future__ import annotations
+
+from pydantic import SecretStr
+
+from shared.settings import ServiceSettings
+
+
+class CasesSettings(ServiceSettings):
+    """`sealing_key` is the private X25519 JWK that opens residents' words."""
+
+    sealing_key: SecretStr

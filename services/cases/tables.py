@@ -1,0 +1,59 @@
+"""Tables of cases."""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, DateTime, Index, Integer, MetaData, SmallInteger, Table, Text
+from sqlalchemy.dialects.postgresql import JSONB, UUID
+
+from shared.messaging.tables import NAMING, messaging_tables
+
+metadata = MetaData(naming_convention=NAMING)
+messaging_tables(metadata)
+
+cases = Table(
+    "cases",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("deputy_id", UUID, nullable=False),
+    Column("county", Text, nullable=False),
+    Column("town", Text),
+    Column("origin", Text, nullable=False),
+    Column("category", Text),
+    Column("department", Text),
+    Column("reason", Text),
+    Column("result", Text),
+    Column("answer", Text),
+    Column("stars", SmallInteger),
+    Column("returned", SmallInteger, nullable=False),
+    Column("sealed", Text, nullable=False),
+    Column("filed_at", DateTime(timezone=True), nullable=False),
+    Column("changed_at", DateTime(timezone=True), nullable=False),
+)
+Index("cases_deputy_id_filed_at_idx", cases.c.deputy_id, cases.c.filed_at)
+Index("cases_department_state_idx", cases.c.department, cases.c.state)
+Index("cases_state_filed_at_idx", cases.c.state, cases.c.filed_at)
+
+case_steps = Table(
+    "case_steps",
+    metadata,
+    Column("case_id", UUID, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("step", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False),
+    Column("department", Text),
+    Column("reason", Text),
+    Column("text", Text),
+)
+
+departments = Table(
+    "departments",
+    metadata,
+    Column("code", Text, primary_key=True),
+    Column("sequence", Integer, nullable=False),
+    Column("categories", JSONB, nullable=False),
+    Column("counties", JSONB, nullable=False),
+    Column("state", Text, nullable=False),
+)
