@@ -1,0 +1,80 @@
+"""Read-only HTTP of learning: courses with the caller's own progress, certificates and figures.
+
+Invariant: nobody is shown the right answers of a quiz; a person is shown only their own progress.
+"""
+
+# No `from __future__ import annotations` here: FastAPI could not find `who`, which is made inside `router`.
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.learning import errors, queries, tables
+from services.learning.domain import Level
+from shared.contracts.envelope import Actor
+from shared.host import WhoCalls
+from shared.http.callers import require
+
+
+def _person(actor: Actor) -> UUID | None:
+    try:
+        return UUID(actor.person)
+    except ValueError:
+        return None  # a machine or a department
+
+
+def router(engine: AsyncEngine, caller: WhoCalls) -> APIRouter:
+    """The routes."""
+    routes = APIRouter()
+    who = Annotated[Actor, Depends(caller)]
+
+    async def shown(course_id: UUID, actor: Actor) -> dict[str, Any]:
+        async with engine.connect() as connection:
+            found = await queries.course(connection, course_id, person=_person(actor))
+        if found is None:
+            raise errors.course_unknown()
+        return found
+
+    @routes.get("/courses")
+    async def courses(
+        actor: who,
+        level: Level | None = None,
+        page: Annotated[int, Query(ge=1, le=1_000_000)] = 1,
+        size: Annotated[int, Query(ge=1, le=500)] = 20,
+    ) -> dict[str, Any]:
+        conditions = [] if level is None else [tables.courses.c.levels.contains([level])]
+        async with engine.connect() as connection:
+            rows, total = await queries.courses(
+                connection, conditions, person=_person(actor), number=page, size=size
+            )
+        return {"items": rows, "total": total, "page": page, "size": size}
+
+    @routes.get("/courses/{course_id}")
+    async def course(course_id: UUID, actor: who) -> dict[str, Any]:
+        return await shown(course_id, actor)
+
+    @routes.get("/courses/{course_id}/certificate")
+    async def certificate(course_id: UUID, actor: who) -> dict[str, Any]:
+        found = await shown(course_id, actor)
+        progress = found["progress"]
+        if progress is None or progress["completed_at"] is None:
+            raise errors.no_certificate()
+        return {
+            "number": progress["certificate"],
+            "course_id": found["id"],
+            "title": found["title"],
+            "minutes": found["minutes"],
+            "mark": progress["mark"],
+            "completed_at": progress["completed_at"],
+            "deputy_id": actor.person,
+        }
+
+    @routes.get("/figures")
+    async def figures(actor: who) -> dict[str, Any]:
+        require(actor, "staff", "operator", "simulation")
+        async with engine.connect() as connection:
+            return await queries.figures(connection)
+
+    return routes

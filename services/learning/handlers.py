@@ -1,0 +1,89 @@
+"""Use cases of learning: each turns a command into a decision of `domain` and says it to others."""
+
+from __future__ import annotations
+
+from services.learning import domain, errors
+from services.learning.domain import Course, Enrolment
+from services.learning.store import Courses, deputy_id
+from shared.contracts import learning as contract
+from shared.contracts.registry import Contract
+from shared.messaging.desk import Decide, Decision, Emission, subject_id
+from shared.messaging.received import Received
+
+_NEVER_CHANGES = 1
+"""Sequence of a fact about one deputy, which is said once."""
+
+
+def publish_course(
+    course: Course | None, message: Received[contract.PublishCourse], _: None
+) -> Decision[Course]:
+    """Publish a course."""
+    if course is not None:
+        raise errors.course_exists()
+    data = message.data
+    published = domain.publish(
+        Course(
+            id=subject_id(message),
+            title=data.title,
+            lessons=tuple(domain.Lesson(one.key, one.title, one.minutes) for one in data.lessons),
+            quiz=tuple(domain.QuizQuestion(q.key, q.text, q.options, q.answer) for q in data.quiz),
+            pass_mark=data.pass_mark,
+            levels=data.levels,
+            published_at=message.now,
+            published_by=message.sender().person,
+        )
+    )
+    fact = contract.CoursePublished(
+        course_id=published.id, title=published.title, levels=published.levels, minutes=published.minutes
+    )
+    return Decision(published, published.version, (Emission(fact),))
+
+
+def record_progress(
+    enrolment: Enrolment | None, message: Received[contract.RecordProgress], courses: Courses
+) -> Decision[Enrolment]:
+    """Record lessons and an attempt at the quiz; the first of them enrols the sender."""
+    course = _known(courses, message)
+    changed = domain.record(
+        course,
+        enrolment or _new(course, message),
+        message.now,
+        lessons=message.data.lessons,
+        answers=message.data.answers,
+    )
+    return Decision(changed, changed.version)
+
+
+def complete_course(
+    enrolment: Enrolment | None, message: Received[contract.CompleteCourse], courses: Courses
+) -> Decision[Enrolment]:
+    """Complete the course and say so."""
+    course = _known(courses, message)
+    completed = domain.complete(course, enrolment or _new(course, message), message.now)
+    fact = contract.CourseCompleted(
+        course_id=course.id,
+        deputy_id=completed.deputy_id,
+        minutes=course.minutes,
+        mark=completed.mark or 0,
+    )
+    emission = Emission(fact, key=completed.deputy_id, sequence=_NEVER_CHANGES)
+    return Decision(completed, completed.version, (emission,), time=completed.completed_at)
+
+
+def _known(courses: Courses, message: Received[Contract]) -> Course:
+    course = courses.get(subject_id(message))
+    if course is None:
+        raise errors.course_unknown()
+    return course
+
+
+def _new(course: Course, message: Received[Contract]) -> Enrolment:
+    at = message.not_before(course.published_at)
+    return Enrolment(course.id, deputy_id(message), started_at=at, changed_at=at)
+
+
+ON_COURSES: dict[type[Contract], Decide[Course]] = {contract.PublishCourse: publish_course}
+ON_ENROLMENTS: dict[type[Contract], Decide[Enrolment]] = {
+    contract.RecordProgress: record_progress,
+    contract.CompleteCourse: complete_course,
+}

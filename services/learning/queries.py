@@ -1,0 +1,90 @@
+"""The read side of learning: the only place that reads for others.
+
+Invariant: the index of a right answer is dropped here, before anything is shown to anybody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, RowMapping, Select, and_, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.learning import tables
+
+_MINE = ("attempts", "mark", "started_at", "changed_at", "completed_at", "certificate")
+
+
+def _courses(person: UUID | None) -> Select[Any]:
+    """Courses, with the enrolment of one person in each."""
+    mine = tables.enrolments.c
+    own = and_(mine.course_id == tables.courses.c.id, mine.deputy_id == person)
+    return select(
+        tables.courses, mine.lessons.label("lessons_done"), *(mine[name] for name in _MINE)
+    ).outerjoin(tables.enrolments, own)
+
+
+def _shown(row: RowMapping) -> dict[str, Any]:
+    progress = (
+        None
+        if row["started_at"] is None
+        else {"lessons": row["lessons_done"], **{name: row[name] for name in _MINE}}
+    )
+    return {
+        **{name: row[name] for name in ("id", "version", "title", "pass_mark", "levels", "published_at")},
+        "minutes": sum(lesson["minutes"] for lesson in row["lessons"]),
+        "lessons": row["lessons"],
+        "quiz": [{name: question[name] for name in ("key", "text", "options")} for question in row["quiz"]],
+        "progress": progress,
+    }
+
+
+async def courses(
+    connection: AsyncConnection,
+    conditions: Sequence[ColumnElement[bool]],
+    *,
+    person: UUID | None,
+    number: int,
+    size: int,
+) -> tuple[list[dict[str, Any]], int]:
+    """One page of courses, the newest first, with one person's progress, and how many there are in all."""
+    of = tables.courses
+    total = await connection.scalar(select(func.count()).select_from(of).where(*conditions))
+    rows = await connection.execute(
+        _courses(person)
+        .where(*conditions)
+        .order_by(of.c.published_at.desc(), of.c.id)
+        .limit(size)
+        .offset((number - 1) * size)
+    )
+    return [_shown(row) for row in rows.mappings()], int(total or 0)
+
+
+async def course(
+    connection: AsyncConnection, course_id: UUID, *, person: UUID | None
+) -> dict[str, Any] | None:
+    """A course with one person's progress in it, or None."""
+    found = await connection.execute(_courses(person).where(tables.courses.c.id == course_id))
+    row = found.mappings().first()
+    return None if row is None else _shown(row)
+
+
+async def figures(connection: AsyncConnection) -> dict[str, Any]:
+    """How many courses, enrolments and completions there are."""
+    courses, enrolments = tables.courses.c, tables.enrolments.c
+    rows = await connection.execute(
+        select(courses.id, func.count(enrolments.deputy_id), func.count(enrolments.completed_at))
+        .select_from(
+            tables.courses.outerjoin(tables.enrolments, tables.enrolments.c.course_id == tables.courses.c.id)
+        )
+        .group_by(courses.id)
+    )
+    by_course = {str(course_id): (enrolled, completed) for course_id, enrolled, completed in rows}
+    return {
+        "courses": len(by_course),
+        "enrolled": sum(enrolled for enrolled, _ in by_course.values()),
+        "completed": sum(completed for _, completed in by_course.values()),
+        "completed_by_course": {course_id: completed for course_id, (_, completed) in by_course.items()},
+    }

@@ -1,0 +1,220 @@
+"""Use cases of participation: each turns a command into a decision of `domain` and says it to others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from uuid import UUID
+
+from services.participation import domain, errors
+from services.participation.domain import Activity, Consultation, Duty
+from shared.contracts import participation as contract
+from shared.contracts.registry import Contract
+from shared.messaging.desk import Decide, Decision, Emission, subject_id
+from shared.messaging.received import Received
+
+_NEVER_CHANGES = 1
+"""Sequence of a fact about one deputy's part, which is said once."""
+
+
+def _deputy(message: Received[Contract]) -> UUID:
+    try:
+        return UUID(message.sender().person)
+    except ValueError:
+        raise errors.not_a_person() from None
+
+
+def announce_activity(
+    activity: Activity | None, message: Received[contract.AnnounceActivity], new_code: Callable[[], str]
+) -> Decision[Activity]:
+    """Announce an activity; its code is made here."""
+    if activity is not None:
+        raise errors.activity_exists()
+    data = message.data
+    announced = domain.announce(
+        Activity(
+            id=subject_id(message),
+            title=data.title,
+            kind=data.kind,
+            county=data.county,
+            starts_at=data.starts_at,
+            ends_at=data.ends_at,
+            capacity=data.capacity,
+            code=new_code(),
+            announced_at=message.now,
+            announced_by=message.sender().person,
+        )
+    )
+    fact = contract.ActivityAnnounced(
+        activity_id=announced.id,
+        title=announced.title,
+        kind=announced.kind,
+        county=announced.county,
+        starts_at=announced.starts_at,
+        ends_at=announced.ends_at,
+    )
+    return Decision(announced, announced.version, (Emission(fact),))
+
+
+def sign_up(
+    activity: Activity | None, message: Received[contract.SignUp], _: Callable[[], str]
+) -> Decision[Activity]:
+    """Sign the sender up."""
+    found = _known_activity(activity)
+    signed_up = domain.sign_up(found, _deputy(message), message.not_before(found.announced_at))
+    return Decision(signed_up, signed_up.version)
+
+
+def check_in(
+    activity: Activity | None, message: Received[contract.CheckIn], _: Callable[[], str]
+) -> Decision[Activity]:
+    """Check the sender in and say that they attended."""
+    found, deputy = _known_activity(activity), _deputy(message)
+    checked_in = domain.check_in(found, deputy, message.data.code, message.not_before(found.announced_at))
+    fact = contract.ActivityAttended(activity_id=found.id, deputy_id=deputy, kind=found.kind)
+    return Decision(
+        checked_in,
+        checked_in.version,
+        (Emission(fact, key=deputy, sequence=_NEVER_CHANGES),),
+        time=checked_in.attendances[deputy].checked_in_at,
+    )
+
+
+def _known_activity(activity: Activity | None) -> Activity:
+    if activity is None:
+        raise errors.activity_unknown()
+    return activity
+
+
+def open_consultation(
+    consultation: Consultation | None, message: Received[contract.OpenConsultation], _: None
+) -> Decision[Consultation]:
+    """Open a consultation."""
+    if consultation is not None:
+        raise errors.consultation_exists()
+    data = message.data
+    opened = domain.open_consultation(
+        Consultation(
+            id=subject_id(message),
+            title=data.title,
+            kind=data.kind,
+            county=data.county,
+            questions=tuple(
+                domain.Question(q.key, q.text, q.kind, q.options, q.required) for q in data.questions
+            ),
+            opened_at=message.now,
+            opened_by=message.sender().person,
+            closes_at=data.closes_at,
+            changed_at=message.now,
+        )
+    )
+    fact = contract.ConsultationOpened(
+        consultation_id=opened.id,
+        title=opened.title,
+        kind=opened.kind,
+        county=opened.county,
+        closes_at=opened.closes_at,
+    )
+    return Decision(opened, opened.version, (Emission(fact),))
+
+
+def answer_consultation(
+    consultation: Consultation | None, message: Received[contract.AnswerConsultation], _: None
+) -> Decision[Consultation]:
+    """Take the sender's answer and say how many opinions it holds."""
+    found, deputy = _known_consultation(consultation), _deputy(message)
+    at = message.not_before(found.opened_at)
+    answered = domain.answer(found, deputy, message.data.answers, at)
+    fact = contract.ConsultationAnswered(
+        consultation_id=found.id,
+        deputy_id=deputy,
+        kind=found.kind,
+        opinions=answered.answers[deputy].opinions,
+    )
+    return Decision(
+        answered, answered.version, (Emission(fact, key=deputy, sequence=_NEVER_CHANGES),), time=at
+    )
+
+
+def close_consultation(
+    consultation: Consultation | None, message: Received[contract.CloseConsultation], _: None
+) -> Decision[Consultation]:
+    """Close a consultation and say how many answered it."""
+    closed = domain.close(_known_consultation(consultation), message.now)
+    fact = contract.ConsultationClosed(
+        consultation_id=closed.id, respondents=closed.respondents, opinions=closed.opinions
+    )
+    return Decision(closed, closed.version, (Emission(fact),), time=closed.closed_at)
+
+
+def _known_consultation(consultation: Consultation | None) -> Consultation:
+    if consultation is None:
+        raise errors.consultation_unknown()
+    return consultation
+
+
+def declare_duty(duty: Duty | None, message: Received[contract.DeclareDuty], _: None) -> Decision[Duty]:
+    """Log a duty of the sender."""
+    if duty is not None:
+        raise errors.duty_exists()
+    data = message.data
+    declared = Duty(
+        id=subject_id(message),
+        deputy_id=_deputy(message),
+        kind=data.kind,
+        happened_on=data.happened_on,
+        note=data.note,
+        declared_at=message.now,
+        changed_at=message.now,
+    )
+    return _logged(domain.declare(declared))
+
+
+def confirm_duty(duty: Duty | None, message: Received[contract.ConfirmDuty], _: None) -> Decision[Duty]:
+    """Staff confirm a duty."""
+    return _logged(domain.confirm(_known_duty(duty), message.sender().person, message.now))
+
+
+def reject_duty(duty: Duty | None, message: Received[contract.RejectDuty], _: None) -> Decision[Duty]:
+    """Staff reject a duty."""
+    who, reason = message.sender().person, message.data.reason
+    return _logged(domain.reject(_known_duty(duty), who, message.now, reason))
+
+
+def withdraw_duty(duty: Duty | None, message: Received[contract.WithdrawDuty], _: None) -> Decision[Duty]:
+    """The sender takes a duty of theirs back."""
+    return _logged(domain.withdraw(_known_duty(duty), _deputy(message), message.now))
+
+
+def _known_duty(duty: Duty | None) -> Duty:
+    if duty is None:
+        raise errors.duty_unknown()
+    return duty
+
+
+def _logged(duty: Duty) -> Decision[Duty]:
+    fact = contract.DutyLogged(
+        duty_id=duty.id,
+        deputy_id=duty.deputy_id,
+        state=duty.state,
+        kind=duty.kind,
+        happened_on=duty.happened_on,
+    )
+    return Decision(duty, duty.version, (Emission(fact),), time=duty.changed_at)
+
+
+ON_ACTIVITIES: dict[type[Contract], Decide[Activity]] = {
+    contract.AnnounceActivity: announce_activity,
+    contract.SignUp: sign_up,
+    contract.CheckIn: check_in,
+}
+ON_CONSULTATIONS: dict[type[Contract], Decide[Consultation]] = {
+    contract.OpenConsultation: open_consultation,
+    contract.AnswerConsultation: answer_consultation,
+    contract.CloseConsultation: close_consultation,
+}
+ON_DUTIES: dict[type[Contract], Decide[Duty]] = {
+    contract.DeclareDuty: declare_duty,
+    contract.ConfirmDuty: confirm_duty,
+    contract.RejectDuty: reject_duty,
+    contract.WithdrawDuty: withdraw_duty,
+}
