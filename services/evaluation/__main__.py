@@ -1,0 +1,42 @@
+"""Composition root of evaluation: the only place that builds its parts."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from pathlib import Path
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.evaluation import consumers, tables
+from services.evaluation.api import router
+from services.evaluation.handlers import adopt_shipped
+from services.evaluation.settings import EvaluationSettings
+from services.evaluation.store import EvaluationStore
+from shared.host import Service, run
+
+HERE = Path(__file__).parent
+
+
+def main() -> None:
+    """Serve, or migrate with the argument `migrate`."""
+    settings = EvaluationSettings()
+    store = EvaluationStore()
+
+    async def at_start(engine: AsyncEngine) -> None:
+        await adopt_shipped(engine, store, settings.first_rubric_from)
+
+    service = Service(
+        name="evaluation",
+        metadata=tables.metadata,
+        migrations=HERE / "migrations",
+        handlers=consumers.handlers(store),
+        router=partial(router, store),
+        event_topics=consumers.EVENT_TOPICS,
+        at_start=at_start,
+    )
+    run(service, settings, sys.argv[1:])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+"""Which message goes to which handler: every event of the other services, and the adoption of a rubric."""
+
+from __future__ import annotations
+
+from services.evaluation.handlers import EventIntake, RubricDesk
+from services.evaluation.store import EvaluationStore
+from shared.contracts.cases import Dossier, ReplyRefused
+from shared.contracts.evaluation import AdoptRubric
+from shared.contracts.registry import EVERY_SERVICE, Contract, Declaration, events
+from shared.messaging.runner import Handler
+
+# A department's own mail is for that department alone.
+_PRIVATE = (Dossier, ReplyRefused)
+# Its own facts would be a loop; outcomes answer commands; the clock is followed by the process itself.
+_OTHER_OWNERS = {"evaluation", EVERY_SERVICE, "simulation"}
+
+
+def _taken_in() -> list[Declaration]:
+    return [d for d in events().values() if d.owner not in _OTHER_OWNERS and d.model not in _PRIVATE]
+
+
+EVENT_TOPICS = tuple(sorted({declaration.topic for declaration in _taken_in()}))
+
+
+def handlers(store: EvaluationStore) -> dict[type[Contract], Handler]:
+    """Every message class that evaluation handles; all events share one handler, so a batch stays whole."""
+    intake = EventIntake(store)
+    return {**{declaration.model: intake for declaration in _taken_in()}, AdoptRubric: RubricDesk(store)}

@@ -1,0 +1,53 @@
+"""Refusals of evaluation, each with its stable code. A rubric's own flaws: `rubric_file.RubricInvalid`."""
+
+from __future__ import annotations
+
+from shared.refusals import Refusal
+
+
+def rubric_not_from_new_year() -> Refusal:
+    """A rubric cannot begin within a year."""
+    return Refusal(
+        "rubric-not-from-new-year",
+        "A rubric counts for whole calendar years: effective_from must be a 1 January.",
+        "invalid",
+    )
+
+
+def rubric_touches_scored_period(last_year: int) -> Refusal:
+    """Facts that the rubric looks at have been scored in or after its first year."""
+    return Refusal(
+        "rubric-touches-scored-period",
+        f"Facts of {last_year} are scored already; the rubric can begin on {last_year + 1}-01-01.",
+    )
+
+
+def rubric_version_taken(version: int) -> Refusal:
+    """A version of the same rubric that is not lower has been adopted."""
+    return Refusal(
+        "rubric-version-taken",
+        f"Version {version} of this rubric is adopted; the next must have a higher number.",
+    )
+
+
+def rubric_date_taken() -> Refusal:
+    """Two rubrics of different names cannot begin together."""
+    return Refusal("rubric-date-taken", "Another rubric begins on that day.")
+
+
+def rubric_item_redefined(item: str) -> Refusal:
+    """A key names one kind of fact for ever."""
+    return Refusal(
+        "rubric-item-redefined",
+        f"Item {item} of an adopted rubric has another event, evidence or deputy; give it a new key.",
+    )
+
+
+def not_your_score() -> Refusal:
+    """Scores and archives are for the deputy and for staff."""
+    return Refusal("not-your-score", "You can see only your own score and archive.", "forbidden")
+
+
+def deputy_unknown() -> Refusal:
+    """Nobody told of this deputy and no fact names them."""
+    return Refusal("deputy-unknown", "There is no deputy with this id.", "not-found")

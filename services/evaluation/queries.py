@@ -1,0 +1,149 @@
+"""The read side of evaluation: the only place that reads for others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from pydantic_core import to_json
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.evaluation import tables
+from services.evaluation.domain import Total
+from shared.database.rows import dictionaries
+
+_RANKING = """
+WITH ranked AS (
+    SELECT coalesce(d.id, t.deputy_id) AS deputy_id, d.number, d.name, d.level, d.county, d.town, d.state,
+           coalesce(t.total, $2::bigint) AS total, coalesce(t.categories, $3::jsonb) AS categories
+    FROM deputies d FULL JOIN (SELECT * FROM totals WHERE year = $1::int) t ON t.deputy_id = d.id
+)
+SELECT *, rank() OVER (ORDER BY total DESC) AS rank, count(*) OVER () AS deputies
+FROM ranked
+WHERE ($4::text IS NULL OR level = $4) AND ($5::text IS NULL OR county = $5)
+ORDER BY total DESC, deputy_id LIMIT $6::int OFFSET $7::int
+"""
+
+_LATEST = """
+SELECT max(year) FROM totals WHERE $1::uuid IS NULL OR deputy_id = $1
+"""
+
+_FIGURES = {
+    "ledger_rows": "SELECT count(*) FROM ledger",
+    "deputies": "SELECT count(*) FROM deputies",
+    "rubrics": "SELECT count(*) FROM rubrics",
+    "scores": "SELECT count(*) FROM totals WHERE total <> 0",
+}
+
+_UNKNOWN = """
+SELECT coalesce(type, '') AS type, count(*) AS count FROM dead_letters
+WHERE reason = 'unknown-type' AND state <> 'replayed' GROUP BY type
+"""
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """One page of a ranking; `total` counts all deputies that it has."""
+
+    items: list[dict[str, Any]]
+    total: int
+
+
+async def ranking(
+    connection: AsyncConnection,
+    year: int,
+    nothing: Total,
+    *,
+    level: str | None,
+    county: str | None,
+    page: int,
+    size: int,
+) -> Ranked:
+    """Deputies by total, the highest first; who has no fact in the year has the score `nothing`."""
+    parameters: tuple[Any, ...] = (
+        year,
+        nothing.total,
+        to_json(dict(nothing.categories)).decode(),
+        level,
+        county,
+    )
+    found = await connection.exec_driver_sql(_RANKING, (*parameters, size, (page - 1) * size))
+    items = dictionaries(found)
+    if not items and page > 1:  # past the end: the window that counts has no row to stand in
+        first = await connection.exec_driver_sql(_RANKING, (*parameters, 1, 0))
+        return Ranked([], next((row.deputies for row in first), 0))
+    total = items[0]["deputies"] if items else 0
+    for item in items:
+        del item["deputies"]
+    return Ranked(items, total)
+
+
+async def score(connection: AsyncConnection, deputy_id: UUID, year: int, nothing: Total) -> Total | None:
+    """A deputy's score of a year; None for a deputy of whom nothing is known at all."""
+    kept = tables.totals.c
+    row = (
+        await connection.execute(
+            select(kept.total, kept.categories).where(kept.deputy_id == deputy_id, kept.year == year)
+        )
+    ).first()
+    if row is not None:
+        return Total(row.total, row.categories, {})
+    return nothing if await _is_known(connection, deputy_id) else None
+
+
+async def _is_known(connection: AsyncConnection, deputy_id: UUID) -> bool:
+    named = select(tables.deputies.c.id).where(tables.deputies.c.id == deputy_id)
+    scored = select(tables.ledger.c.deputy_id).where(tables.ledger.c.deputy_id == deputy_id).limit(1)
+    return bool(await connection.scalar(select(named.exists() | scored.exists())))
+
+
+async def latest_year(connection: AsyncConnection, deputy_id: UUID | None = None) -> int | None:
+    """The last year with a score, of one deputy or of all."""
+    found = (await connection.exec_driver_sql(_LATEST, (deputy_id,))).scalar()
+    return None if found is None else int(found)
+
+
+async def archive(
+    connection: AsyncConnection, deputy_id: UUID, *, year: int | None, with_zero: bool, page: int, size: int
+) -> tuple[list[dict[str, Any]], int]:
+    """A deputy's ledger rows, the newest event first, and how many there are."""
+    rows = tables.ledger.c
+    conditions = [rows.deputy_id == deputy_id]
+    if year is not None:
+        conditions.append(func.extract("year", rows.happened_on) == year)
+    if not with_zero:
+        conditions.append(rows.points != 0)
+    total = await connection.scalar(select(func.count()).select_from(tables.ledger).where(*conditions))
+    found = await connection.execute(
+        select(tables.ledger)
+        .where(*conditions)
+        .order_by(rows.time.desc(), rows.item, rows.evidence)
+        .limit(size)
+        .offset((page - 1) * size)
+    )
+    return dictionaries(found), int(total or 0)
+
+
+async def rubrics(connection: AsyncConnection) -> list[dict[str, Any]]:
+    """All adopted rubrics, the last to begin first."""
+    kept = tables.rubrics.c
+    found = await connection.execute(
+        select(tables.rubrics).order_by(kept.effective_from.desc(), kept.name, kept.version.desc())
+    )
+    return dictionaries(found)
+
+
+async def figures(connection: AsyncConnection) -> dict[str, Any]:
+    """What came in and what became of it."""
+    found: dict[str, Any] = {
+        name: (await connection.exec_driver_sql(query)).scalar_one() for name, query in _FIGURES.items()
+    }
+    counts = (
+        await connection.execute(select(tables.event_counts).order_by(tables.event_counts.c.type))
+    ).all()
+    found["events"] = {row.type: row.events for row in counts}
+    found["unscored"] = {row.type: row.unscored for row in counts if row.unscored}
+    found["unknown"] = {row.type: row.count for row in await connection.exec_driver_sql(_UNKNOWN)}
+    return found

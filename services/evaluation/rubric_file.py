@@ -1,0 +1,410 @@
+"""A rubric 评价办法 as people write it (YAML, or the same as JSON) made into `domain.Rubric`.
+
+Everything wrong is found here, when a rubric is read, with the path, the line (for YAML) and the
+reason: unknown keys, event types and fields, values that a field can never have, points finer than
+a hundredth, categories nobody declared. Points are written as people say them (`1.5`) and become
+hundredths. The contracts of the events are the measure of what exists.
+"""
+
+from __future__ import annotations
+
+import re
+import types
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal, InvalidOperation
+from enum import Enum
+from typing import Annotated, Any, Union, get_args, get_origin
+from uuid import UUID
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    TypeAdapter,
+    ValidationError,
+)
+
+from services.evaluation.domain import (
+    POINTS_LIMIT,
+    YEAR,
+    Category,
+    Condition,
+    Item,
+    Limits,
+    Rubric,
+)
+from shared.contracts.registry import Contract, Declaration, contract_of
+from shared.refusals import Refusal
+
+Path = tuple[str | int, ...]
+
+_NO_PLACES = {"<range>", "<values>", "[key]"}
+_NAME = re.compile(r"^[\w-]{1,40}$", re.ASCII)
+_REASONS = {
+    "extra_forbidden": "a rubric has no such key",
+    "missing": "is missing",
+    "model_type": "must be a mapping of keys",
+    "model_attributes_type": "must be a mapping of keys",
+}
+
+
+@dataclass(frozen=True)
+class Flaw:
+    """One thing wrong with a rubric: where, in which line of the YAML (None for JSON), and why."""
+
+    path: str
+    line: int | None
+    reason: str
+
+    def __str__(self) -> str:
+        where = f"line {self.line}, {self.path}" if self.line else self.path
+        return f"{where}: {self.reason}"
+
+
+class RubricInvalid(Refusal):
+    """A rubric that cannot be used, with every flaw found."""
+
+    def __init__(self, flaws: tuple[Flaw, ...]) -> None:
+        shown = "; ".join(str(flaw) for flaw in flaws[:10])
+        more = f"; and {len(flaws) - 10} more" if len(flaws) > 10 else ""
+        super().__init__("rubric-invalid", f"The rubric cannot be used: {shown}{more}.", "invalid")
+        self.flaws = flaws
+
+
+def _hundredths(value: object) -> int:
+    try:
+        # str keeps a YAML or JSON 1.1 what it says; "True" and lists are no Decimal.
+        scaled = Decimal(str(value)) * 100
+    except InvalidOperation:
+        raise ValueError("must be a number of points, such as 2 or 1.5") from None
+    if not scaled.is_finite() or abs(scaled) > POINTS_LIMIT:
+        raise ValueError(f"must lie between -{POINTS_LIMIT // 100} and {POINTS_LIMIT // 100} points")
+    if scaled != scaled.to_integral_value():
+        raise ValueError("points have at most two decimal places")
+    return int(scaled)
+
+
+def _one_or_many(value: object) -> object:
+    return value if isinstance(value, list | tuple) else [value]
+
+
+def _no_repeats(values: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(values)) != len(values):
+        raise ValueError("names a field twice")
+    return values
+
+
+Points = Annotated[int, BeforeValidator(_hundredths)]
+Key = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
+Text = Annotated[str, Field(min_length=1, max_length=200)]
+FieldName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+Value = bool | int | str
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class _Range(_Part):
+    at_least: int | None = None
+    at_most: int | None = None
+
+
+def _form(value: object) -> str:
+    return "<range>" if isinstance(value, Mapping | _Range) else "<values>"
+
+
+Test = Annotated[
+    Annotated[_Range, Tag("<range>")]
+    | Annotated[
+        tuple[Value, ...],
+        BeforeValidator(_one_or_many),
+        Field(min_length=1, max_length=50),
+        Tag("<values>"),
+    ],
+    Discriminator(_form),
+]
+
+
+class _Category(_Part):
+    title: Text
+    cap: Points | None = None
+    floor: Points | None = None
+
+
+class _Item(_Part):
+    title: Text
+    category: Key
+    event: Text
+    points: Points
+    evidence: Annotated[
+        tuple[FieldName, ...],
+        BeforeValidator(_one_or_many),
+        Field(min_length=1, max_length=4),
+        AfterValidator(_no_repeats),
+    ]
+    per: FieldName | None = None
+    where: dict[FieldName, Test] = Field(default_factory=dict, max_length=10)
+    when: dict[FieldName, Test] = Field(default_factory=dict, max_length=10)
+    deputy: FieldName = "deputy_id"
+    date: FieldName | None = None
+    cap: Points | None = None
+    floor: Points | None = None
+
+
+class _Rubric(_Part):
+    name: Key
+    version: Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
+    title: Text
+    source: Annotated[str, Field(max_length=1000)] = ""
+    base: Points = 0
+    cap: Points | None = None
+    floor: Points | None = None
+    categories: Annotated[dict[Key, _Category], Field(min_length=1, max_length=30)]
+    items: Annotated[dict[Key, _Item], Field(min_length=1, max_length=300)]
+
+
+def parse_rubric(document: object, lines: Mapping[Path, int] | None = None) -> Rubric:
+    """The rubric of a document, as a YAML file or a JSON command holds it.
+
+    Args:
+        document: the whole rubric.
+        lines: the line of each path in the file, if there is one.
+
+    Raises:
+        RubricInvalid: with everything that is wrong with it.
+    """
+    lines = lines or {}
+    try:
+        written = _Rubric.model_validate(document)
+    except ValidationError as error:
+        raise RubricInvalid(
+            tuple(_flaw_of(e["loc"], e["type"], e["msg"], lines) for e in error.errors())
+        ) from None
+    flaws = tuple(
+        Flaw(_shown(path), _line(path, lines), reason)
+        for path, reason in (*_structure(written), *_contracts(written))
+    )
+    if flaws:
+        raise RubricInvalid(flaws)
+    return Rubric(
+        name=written.name,
+        version=written.version,
+        title=written.title,
+        base=written.base,
+        limits=Limits(written.cap, written.floor),
+        categories=tuple(
+            Category(key, category.title, Limits(category.cap, category.floor))
+            for key, category in written.categories.items()
+        ),
+        items=tuple(
+            Item(
+                key=key,
+                title=item.title,
+                category=item.category,
+                event=item.event,
+                points=item.points,
+                evidence=item.evidence,
+                per=item.per,
+                where=_conditions(item.where),
+                when=_conditions(item.when),
+                deputy=item.deputy,
+                date=item.date,
+                limits=Limits(item.cap, item.floor),
+            )
+            for key, item in written.items.items()
+        ),
+    )
+
+
+def read_rubric(text: str) -> tuple[dict[str, Any], Rubric]:
+    """The document and the rubric of a YAML text.
+
+    Raises:
+        RubricInvalid: the text is no YAML, names a key twice, or holds a rubric with flaws.
+    """
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        if node is None:
+            raise RubricInvalid((Flaw("the file", 1, "is empty"),))
+        lines: dict[Path, int] = {}
+        repeats = tuple(_walk(node, (), lines))
+        if repeats:
+            raise RubricInvalid(repeats)
+        document = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else None
+        raise RubricInvalid((Flaw("the file", line, error.problem or "is no YAML"),)) from None
+    except (yaml.YAMLError, RecursionError, ValueError):
+        raise RubricInvalid((Flaw("the file", None, "is no YAML"),)) from None
+    rubric = parse_rubric(document, lines)
+    return document, rubric
+
+
+def _walk(node: yaml.Node, path: Path, lines: dict[Path, int]) -> Iterator[Flaw]:
+    """Note the line of every path, and yield a flaw for every key that stands twice in one mapping."""
+    lines.setdefault(path, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            inner = (*path, str(key.value))
+            if inner in lines:
+                yield Flaw(_shown(inner), key.start_mark.line + 1, "stands twice")
+                continue
+            lines[inner] = key.start_mark.line + 1
+            yield from _walk(value, inner, lines)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            yield from _walk(value, (*path, index), lines)
+
+
+def _structure(written: _Rubric) -> Iterator[tuple[Path, str]]:
+    """What contradicts itself, without a look at the events."""
+    limited: list[tuple[Path, _Rubric | _Category | _Item]] = [((), written)]
+    limited += [(("categories", key), category) for key, category in written.categories.items()]
+    limited += [(("items", key), item) for key, item in written.items.items()]
+    for path, part in limited:
+        if part.cap is not None and part.floor is not None and part.floor > part.cap:
+            yield (*path, "floor"), "lies above the cap"
+    used = {item.category for item in written.items.values()}
+    for key in written.categories:
+        if key not in used:
+            yield ("categories", key), "has no item"
+    for key, item in written.items.items():
+        path = ("items", key)
+        if item.category not in written.categories:
+            yield (*path, "category"), "there is no such category"
+        if item.points == 0:
+            yield (*path, "points"), "an item is worth something"
+        for field in item.where.keys() & item.when.keys():
+            yield (*path, "when", field), "stands in where as well"
+        for part_name, tests in (("where", item.where), ("when", item.when)):
+            for field, test in tests.items():
+                if isinstance(test, _Range) and test.at_least is None and test.at_most is None:
+                    yield (*path, part_name, field), "a range needs at_least or at_most"
+                if (
+                    isinstance(test, _Range)
+                    and test.at_least is not None
+                    and test.at_most is not None
+                    and test.at_least > test.at_most
+                ):
+                    yield (*path, part_name, field), "at_least lies above at_most"
+
+
+def _contracts(written: _Rubric) -> Iterator[tuple[Path, str]]:
+    """What does not fit the events that exist."""
+    for key, item in written.items.items():
+        path = ("items", key)
+        declared = contract_of(item.event)
+        if declared is None or declared.kind != "event" or not _is_scored(declared):
+            yield (*path, "event"), "there is no such event about a deputy"
+            continue
+        yield from ((path + inner, reason) for inner, reason in _fields(item, declared.model))
+
+
+def _is_scored(declared: Declaration) -> bool:
+    return declared.owner != "evaluation" and "deputy_id" in declared.model.model_fields
+
+
+def _fields(item: _Item, model: type[Contract]) -> Iterator[tuple[Path, str]]:
+    """What is wrong with the fields that an item names, measured by its event's contract."""
+    kinds = {name: _kind(field.annotation) for name, field in model.model_fields.items()}
+
+    def wrong(field: str, wanted: Mapping[_Kind, str]) -> str | None:
+        if field not in kinds:
+            return f"event {item.event} has no such field"
+        kind, optional = kinds[field]
+        if kind not in wanted:
+            return f"field {field} of {item.event} is not {' or '.join(wanted.values())}"
+        return f"field {field} of {item.event} may be empty" if optional else None
+
+    numbers = {_Kind.NUMBER: "a whole number"}
+    days = {_Kind.DAY: "a date"}
+    names = {_Kind.ID: "an id", **numbers, _Kind.DAY: "a date"}
+    checks: list[tuple[Path, str, Mapping[_Kind, str]]] = [(("deputy",), item.deputy, {_Kind.ID: "an id"})]
+    checks += [(("evidence",), field, names) for field in item.evidence if field != YEAR]
+    if item.per is not None:
+        checks.append((("per",), item.per, numbers))
+    if item.date is not None:
+        checks.append((("date",), item.date, days))
+    for path, field, wanted in checks:
+        reason = wrong(field, wanted)
+        if reason:
+            yield path, reason
+    if set(item.evidence) == {YEAR}:
+        yield ("evidence",), "must name at least one field of the event besides year"
+    for part, tests in (("where", item.where), ("when", item.when)):
+        for field, test in tests.items():
+            if field not in kinds:
+                yield (part, field), f"event {item.event} has no such field"
+            elif isinstance(test, _Range):
+                if kinds[field][0] is not _Kind.NUMBER:
+                    yield (part, field), f"field {field} of {item.event} is not a whole number"
+            else:
+                adapter: TypeAdapter[Any] = TypeAdapter(model.model_fields[field].rebuild_annotation())
+                for value in test:
+                    if not _possible(adapter, value):
+                        yield (part, field), f"field {field} of {item.event} never has that value"
+
+
+class _Kind(Enum):
+    ID = "id"
+    NUMBER = "number"
+    DAY = "day"
+    OTHER = "other"
+
+
+def _kind(annotation: Any) -> tuple[_Kind, bool]:
+    """What a field holds, and whether it may be null."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        inner = [part for part in get_args(annotation) if part is not type(None)]
+        kind = _kind(inner[0])[0] if len(inner) == 1 else _Kind.OTHER
+        return kind, len(inner) < len(get_args(annotation))
+    if get_origin(annotation) is Annotated:
+        return _kind(get_args(annotation)[0])
+    known = {UUID: _Kind.ID, int: _Kind.NUMBER, date: _Kind.DAY, AwareDatetime: _Kind.DAY}
+    return known.get(annotation, _Kind.OTHER), False
+
+
+def _possible(adapter: TypeAdapter[Any], value: Value) -> bool:
+    """Whether the field can hold the value exactly as the rubric writes it."""
+    try:
+        held = adapter.validate_python(value)
+    except ValidationError:
+        return False
+    plain = adapter.dump_python(held, mode="json")
+    return bool(plain == value and isinstance(plain, bool) == isinstance(value, bool))
+
+
+def _conditions(tests: Mapping[str, _Range | tuple[Value, ...]]) -> tuple[Condition, ...]:
+    return tuple(
+        Condition(field, at_least=test.at_least, at_most=test.at_most)
+        if isinstance(test, _Range)
+        else Condition(field, one_of=frozenset(test))
+        for field, test in tests.items()
+    )
+
+
+def _flaw_of(loc: Path, kind: str, message: str, lines: Mapping[Path, int]) -> Flaw:
+    # A union's branch and "[key]" stand in pydantic's path; a file knows no such place.
+    path = tuple(part for part in loc if part not in _NO_PLACES)
+    return Flaw(_shown(path), _line(path, lines), _REASONS.get(kind, message.removeprefix("Value error, ")))
+
+
+def _line(path: Path, lines: Mapping[Path, int]) -> int | None:
+    """The line of a path, or of the nearest one around it that the file has."""
+    while path and path not in lines:
+        path = path[:-1]
+    return lines.get(path)
+
+
+def _shown(path: Path) -> str:
+    """The path in words; a part that is no plain name stays out, because a refusal repeats no one's words."""
+    return ".".join(str(part) if _NAME.match(str(part)) else "(a key)" for part in path) or "the rubric"

@@ -1,0 +1,22 @@
+"""Settings of evaluation."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from pydantic import field_validator
+
+from shared.settings import ServiceSettings
+
+
+class EvaluationSettings(ServiceSettings):
+    """`first_rubric_from` is the 1 January from which the shipped rubric counts where none was adopted yet."""
+
+    first_rubric_from: date = date(2020, 1, 1)
+
+    @field_validator("first_rubric_from")
+    @classmethod
+    def _a_new_year(cls, value: date) -> date:
+        if (value.month, value.day) != (1, 1):
+            raise ValueError("must be a 1 January")
+        return value

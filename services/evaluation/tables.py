@@ -1,0 +1,88 @@
+"""Tables of evaluation. Points are integers in hundredths of a point; years are those of China Standard Time."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Date, DateTime, Index, Integer, MetaData, Sequence, Table, Text
+from sqlalchemy.dialects.postgresql import JSONB, UUID
+
+from shared.messaging.tables import NAMING, messaging_tables
+
+metadata = MetaData(naming_convention=NAMING)
+messaging_tables(metadata)
+
+rubrics = Table(
+    "rubrics",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("effective_from", Date, nullable=False),
+    Column("document", JSONB, nullable=False),
+    Column("adopted_at", DateTime(timezone=True), nullable=False),
+)
+
+# One row per fact, deputy and item, in its newest version. The key begins with the deputy, whose rows
+# are read together.
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("deputy_id", UUID, primary_key=True),
+    Column("item", Text, primary_key=True),
+    Column("evidence", Text, primary_key=True),
+    Column("event_id", UUID, nullable=False),
+    Column("event_type", Text, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("time", DateTime(timezone=True), nullable=False),
+    Column("happened_on", Date, nullable=False),
+    Column("points", Integer, nullable=False),
+    Column("rubric", Text, nullable=False),
+    Column("rubric_version", Integer, nullable=False),
+)
+Index("ledger_deputy_id_time_idx", ledger.c.deputy_id, ledger.c.time)
+
+# Uncapped sums of the ledger.
+buckets = Table(
+    "buckets",
+    metadata,
+    Column("deputy_id", UUID, primary_key=True),
+    Column("year", Integer, primary_key=True),
+    Column("item", Text, primary_key=True),
+    Column("points", BigInteger, nullable=False),
+)
+
+# What the buckets give once caps are applied; kept so that a ranking is one read.
+totals = Table(
+    "totals",
+    metadata,
+    Column("deputy_id", UUID, primary_key=True),
+    Column("year", Integer, primary_key=True),
+    Column("total", BigInteger, nullable=False),
+    Column("categories", JSONB, nullable=False),
+    Column("version", BigInteger, nullable=False),
+)
+Index("totals_year_total_idx", totals.c.year, totals.c.total)
+
+# Every change of a total takes the next number, so that a deputy's scores of two years share one order.
+total_version = Sequence("total_version", metadata=metadata)
+
+deputies = Table(
+    "deputies",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("sequence", BigInteger, nullable=False),
+    Column("number", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("level", Text, nullable=False),
+    Column("county", Text),
+    Column("town", Text),
+    Column("state", Text, nullable=False),
+)
+
+# How many events of each type came, and how many of them no item looked at.
+event_counts = Table(
+    "event_counts",
+    metadata,
+    Column("type", Text, primary_key=True),
+    Column("events", BigInteger, nullable=False),
+    Column("unscored", BigInteger, nullable=False),
+    Column("last_year", Integer, nullable=False),
+)
