@@ -1,0 +1,89 @@
+"""What a notice is and whom it is for.
+
+Invariants: the id follows from event and addressee; a notice is for one person or for one audience,
+never both; parameters are small, and are codes, numbers, dates and public titles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+from uuid import UUID, uuid5
+
+Kind = Literal[
+    "case.routed",
+    "case.accepted",
+    "case.answered",
+    "case.returned",
+    "case.closed",
+    "case.rated",
+    "case.assigned",
+    "case.triage",
+    "activity.announced",
+    "consultation.opened",
+    "consultation.closed",
+    "course.published",
+    "course.completed",
+    "duty.confirmed",
+    "duty.rejected",
+]
+Parameter = str | int | None
+
+
+@dataclass(frozen=True)
+class OnePerson:
+    """For one person: a deputy's id or `department:<code>`."""
+
+    person: str
+
+
+@dataclass(frozen=True)
+class Deputies:
+    """For all deputies of a county (None = all) and of some levels (None = all), in their own term."""
+
+    county: str | None = None
+    levels: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class SameDeputies:
+    """For whom the notice of another kind about the same subject was; unknown until that has arrived."""
+
+    kind: Kind
+
+
+@dataclass(frozen=True)
+class StaffOf:
+    """For the staff of a county and of the city it lies in (whose code its own begins with)."""
+
+    county: str
+
+
+Audience = OnePerson | Deputies | SameDeputies | StaffOf
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One thing that somebody is told. `at` is the business time of the fact."""
+
+    id: UUID
+    kind: Kind
+    subject: str
+    at: datetime
+    to: Audience
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+
+
+def notice(
+    event: UUID, kind: Kind, subject: object, at: datetime, to: Audience, /, **parameters: Parameter
+) -> Notice:
+    """The notice that an event makes for an addressee."""
+    addressee = to.person if isinstance(to, OnePerson) else type(to).__name__
+    return Notice(uuid5(event, f"{kind}/{addressee}"), kind, str(subject), at, to, parameters)
+
+
+def department(code: str) -> OnePerson:
+    """A department as somebody who has an inbox."""
+    return OnePerson(f"department:{code}")

@@ -1,0 +1,263 @@
+"""Use cases of notify: events become notices, deputies are kept for the audiences, people mark what they read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import UUID
+
+from services.notify import errors, queries, store
+from services.notify.domain import (
+    Deputies,
+    Kind,
+    Notice,
+    OnePerson,
+    SameDeputies,
+    StaffOf,
+    department,
+    notice,
+)
+from services.notify.queries import Reader
+from shared.contracts import cases, identity, learning, participation
+from shared.contracts.envelope import Actor
+from shared.contracts.notify import MarkNotices
+from shared.contracts.registry import Contract
+from shared.messaging.desk import authorise
+from shared.messaging.received import Received
+from shared.messaging.work import Work
+from shared.refusals import Refusal
+
+Notices = tuple[Notice, ...]
+
+
+def _filer(message: Received[Any], kind: Kind, fact: cases.CaseFact) -> Notice:
+    return notice(
+        message.envelope.id,
+        kind,
+        fact.case_id,
+        message.now,
+        OnePerson(str(fact.deputy_id)),
+        department=fact.department,
+        category=fact.category,
+        result=fact.result,
+    )
+
+
+def case_routed(message: Received[cases.CaseRouted]) -> Notices:
+    """The deputy learns where the case went, the department that it has one."""
+    fact = message.data
+    told = _filer(message, "case.routed", fact)
+    if fact.department is None:
+        return (told,)
+    assigned = notice(
+        message.envelope.id,
+        "case.assigned",
+        fact.case_id,
+        message.now,
+        department(fact.department),
+        category=fact.category,
+        county=fact.county,
+    )
+    return (told, assigned)
+
+
+def case_progressed(message: Received[cases.CaseProgressed]) -> Notices:
+    """The deputy learns of each step; a case handed back is work for staff."""
+    fact = message.data
+    steps: dict[str, Kind] = {
+        "accepted": "case.accepted",
+        "answered": "case.answered",
+        "returned": "case.returned",
+    }
+    told = _filer(message, steps[fact.step], fact)
+    if fact.step != "returned":
+        return (told,)
+    back = notice(
+        message.envelope.id,
+        "case.triage",
+        fact.case_id,
+        message.now,
+        StaffOf(fact.county),
+        category=fact.category,
+        county=fact.county,
+    )
+    return (told, back)
+
+
+def case_closed(message: Received[cases.CaseClosed]) -> Notices:
+    """The deputy learns that the case is closed and can be rated."""
+    return (_filer(message, "case.closed", message.data),)
+
+
+def case_rated(message: Received[cases.CaseRated]) -> Notices:
+    """The department learns how its work was rated."""
+    fact = message.data
+    if fact.department is None:
+        return ()
+    to = department(fact.department)
+    return (notice(message.envelope.id, "case.rated", fact.case_id, message.now, to, stars=fact.stars),)
+
+
+def activity_announced(message: Received[participation.ActivityAnnounced]) -> Notices:
+    """The deputies of the county, or of the city, are invited."""
+    fact = message.data
+    return (
+        notice(
+            message.envelope.id,
+            "activity.announced",
+            fact.activity_id,
+            message.now,
+            Deputies(fact.county),
+            title=fact.title,
+            kind=fact.kind,
+            starts_at=fact.starts_at.isoformat(),
+            ends_at=fact.ends_at.isoformat(),
+        ),
+    )
+
+
+def consultation_opened(message: Received[participation.ConsultationOpened]) -> Notices:
+    """The deputies of the county, or of the city, are asked."""
+    fact = message.data
+    return (
+        notice(
+            message.envelope.id,
+            "consultation.opened",
+            fact.consultation_id,
+            message.now,
+            Deputies(fact.county),
+            title=fact.title,
+            kind=fact.kind,
+            closes_at=fact.closes_at.isoformat(),
+        ),
+    )
+
+
+def consultation_closed(message: Received[participation.ConsultationClosed]) -> Notices:
+    """Those who were asked learn how many answered."""
+    fact = message.data
+    return (
+        notice(
+            message.envelope.id,
+            "consultation.closed",
+            fact.consultation_id,
+            message.now,
+            SameDeputies("consultation.opened"),
+            respondents=fact.respondents,
+            opinions=fact.opinions,
+        ),
+    )
+
+
+def course_published(message: Received[learning.CoursePublished]) -> Notices:
+    """The deputies of the levels that the course is for learn of it."""
+    fact = message.data
+    return (
+        notice(
+            message.envelope.id,
+            "course.published",
+            fact.course_id,
+            message.now,
+            Deputies(levels=fact.levels),
+            title=fact.title,
+            minutes=fact.minutes,
+        ),
+    )
+
+
+def course_completed(message: Received[learning.CourseCompleted]) -> Notices:
+    """The deputy gets the result."""
+    fact = message.data
+    return (
+        notice(
+            message.envelope.id,
+            "course.completed",
+            fact.course_id,
+            message.now,
+            OnePerson(str(fact.deputy_id)),
+            minutes=fact.minutes,
+            mark=fact.mark,
+        ),
+    )
+
+
+def duty_logged(message: Received[participation.DutyLogged]) -> Notices:
+    """The deputy learns what staff decided; declaring and withdrawing are the deputy's own acts."""
+    fact = message.data
+    decided: dict[str, Kind] = {"confirmed": "duty.confirmed", "rejected": "duty.rejected"}
+    kind = decided.get(fact.state)
+    if kind is None:
+        return ()
+    return (
+        notice(
+            message.envelope.id,
+            kind,
+            fact.duty_id,
+            message.now,
+            OnePerson(str(fact.deputy_id)),
+            kind=fact.kind,
+            happened_on=fact.happened_on.isoformat(),
+        ),
+    )
+
+
+NOTICES: dict[type[Contract], Callable[[Received[Any]], Notices]] = {
+    cases.CaseRouted: case_routed,
+    cases.CaseProgressed: case_progressed,
+    cases.CaseClosed: case_closed,
+    cases.CaseRated: case_rated,
+    participation.ActivityAnnounced: activity_announced,
+    participation.ConsultationOpened: consultation_opened,
+    participation.ConsultationClosed: consultation_closed,
+    participation.DutyLogged: duty_logged,
+    learning.CoursePublished: course_published,
+    learning.CourseCompleted: course_completed,
+}
+
+
+async def take_in(messages: Sequence[Received[Contract]], work: Work) -> None:
+    """Handler of every event: write its notices, and keep the deputies for the audiences."""
+    told: list[Notice] = []
+    deputies: list[Received[identity.DeputyChanged]] = []
+    for message in messages:
+        if isinstance(message.data, identity.DeputyChanged):
+            deputies.append(message)  # type: ignore[arg-type]
+        else:
+            told += NOTICES[type(message.data)](message)
+    await store.keep_deputies(work.connection, deputies)
+    await store.add_notices(work.connection, told)
+
+
+def reader_of(actor: Actor) -> Reader:
+    """Whose inbox somebody may read: a person's own, and as staff what is for their congress."""
+    return Reader(actor.person, actor.organisation if "staff" in actor.roles else None)
+
+
+async def mark(messages: Sequence[Received[MarkNotices]], work: Work) -> None:
+    """Handler of `notice.mark`: all notices of a command or none."""
+    asked: list[Received[MarkNotices]] = []
+    for message in messages:
+        try:
+            authorise(message)
+            if message.envelope.subject != message.sender().person:
+                raise errors.not_your_inbox()
+        except Refusal as refusal:
+            work.reject(message, refusal)
+        else:
+            asked.append(message)
+    wanted = {(reader_of(m.sender()), notice_id) for m in asked for notice_id in m.data.notices}
+    there = await queries.in_inboxes(work.connection, wanted)
+    marks: dict[tuple[str, UUID], tuple[bool, Received[MarkNotices]]] = {}
+    for message in asked:
+        person = message.sender().person
+        if any((person, notice_id) not in there for notice_id in message.data.notices):
+            work.reject(message, errors.notices_unknown())
+            continue
+        for notice_id in message.data.notices:
+            marks[person, notice_id] = (message.data.read, message)
+        work.accept(message)
+    await store.save_marks(
+        work.connection,
+        read={place: message.now for place, (read, message) in marks.items() if read},
+        unread={place for place, (read, _) in marks.items() if not read},
+    )

@@ -1,0 +1,75 @@
+"""The sentences 消息文本 of notices: one table from kind and parameters to Chinese.
+
+Invariant: every kind has a sentence, whatever its parameters are; a value without a word of its own
+stands there as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta, timezone
+
+from services.notify.domain import Kind, Parameter
+
+_BEIJING = timezone(timedelta(hours=8))
+
+SENTENCES: Mapping[Kind, str] = {
+    "case.routed": "您的督事已交办，类别：{category}。",
+    "case.accepted": "承办单位已签收您的督事。",
+    "case.answered": "承办单位已答复您的督事，结果：{result}。请查看并确认办结。",
+    "case.returned": "承办单位退回了您的督事，将由人大工作人员重新交办。",
+    "case.closed": "您的督事已办结，结果：{result}。欢迎评价。",
+    "case.rated": "代表评价了贵单位办理的督事：{stars}星。",
+    "case.assigned": "贵单位有一件新的督事待签收，类别：{category}。",
+    "case.triage": "有一件督事被退回，待重新交办。",
+    "activity.announced": "新的代表活动：{title}（{kind}），{starts_at}开始，欢迎报名。",
+    "consultation.opened": "{kind}：{title}，截止{closes_at}，请提出意见。",
+    "consultation.closed": "意见征集已结束：{title}，共{respondents}人参与，提出意见{opinions}条。",
+    "course.published": "网上学堂新课程：{title}，共{minutes}分钟。",
+    "course.completed": "您已完成网上学堂课程学习，学时{minutes}分钟，测验{mark}分。",
+    "duty.confirmed": "您{happened_on}的履职登记（{kind}）已确认。",
+    "duty.rejected": "您{happened_on}的履职登记（{kind}）未通过确认，请核对后重新登记。",
+}
+
+_WORDS: Mapping[str, Mapping[str, str]] = {
+    "result": {"solved": "已解决", "explained": "已解释说明", "unsolved": "未解决"},
+    "kind": {
+        "theme": "主题活动",
+        "inspection": "视察",
+        "research": "调研",
+        "reception": "接待选民",
+        "training": "培训",
+        "visit": "走访",
+        "hearing": "旁听听证",
+        "meeting": "会议",
+        "legislation": "立法意见征集",
+        "questionnaire": "问卷调查",
+    },
+}
+_MOMENTS = {"starts_at", "closes_at"}
+_DAYS = {"happened_on"}
+
+
+class _Said(dict[str, str]):
+    def __missing__(self, name: str) -> str:
+        return "未定"
+
+
+def sentence(kind: Kind, parameters: Mapping[str, Parameter]) -> str:
+    """The sentence of a notice; what is not known is said to be open."""
+    said = _Said({name: _word(name, value) for name, value in parameters.items() if value is not None})
+    return SENTENCES[kind].format_map(said)
+
+
+def _word(name: str, value: str | int) -> str:
+    text = str(value)
+    try:
+        if name in _MOMENTS:
+            moment = datetime.fromisoformat(text).astimezone(_BEIJING)
+            return f"{moment.year}年{moment.month}月{moment.day}日{moment:%H:%M}"
+        if name in _DAYS:
+            day = date.fromisoformat(text)
+            return f"{day.year}年{day.month}月{day.day}日"
+    except ValueError:
+        return text
+    return _WORDS.get(name, {}).get(text, text)
