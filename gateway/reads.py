@@ -1,0 +1,237 @@
+"""The table of reads: each is asked of one service, with the caller's token, and passed through.
+
+Who may see what is decided by the service that holds it.
+"""
+
+# No postponed annotations here: FastAPI could not find names that are made inside functions.
+
+import asyncio
+import json
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Depends, FastAPI, Request
+from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from gateway.commands import Caller, json_response, outcome_response
+from gateway.services import Answer, ServiceName, Services
+from shared.contracts.operations import CommandOutcome
+from shared.http.callers import require
+from shared.http.problems import Problem
+from shared.telemetry.health import Health
+
+PAGE = ("page", "size")
+_IDENTIFIER = re.compile(r"[A-Za-z0-9-]{1,60}")
+
+
+@dataclass(frozen=True)
+class Read:
+    """One route: its path, the service that answers, its query parameters."""
+
+    path: str
+    service: str
+    summary: str
+    query: tuple[str, ...] = ()
+    public: bool = False
+
+
+READS = (
+    Read("/deputies", "identity", "Deputies 人大代表", ("county", "town", "level", "q", *PAGE)),
+    Read("/deputies/{id}", "identity", "One deputy"),
+    Read("/codes/{code}", "identity", "Who is behind a deputy's public code 代表码", public=True),
+    Read("/departments", "identity", "Departments 承办单位", PAGE),
+    Read("/staff", "identity", "Congress staff", PAGE),
+    Read("/roster-imports/{id}", "identity", "The report of a roster import, row by row"),
+    Read("/cases", "cases", "Cases one may see", ("state", "department", "deputy", "county", *PAGE)),
+    Read("/cases/{id}", "cases", "One case with its way"),
+    Read("/activities", "participation", "Activities", ("kind", "county", *PAGE)),
+    Read("/activities/{id}", "participation", "One activity"),
+    Read("/consultations", "participation", "Consultations", ("kind", "county", *PAGE)),
+    Read("/consultations/{id}", "participation", "One consultation"),
+    Read(
+        "/consultations/{id}/opinions", "participation", "Opinions in words, for staff", ("question", *PAGE)
+    ),
+    Read("/duties", "participation", "Logged duties", ("state", "deputy", *PAGE)),
+    Read("/duties/{id}", "participation", "One duty"),
+    Read("/courses", "learning", "Courses", ("level", *PAGE)),
+    Read("/courses/{id}", "learning", "One course with own progress"),
+    Read("/courses/{id}/certificate", "learning", "Own certificate of a course"),
+    Read("/scores/{id}", "evaluation", "A deputy's score of a year, in hundredths of a point", ("year",)),
+    Read("/ranking", "evaluation", "Deputies by score", ("year", "level", "county", *PAGE)),
+    Read("/archive/{id}", "evaluation", "A deputy's archive 履职档案", ("year", "with_zero", *PAGE)),
+    Read("/rubrics", "evaluation", "Rubrics 评价办法"),
+    Read("/notices", "notify", "Own notices", ("unread", *PAGE)),
+)
+
+
+class SignIn(BaseModel):
+    """Sign-in name and password."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    login: Annotated[str, Field(min_length=1, max_length=40)]
+    password: Annotated[str, Field(min_length=1, max_length=200)]
+
+
+def passed_on(answer: Answer) -> Response:
+    """A service's answer as the gateway's."""
+    return Response(answer.body, answer.status, dict(answer.headers))
+
+
+def joined(replicas: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """One service's status out of its replicas': each knows the lag of its own partitions, the database is theirs in common."""
+    if len(replicas) == 1:
+        return replicas[0]
+    found = {name: value for one in replicas for name, value in one.items()}
+    lags: dict[str, int | None] = {}
+    for one in replicas:
+        for group, lag in one.get("lag", {}).items():
+            sofar = lags.get(group, 0)
+            lags[group] = None if lag is None or sofar is None else sofar + lag
+    if lags:
+        found["lag"] = lags
+    found["ready"] = all(one["ready"] for one in replicas)
+    found["reasons"] = {part: reason for one in replicas for part, reason in one["reasons"].items()}
+    return found
+
+
+def add(app: FastAPI, services: Services, health: Health, caller: Callable[..., Awaitable[Caller]]) -> None:
+    """Add all reads."""
+    who = Annotated[Caller, Depends(caller)]
+    for read in READS:
+        _add(app, read, services, caller)
+
+    @app.post("/api/sign-in", summary="Sign in with name and password", tags=["me"])
+    async def sign_in(body: SignIn) -> Response:
+        form = {"grant_type": "password", "username": body.login, "password": body.password}
+        return passed_on(await services.ask("identity", "/token", form=form))
+
+    @app.post("/api/token", summary="Tokens for machines (OAuth 2.0)", tags=["me"])
+    async def token(request: Request) -> Response:
+        form = {key: value for key, value in (await request.form()).items() if isinstance(value, str)}
+        return passed_on(await services.ask("identity", "/token", form=form))
+
+    @app.get("/api/me", summary="Who one is", tags=["me"])
+    async def me(person: who) -> Response:
+        return passed_on(await services.ask("identity", f"/people/{person.actor.person}", token=person.token))
+
+    @app.get(
+        "/api/commands/{service}/{command_id}", summary="The outcome of one's own command", tags=["commands"]
+    )
+    async def outcome(service: ServiceName, command_id: UUID, person: who) -> Response:
+        answer = await services.ask(service, f"/commands/{command_id}", token=person.token)
+        if answer.status != 200:
+            return passed_on(answer)
+        return outcome_response(CommandOutcome.model_validate_json(answer.body))
+
+    async def said(asked: Awaitable[Answer], service: str) -> dict[str, Any]:
+        """What a service says, or that it is not ready and why."""
+        try:
+            answer = await asked
+        except Problem as problem:
+            return {"ready": False, "reasons": {service: problem.detail}}
+        if answer.status != 200:
+            return {"ready": False, "reasons": {service: f"answered {answer.status}"}}
+        found: dict[str, Any] = json.loads(answer.body)
+        return found
+
+    @app.get("/api/figures", summary="Counts of every service, for staff", tags=["operations"])
+    async def figures(person: who) -> Response:
+        require(person.actor, "staff", "operator", "simulation")
+        asked = (said(services.ask(name, "/figures", token=person.token), name) for name in services.names)
+        return json_response(dict(zip(services.names, await asyncio.gather(*asked), strict=True)))
+
+    @app.get("/api/operations/status", summary="Readiness, lag, outbox, dead letters", tags=["operations"])
+    async def status(person: who) -> Response:
+        require(person.actor, "operator", "simulation")
+
+        async def of(service: str) -> dict[str, Any]:
+            asked = services.ask_each(service, "/status", token=person.token)
+            return joined(await asyncio.gather(*(said(one, service) for one in asked)))
+
+        found = await asyncio.gather(*map(of, services.names))
+        gateway = {"ready": not health.unready(), "reasons": health.unready()}
+        return json_response({"services": dict(zip(services.names, found, strict=True)), "gateway": gateway})
+
+    for path in ("/operations/{service}/dead-letters", "/operations/{service}/dead-letters/{id}"):
+        _add_operations(app, path, services, caller)
+
+
+def _query(request: Request) -> str:
+    """The query as it came; bytes that are no text are replaced, so that the service refuses them."""
+    return bytes(request.scope["query_string"]).decode("utf-8", "replace")
+
+
+def _add(app: FastAPI, read: Read, services: Services, caller: Callable[..., Awaitable[Caller]]) -> None:
+    async def ask(request: Request, token: str | None) -> Response:
+        if not all(_IDENTIFIER.fullmatch(str(value)) for value in request.path_params.values()):
+            raise Problem(404, "not-found", "There is nothing under this name.")
+        path = read.path.format(**request.path_params)
+        return passed_on(await services.ask(read.service, path, token=token, query=_query(request)))
+
+    if read.public:
+
+        async def anybody(request: Request) -> Response:
+            return await ask(request, None)
+
+        endpoint: Callable[..., Awaitable[Response]] = anybody
+    else:
+
+        async def somebody(request: Request, person: Any) -> Response:
+            return await ask(request, person.token)
+
+        somebody.__annotations__ = {
+            "request": Request,
+            "person": Annotated[Caller, Depends(caller)],
+            "return": Response,
+        }
+        endpoint = somebody
+    parameters = [
+        {"name": name, "in": "query", "required": False, "schema": {"type": "string"}} for name in read.query
+    ] + [
+        {"name": part[1:-1], "in": "path", "required": True, "schema": {"type": "string"}}
+        for part in read.path.split("/")
+        if part.startswith("{")
+    ]
+    app.add_api_route(
+        f"/api{read.path}",
+        endpoint,
+        methods=["GET"],
+        summary=read.summary,
+        tags=[read.path.split("/")[1]],
+        operation_id="get_"
+        + read.path.strip("/").replace("/", "_").replace("{", "").replace("}", "").replace("-", "_"),
+        openapi_extra={"parameters": parameters},
+    )
+
+
+def _add_operations(
+    app: FastAPI, path: str, services: Services, caller: Callable[..., Awaitable[Caller]]
+) -> None:
+    async def letters(request: Request, service: str, person: Any) -> Response:
+        letter = request.path_params.get("id")
+        if letter is not None and not _IDENTIFIER.fullmatch(letter):
+            raise Problem(404, "not-found", "There is nothing under this name.")
+        rest = "/dead-letters" + (f"/{letter}" if letter else "")
+        return passed_on(await services.ask(service, rest, token=person.token, query=_query(request)))
+
+    letters.__annotations__ = {
+        "request": Request,
+        "service": ServiceName,
+        "person": Annotated[Caller, Depends(caller)],
+        "return": Response,
+    }
+    extra = {"parameters": [{"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}]}
+    app.add_api_route(
+        f"/api{path}",
+        letters,
+        methods=["GET"],
+        summary="Dead letters of a service",
+        tags=["operations"],
+        operation_id="get_dead_letter" if "{id}" in path else "get_dead_letters",
+        openapi_extra=extra if "{id}" in path else None,
+    )

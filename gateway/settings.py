@@ -1,0 +1,26 @@
+"""Settings of the gateway."""
+
+from __future__ import annotations
+
+from pydantic import Field, SecretStr
+
+from shared.settings import ProcessSettings
+
+
+class GatewaySettings(ProcessSettings):
+    """`service_urls` maps each service to the addresses of its replicas; units are in the names.
+
+    `digest_key` is shared by all gateways: it makes the digest by which a repeated command is known.
+    """
+
+    service_urls: dict[str, list[str]]
+    digest_key: SecretStr
+    outcome_wait_seconds: float = Field(default=2.0, gt=0, le=30)
+    roster_wait_seconds: float = Field(default=20.0, gt=0, le=120)
+    waiting_max: int = Field(default=5000, ge=1)
+    body_bytes_max: int = Field(default=262_144, ge=1024)
+    roster_bytes_max: int = Field(default=10_485_760, ge=1024)
+    stream_clients_max: int = Field(default=5000, ge=1)
+    stream_queue_max: int = Field(default=200, ge=1)
+    stream_ping_seconds: int = Field(default=20, ge=1)
+    stream_seconds_max: float = Field(default=900.0, gt=0)

@@ -1,0 +1,289 @@
+"""The table of writes: path, command, and how the body becomes it. Everything that people can change.
+
+Invariants: bodies refuse unknown fields; a new thing takes its id from the body's `id`, else from the
+command's; residents' words and passwords are sealed before they leave, and only for who may send them.
+"""
+
+# No postponed annotations here: FastAPI could not find names that are made inside functions.
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, get_args, get_origin
+from uuid import UUID
+
+from fastapi import Depends, FastAPI, Path, Request
+from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from gateway.commands import (
+    Caller,
+    Command,
+    Commands,
+    content_of,
+    idempotency_key,
+    refuse_unkept,
+    require_role,
+)
+from gateway.sealing import Seals
+from gateway.services import ServiceName
+from shared.contracts import cases, evaluation, identity, learning, notify, operations, participation
+from shared.contracts.registry import Contract
+from shared.http.callers import require
+from shared.http.problems import Problem
+
+DEPARTMENT_CODE = r"^[a-z0-9-]{2,40}$"
+PERSON = r"^[a-z0-9:-]{2,60}$"
+_RUBRIC_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
+
+
+_TEXT = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"
+"""Text without control characters: as JSON they take six bytes each, and the sealed text has a limit."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CaseFiling(_Strict):
+    """A case 督事 as the deputy writes it; title, text and contact are sealed before they leave."""
+
+    id: UUID | None = None
+    title: Annotated[str, Field(min_length=1, max_length=200, pattern=_TEXT)]
+    text: Annotated[str, Field(min_length=1, max_length=20_000, pattern=_TEXT)]
+    contact: Annotated[str, Field(max_length=200, pattern=_TEXT)] | None = None
+    county: identity.PlaceCode
+    town: identity.PlaceCode | None = None
+    category: Annotated[str, Field(max_length=40)] | None = None
+    origin: Literal["own", "resident"] = "own"
+
+
+class Password(_Strict):
+    """Sign-in name and password; both are sealed before they leave."""
+
+    login: Annotated[str, Field(min_length=3, max_length=40)]
+    password: Annotated[str, Field(min_length=10, max_length=200)]
+
+
+@dataclass(frozen=True)
+class Write:
+    """One route. `new` marks routes that make a thing; `code` those whose subject is a department's code."""
+
+    method: str
+    path: str
+    command: type[Contract]
+    summary: str
+    new: bool = False
+    code: bool = False
+
+
+WRITES = (
+    Write("POST", "/cases/{subject}/route", cases.RouteCase, "Send a case in triage to a department 派单"),
+    Write("POST", "/cases/{subject}/accept", cases.AcceptCase, "Take a case on 签收"),
+    Write("POST", "/cases/{subject}/return", cases.ReturnCase, "Hand a case back 退回"),
+    Write("POST", "/cases/{subject}/answer", cases.AnswerCase, "Answer a case 答复"),
+    Write("POST", "/cases/{subject}/close", cases.CloseCase, "Close a case 办结"),
+    Write("POST", "/cases/{subject}/rate", cases.RateCase, "Rate a case 评价"),
+    Write(
+        "PUT",
+        "/departments/{subject}",
+        identity.RegisterDepartment,
+        "Register a department 承办单位",
+        code=True,
+    ),
+    Write("PUT", "/staff/{subject}", identity.RegisterStaff, "Register a member of staff"),
+    Write("POST", "/activities", participation.AnnounceActivity, "Announce an activity 代表活动", new=True),
+    Write("POST", "/activities/{subject}/sign-up", participation.SignUp, "Sign up 报名"),
+    Write(
+        "POST",
+        "/activities/{subject}/check-in",
+        participation.CheckIn,
+        "Check in with the activity's code 签到",
+    ),
+    Write("POST", "/consultations", participation.OpenConsultation, "Open a consultation 意见征集", new=True),
+    Write(
+        "POST", "/consultations/{subject}/answers", participation.AnswerConsultation, "Answer a consultation"
+    ),
+    Write("POST", "/consultations/{subject}/close", participation.CloseConsultation, "Close a consultation"),
+    Write("POST", "/duties", participation.DeclareDuty, "Log a duty 履职登记", new=True),
+    Write("POST", "/duties/{subject}/confirm", participation.ConfirmDuty, "Confirm a duty"),
+    Write("POST", "/duties/{subject}/reject", participation.RejectDuty, "Reject a duty"),
+    Write("POST", "/duties/{subject}/withdraw", participation.WithdrawDuty, "Withdraw a duty"),
+    Write("POST", "/courses", learning.PublishCourse, "Publish a course 网上学堂", new=True),
+    Write("POST", "/courses/{subject}/progress", learning.RecordProgress, "Record lessons and quiz answers"),
+    Write("POST", "/courses/{subject}/complete", learning.CompleteCourse, "Complete a course"),
+)
+
+
+def strict_body(command: type[Contract], *, new: bool = False) -> type[BaseModel]:
+    """The command's data as a request body: unknown fields are refused, a new thing may bring its id."""
+    return _strict(command, {"id": (UUID | None, None)} if new else {})
+
+
+def _strict(model: type[Contract], more: dict[str, Any]) -> type[BaseModel]:
+    """A model that refuses unknown fields, also in the things that it lists."""
+    fields = dict(more)
+    for name, field in model.model_fields.items():
+        item, *_ = get_args(field.annotation) or (None,)
+        if get_origin(field.annotation) is tuple and isinstance(item, type) and issubclass(item, Contract):
+            fields[name] = (tuple[_strict(item, {}), ...], field)  # type: ignore[misc]
+    # "constants": NaN must stay what it is until it is refused, and not become null in silence.
+    config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
+    base = type(model.__name__, (model,), {"__module__": __name__, "model_config": config})
+    return create_model(model.__name__, __base__=base, __doc__=model.__doc__, **fields)
+
+
+def add(app: FastAPI, commands: Commands, seals: Seals, caller: Callable[..., Awaitable[Caller]]) -> None:
+    """Add all writes."""
+    who = Annotated[Caller, Depends(caller)]
+    rubric_body = strict_body(evaluation.AdoptRubric)
+    marks_body = strict_body(notify.MarkNotices)
+
+    for write in WRITES:
+        _add(app, write, commands, caller)
+
+    async def sealed(
+        request: Request,
+        person: Caller,
+        contract: type[Contract],
+        plain: Mapping[str, Any],
+        *,
+        to: str,
+        words: Mapping[str, Any],
+        clear: Mapping[str, Any],
+        subject: str | None,
+    ) -> Response:
+        """Send a command whose `words` only the service `to` can read."""
+        require_role(person.actor, contract)
+        refuse_unkept(plain)  # before sealing: such letters are six times as long as JSON
+        data = contract.model_validate({**clear, "sealed": await seals.seal(to, words)})
+        command_id = idempotency_key(request)
+        command = Command(contract, data.model_dump(mode="json"), subject or str(command_id), plain)
+        try:
+            return await commands.answer(request, person, command_id, command)
+        except Problem as problem:
+            if problem.code.endswith("-unreadable"):
+                seals.forget(to)  # the service may have a new key
+            raise
+
+    @app.post("/api/cases", summary="File a case 督事", tags=["cases"])
+    async def file_case(request: Request, body: CaseFiling, person: who) -> Response:
+        plain = content_of(body)
+        words = {name: plain[name] for name in ("title", "text", "contact")}
+        clear = {name: plain[name] for name in ("county", "town", "category", "origin")}
+        return await sealed(
+            request,
+            person,
+            cases.FileCase,
+            plain,
+            to="cases",
+            words=words,
+            clear=clear,
+            subject=str(body.id) if body.id else None,
+        )
+
+    @app.put("/api/me/password", summary="Set one's own sign-in name and password", tags=["me"])
+    async def set_password(request: Request, body: Password, person: who) -> Response:
+        words = content_of(body)
+        return await sealed(
+            request,
+            person,
+            identity.SetPassword,
+            words,
+            to="identity",
+            words=words,
+            clear={},
+            subject=person.actor.person,
+        )
+
+    @app.put(
+        "/api/people/{subject}/password", summary="Set somebody's first password, for operators", tags=["me"]
+    )
+    async def set_first_password(
+        request: Request, subject: Annotated[str, Path(pattern=PERSON)], body: Password, person: who
+    ) -> Response:
+        require(person.actor, "operator")
+        words = content_of(body)
+        return await sealed(
+            request,
+            person,
+            identity.SetPassword,
+            words,
+            to="identity",
+            words=words,
+            clear={},
+            subject=subject,
+        )
+
+    async def adopt_rubric(request: Request, body: Any, person: Any) -> Response:
+        data = content_of(body)
+        command_id = idempotency_key(request)
+        name = data["rubric"].get("name")
+        known = isinstance(name, str) and _RUBRIC_NAME.fullmatch(name)  # a wrong one evaluation refuses
+        command = Command(evaluation.AdoptRubric, data, str(name if known else command_id))
+        return await commands.answer(request, person, command_id, command)
+
+    adopt_rubric.__annotations__ |= {"body": rubric_body, "person": who}
+    app.post("/api/rubrics", summary="Adopt a rubric 评价办法", tags=["rubrics"])(adopt_rubric)
+
+    async def mark_notices(request: Request, body: Any, person: Any) -> Response:
+        command = Command(notify.MarkNotices, content_of(body), person.actor.person)
+        return await commands.answer(request, person, idempotency_key(request), command)
+
+    mark_notices.__annotations__ |= {"body": marks_body, "person": who}
+    app.post("/api/notices/mark", summary="Mark own notices as read or unread", tags=["notices"])(
+        mark_notices
+    )
+
+    @app.post(
+        "/api/operations/{service}/dead-letters/{letter_id}/replay",
+        summary="Replay a dead letter",
+        tags=["operations"],
+    )
+    async def replay(request: Request, service: ServiceName, letter_id: UUID, person: who) -> Response:
+        command = Command(operations.ReplayDeadLetter, {}, str(letter_id), service=service)
+        return await commands.answer(request, person, idempotency_key(request), command)
+
+
+def _add(app: FastAPI, write: Write, commands: Commands, caller: Callable[..., Awaitable[Caller]]) -> None:
+    """Add one route of the table."""
+    body_model = strict_body(write.command, new=write.new)
+
+    async def answer(
+        request: Request, person: Caller, body: BaseModel | None, subject: UUID | str | None
+    ) -> Response:
+        data = content_of(body) if body is not None else {}
+        command_id = idempotency_key(request)
+        command = Command(write.command, data, str(subject or command_id))
+        return await commands.answer(request, person, command_id, command)
+
+    named = Annotated[str, Path(pattern=DEPARTMENT_CODE)] if write.code else UUID
+    endpoint: Callable[..., Awaitable[Response]]
+    if write.new:
+
+        async def make(request: Request, person: Any, body: Any) -> Response:
+            return await answer(request, person, body, body.id)
+
+        endpoint = make
+    elif not body_model.model_fields:
+
+        async def step(request: Request, person: Any, subject: Any) -> Response:
+            return await answer(request, person, None, subject)
+
+        endpoint = step
+    else:
+
+        async def change(request: Request, person: Any, subject: Any, body: Any) -> Response:
+            return await answer(request, person, body, subject)
+
+        endpoint = change
+    annotations = {"person": Annotated[Caller, Depends(caller)], "subject": named, "body": body_model}
+    endpoint.__annotations__ |= {k: v for k, v in annotations.items() if k in endpoint.__annotations__}
+    app.add_api_route(
+        f"/api{write.path}",
+        endpoint,
+        methods=[write.method],
+        summary=write.summary,
+        tags=[write.path.split("/")[1]],
+        operation_id=f"{write.method.lower()}_{write.command.__name__}",
+    )
