@@ -1,0 +1,169 @@
+"""From events and a rubric to every deputy's score, by the rubric's own words and nothing else.
+
+For each rule the facts are found first (one per deputy and evidence, its newest version), then each
+fact is judged once, then points are summed by calendar year and limited: rule, category, total.
+An event counts once, however often it stands in the log.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta, timezone
+from typing import Any
+from uuid import UUID
+
+from audit.rubric import Rubric, Rule
+
+Envelope = Mapping[str, Any]
+
+_CHINA = timezone(timedelta(hours=8))
+# An event worth more than this many hundredths under one rule is a mistake; evaluation sets it aside too.
+_ABSURD = 10_000_000
+_CONTENT = ("type", "subject", "time", "sequence", "data")
+
+
+@dataclass(frozen=True)
+class Score:
+    """A deputy's score of a year in hundredths of a point."""
+
+    total: int
+    categories: Mapping[str, int]
+
+
+@dataclass
+class Findings:
+    """What the log holds, before it is summed."""
+
+    counted: Counter[str] = field(default_factory=Counter)
+    """Events by type, each id once."""
+    repeated: int = 0
+    unusable: list[str] = field(default_factory=list)
+    """Ids of events that do not say what the rubric asks of them."""
+    contradictions: list[str] = field(default_factory=list)
+    """Ids under which two different events stand."""
+    known: set[str] = field(default_factory=set)
+    """Deputies that `deputy.changed` names."""
+    adopted: list[Envelope] = field(default_factory=list)
+    """The `rubric.adopted` events."""
+    facts: dict[tuple[str, str, str], Version] = field(default_factory=dict)
+    """Newest version by rule, deputy and evidence."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """What the newest event of a fact says: its rank among the fact's events, its year and its points."""
+
+    rank: tuple[int, int]
+    year: int
+    points: int
+
+
+def gather(rubric: Rubric, envelopes: Iterable[Envelope]) -> Findings:
+    """Read every event once, in any order."""
+    rules: defaultdict[str, list[Rule]] = defaultdict(list)
+    for rule in rubric.rules:
+        rules[rule.event].append(rule)
+    findings = Findings()
+    seen: dict[tuple[str, str], int] = {}
+    for envelope in envelopes:
+        name = (str(envelope["source"]), str(envelope["id"]))
+        content = hash(json.dumps([envelope.get(part) for part in _CONTENT], sort_keys=True))
+        if name in seen:
+            findings.repeated += 1
+            if seen[name] != content:
+                findings.contradictions.append(name[1])
+            continue
+        seen[name] = content
+        findings.counted[envelope["type"]] += 1
+        try:
+            _take(findings, envelope, rules.get(envelope["type"], []))
+        except (KeyError, ValueError, TypeError):
+            findings.unusable.append(name[1])
+    return findings
+
+
+def _take(findings: Findings, envelope: Envelope, rules: Iterable[Rule]) -> None:
+    data = envelope["data"]
+    if envelope["type"] == "deputy.changed":
+        findings.known.add(str(UUID(data["deputy_id"])))
+    elif envelope["type"] == "rubric.adopted":
+        date.fromisoformat(data["effective_from"])
+        if not isinstance(data["version"], int) or not isinstance(data["rubric"], dict):
+            raise TypeError
+        findings.adopted.append(envelope)
+    rank = (int(envelope.get("sequence") or 0), UUID(envelope["id"]).int)
+    found: dict[tuple[str, str, str], Version] = {}
+    for rule in rules:
+        if not _all_hold(rule.where, data):
+            continue
+        day = _day(rule, envelope)
+        units = 1 if rule.per is None else int(data[rule.per])
+        points = rule.points * units if _all_hold(rule.when, data) else 0
+        if abs(points) > _ABSURD:
+            raise ValueError("absurd amount")
+        evidence = [str(day.year) if name == "year" else str(data[name]) for name in rule.evidence]
+        fact = (rule.key, str(UUID(data[rule.deputy])), " ".join(evidence))
+        found[fact] = Version(rank, day.year, points)
+    # Only now, so that an event that turns out unusable under one rule counts under none.
+    for fact, version in found.items():
+        held = findings.facts.get(fact)
+        if held is None or held.rank < version.rank:
+            findings.facts[fact] = version
+
+
+def _all_hold(tests: Mapping[str, Any], data: Mapping[str, Any]) -> bool:
+    for name, test in tests.items():
+        value = data.get(name)
+        if value is None:
+            return False
+        if isinstance(test, dict):
+            if not test.get("at_least", value) <= value <= test.get("at_most", value):
+                return False
+        elif value not in (test if isinstance(test, list) else [test]):
+            return False
+    return True
+
+
+def _day(rule: Rule, envelope: Envelope) -> date:
+    written = str(envelope["time"] if rule.date is None else envelope["data"][rule.date])
+    if "T" not in written:
+        return date.fromisoformat(written)
+    return datetime.fromisoformat(written).astimezone(_CHINA).date()
+
+
+def years_in(findings: Findings) -> list[int]:
+    """The calendar years in which some fact counts."""
+    return sorted({version.year for version in findings.facts.values() if version.points})
+
+
+def scores(rubric: Rubric, findings: Findings, year: int) -> dict[str, Score]:
+    """The score of a year of every deputy who is known or has points in it."""
+    sums: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for (rule_key, deputy, _), version in findings.facts.items():
+        if version.year == year and version.points:
+            sums[deputy][rule_key] += version.points
+    return {deputy: score(rubric, sums.get(deputy, Counter())) for deputy in findings.known | sums.keys()}
+
+
+def score(rubric: Rubric, points_by_rule: Mapping[str, int]) -> Score:
+    """A score from uncapped sums: each rule limited, then each category, then base and categories."""
+    categories = dict.fromkeys(rubric.categories, 0)
+    for rule in rubric.rules:
+        categories[rule.category] += rule.bounds.apply(points_by_rule.get(rule.key, 0))
+    limited = {key: rubric.categories[key].apply(points) for key, points in categories.items()}
+    return Score(rubric.bounds.apply(rubric.base + sum(limited.values())), limited)
+
+
+def in_force(findings: Findings, year: int) -> Mapping[str, Any] | None:
+    """The rubric that the log says counts in a year, or None where none was adopted for it."""
+    begun = [
+        e["data"] for e in findings.adopted if date.fromisoformat(e["data"]["effective_from"]).year <= year
+    ]
+    if not begun:
+        return None
+    last = max(begun, key=lambda adopted: (adopted["effective_from"], adopted["version"]))
+    rubric: Mapping[str, Any] = last["rubric"]
+    return rubric

@@ -1,0 +1,1 @@
+"""Programs that an integrator may copy; they know the public contract only."""

@@ -1,0 +1,1 @@
+"""A department that accepts and answers its cases; see README.md."""

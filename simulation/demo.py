@@ -1,0 +1,160 @@
+"""The demo: the city and its year are made, played, ticked, asked and compared; people to sign in as."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+
+from simulation.case_texts import CaseText, read_messages
+from simulation.city import City, Scale, build_city
+from simulation.driver import Cast, Driver, Played, tick_the_clock
+from simulation.gateway_client import OPERATOR, GatewayClient, GatewayError, Write, open_gateway
+from simulation.journal import Journal
+from simulation.phases import PhaseResult, Phases
+from simulation.report import Line, ask_all, compare_journal, figures, show
+from simulation.year import END, Year, write_year
+
+CONNECTIONS = 64
+"""Requests under way at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class DemoPerson:
+    """Somebody to sign in as."""
+
+    role: str
+    name: str
+    login: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """What came of a play: the table's lines, how the phases went, and people to sign in as."""
+
+    lines: tuple[Line, ...]
+    phases: tuple[PhaseResult, ...]
+    people: tuple[DemoPerson, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """0 when every line of the table is equal, else 1."""
+        return 0 if self.lines and all(line.equal for line in self.lines) else 1
+
+
+async def play(
+    gateway_url: str,
+    scale: float | str,
+    seed: int,
+    messages: Sequence[Path],
+    simulation_secret: str,
+    kafka_env: Mapping[str, str],
+    console: Console,
+    *,
+    journal_path: Path,
+    divisions: Path | None = None,
+) -> DemoResult:
+    """Play the year at `gateway_url` and compare what the services say with the script.
+
+    `kafka_env` are the KAFKA_* variables of the principal `simulation`, used for the tick of the
+    clock alone. The departments' process must be running.
+
+    Raises ValueError for a scale, file of messages or divisions that cannot be used, GatewayError or
+    TimeoutError when the suite does not get on with the play, KafkaError when the tick cannot be sent.
+    """
+    at_scale = Scale.parse(scale)
+    texts: Sequence[CaseText] = read_messages(messages)
+    city = build_city(seed, at_scale, divisions)
+    year = write_year(city, seed, at_scale, texts)
+    console.print(
+        f"{city.name}: {len(city.counties)} counties, {len(city.towns)} towns and streets, "
+        f"{len(city.deputies):,} deputies, {len(year.cases):,} cases (seed {seed}, one part in {at_scale.divisor})",
+        highlight=False,
+    )
+    async with _opened(gateway_url, simulation_secret, journal_path) as (gateway, journal):
+        phases = Phases(gateway, console, CONNECTIONS)
+        driver = Driver(gateway, city, year, phases)
+        with phases.shown():
+            played = await driver.play()
+            await tick_the_clock(kafka_env, END)
+        lines = await _compared(gateway, journal, city, year, played)
+        people = await demo_people(gateway, city, year, played.cast)
+    show(console, lines, divisor=at_scale.divisor)
+    console.print("Refused by the services (the script's mistakes are meant to be):")
+    for (kind, status, code), number in sorted(journal.refusals.items()):
+        console.print(f"  {number:>6,} × {kind}: {status} {code}", markup=False, highlight=False)
+    return DemoResult(tuple(lines), tuple(phases.results), tuple(people))
+
+
+async def simulation_token(gateway_url: str, simulation_secret: str) -> str:
+    """The simulation's own token, for the departments' process (SIMULATION_TOKEN). Raises GatewayError."""
+    with Journal(Path(os.devnull)) as journal:
+        async with open_gateway(gateway_url, simulation_secret, journal, connections=1) as gateway:
+            return await gateway.token_for(OPERATOR)
+
+
+@contextlib.asynccontextmanager
+async def _opened(url: str, secret: str, journal_path: Path) -> AsyncIterator[tuple[GatewayClient, Journal]]:
+    with Journal(journal_path) as journal:
+        async with open_gateway(url, secret, journal, connections=CONNECTIONS) as gateway:
+            yield gateway, journal
+
+
+async def _compared(
+    gateway: GatewayClient, journal: Journal, city: City, year: Year, played: Played
+) -> list[Line]:
+    staff = played.cast.staff[city.code]
+    lines = await ask_all(gateway, figures(city, year), staff)
+    return lines + await compare_journal(gateway, journal.read(), played.mistakes, staff)
+
+
+async def demo_people(gateway: GatewayClient, city: City, year: Year, cast: Cast) -> list[DemoPerson]:
+    """A city deputy, a county deputy (both with cases of their own), staff, a department: with new passwords.
+
+    Raises GatewayError when one of them cannot get a password.
+    """
+    filings = Counter(case.deputy for case in year.cases)
+    chosen: list[tuple[str, str, str, str]] = []
+    for level, role, login in (
+        ("city", "city deputy", "city-deputy"),
+        ("county", "county deputy", "county-deputy"),
+    ):
+        of_level = [i for i, deputy in enumerate(city.deputies) if deputy.level == level]
+        busiest = max(of_level, key=lambda i: (filings[i], -i))
+        chosen.append((role, city.deputies[busiest].name, login, cast.deputies[busiest]))
+    clerk = city.staff_of(city.code)
+    chosen.append(("congress staff", clerk.name, "staff", str(clerk.id)))
+    office = city.departments[0]
+    chosen.append(("department", office.name, f"department-{office.code}", f"department:{office.code}"))
+    people = []
+    for role, name, login, who in chosen:
+        password = secrets.token_urlsafe(9)
+        body = {"login": login, "password": password}
+        answer = await gateway.send(
+            Write("password.set", who, str(uuid.uuid4()), who, "PUT", "/api/me/password", body)
+        )
+        if not answer.accepted:
+            raise GatewayError(
+                f"no password for the {role}: the gateway answered {answer.status} {answer.code}"
+            )
+        people.append(DemoPerson(role, name, login, password))
+    return people
+
+
+def show_people(console: Console, people: Sequence[DemoPerson]) -> None:
+    """Print who to sign in as."""
+    console.print("People to sign in as:")
+    for person in people:
+        console.print(
+            f"  {person.role:<15} {person.login:<22} {person.password:<14} {person.name}",
+            highlight=False,
+            markup=False,
+        )

@@ -1,0 +1,239 @@
+"""The table at the end: each figure of the script, asked of the services, and whether they agree.
+
+Invariants: what is expected comes from the script alone; what is found comes from the services' HTTP
+API (through the gateway) and never from what the driver counted, except the journal's lines, which
+are compared with the services' effects: each accepted request has exactly one, a refused one none.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from simulation import city as city_script
+from simulation import year as year_script
+from simulation.city import City
+from simulation.gateway_client import GatewayClient, GatewayError
+from simulation.journal import Entry
+from simulation.year import Consultation, Year
+
+_LIST_SIZE = 500
+_OPEN = year_script.CASES_FILED - year_script.CASES_CLOSED
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """How a figure is asked: GET `path` as the city's staff, then the value at `at`."""
+
+    path: str
+    at: tuple[str, ...]
+    query: tuple[tuple[str, str | int], ...] = ()
+
+    def __str__(self) -> str:
+        query = "&".join(f"{key}={value}" for key, value in self.query)
+        return f"GET {self.path}{'?' + query if query else ''} → {'.'.join(self.at)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A figure: what the city reported for the whole year (None: not reported), the script's, how it is asked."""
+
+    name: str
+    reported: int | None
+    expected: int
+    ask: Ask
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the table; `found` None when the services did not say."""
+
+    name: str
+    reported: int | None
+    expected: int
+    found: int | None
+    asked: str
+
+    @property
+    def equal(self) -> bool:
+        """Whether the services agree with the script."""
+        return self.expected == self.found
+
+
+def figures(city: City, year: Year) -> tuple[Figure, ...]:
+    """Every figure of the script, with how to ask the services for it."""
+    cases, duties = year.cases, year.duties
+    filed, closed = len(cases), sum(case.closed_at is not None for case in cases)
+    rated = sum(case.stars is not None for case in cases)
+    trained = len(year.training.attendees)
+    fates = Counter(duty.fate for duty in duties)
+    decided = len(duties) - fates["declared"]
+    levels = Counter(deputy.level for deputy in city.deputies)
+    laws = [c for c in year.consultations if c.kind == "legislation"]
+    questionnaire = next(c for c in year.consultations if c.kind == "questionnaire")
+    respondents, answers = len(questionnaire.answers), sum(len(c.answers) for c in year.consultations)
+    opinions = sum(answer.opinions for answer in questionnaire.answers)
+    signed_up = sum(len(activity.attendances) for activity in year.activities)
+    came = sum(one.checked_in_at is not None for activity in year.activities for one in activity.attendances)
+    lines: tuple[tuple[str, int | None, int, Ask], ...] = (
+        ("deputies", city_script.DEPUTIES, len(city.deputies), _total("/api/deputies")),
+        ("  of the city", None, levels["city"], _total("/api/deputies", level="city")),
+        ("  of counties", None, levels["county"], _total("/api/deputies", level="county")),
+        ("  of towns", None, levels["town"], _total("/api/deputies", level="town")),
+        ("departments", None, len(city.departments), _total("/api/departments")),
+        ("cases filed 督事", year_script.CASES_FILED, filed, _figure("cases", "filed")),
+        ("cases closed 办结", year_script.CASES_CLOSED, closed, _figure("cases", "closed")),
+        ("  answered, still open", _OPEN, filed - closed, _figure("cases", "states", "answered")),
+        ("cases rated 评价", None, rated, _figure("cases", "rated")),
+        (
+            "training completed 初任培训",
+            None,
+            trained,
+            _figure("learning", "completed_by_course", str(year.training.id)),
+        ),
+        ("legislative consultations", 12, len(laws), _by_kind("legislation", "consultations")),
+        ("  answers to them", None, answers - respondents, _by_kind("legislation", "answers")),
+        (
+            "questionnaire, respondents",
+            year_script.QUESTIONNAIRE_RESPONDENTS,
+            respondents,
+            _answers_to(questionnaire, "respondents"),
+        ),
+        ("questionnaire, opinions", None, opinions, _answers_to(questionnaire, "opinions")),
+        ("thematic activities", 10, len(year.activities), _total("/api/activities", kind="theme")),
+        ("  sign-ups 报名", None, signed_up, _figure("participation", "sign_ups")),
+        ("  check-ins 签到", None, came, _figure("participation", "check_ins")),
+        *(
+            (f"duties {fate}", None, fates[fate], _figure("participation", "duties", fate))
+            for fate in ("declared", "confirmed", "rejected", "withdrawn")
+        ),
+        ("evaluation: deputies known", None, len(city.deputies), _figure("evaluation", "deputies")),
+        ("evaluation: cases filed", None, filed, _taken_in("case.filed")),
+        ("evaluation: cases closed", None, closed, _taken_in("case.closed")),
+        ("evaluation: cases rated", None, rated, _taken_in("case.rated")),
+        ("evaluation: completions", None, trained, _taken_in("course.completed")),
+        ("evaluation: answers", None, answers, _taken_in("consultation.answered")),
+        ("evaluation: check-ins", None, came, _taken_in("activity.attended")),
+        ("evaluation: steps of duties", None, len(duties) + decided, _taken_in("duty.logged")),
+    )
+    return tuple(Figure(*line) for line in lines)
+
+
+def _total(path: str, **query: str) -> Ask:
+    return Ask(path, ("total",), (*query.items(), ("size", 1)))
+
+
+def _figure(*at: str) -> Ask:
+    return Ask("/api/figures", at)
+
+
+def _by_kind(kind: str, figure: str) -> Ask:
+    return _figure("participation", "by_kind", kind, figure)
+
+
+def _answers_to(consultation: Consultation, figure: str) -> Ask:
+    return Ask(f"/api/consultations/{consultation.id}", (figure,))
+
+
+def _taken_in(event_type: str) -> Ask:
+    """How many different events of a type evaluation has taken in."""
+    return _figure("evaluation", "events", event_type)
+
+
+async def ask_all(gateway: GatewayClient, asked: Iterable[Figure], staff: str) -> list[Line]:
+    """Ask every figure; what the services do not know is a line with nothing found."""
+    lines = []
+    for figure in asked:
+        ask = figure.ask
+        try:
+            body = await gateway.get(ask.path, who=staff, **dict(ask.query))
+        except GatewayError as error:
+            lines.append(Line(figure.name, figure.reported, figure.expected, None, str(error)))
+            continue
+        lines.append(Line(figure.name, figure.reported, figure.expected, value_at(body, ask.at), str(ask)))
+    return lines
+
+
+def value_at(body: Any, at: tuple[str, ...]) -> int | None:
+    """The whole number at a place in a JSON body, None when it is not there."""
+    for key in at:
+        if not isinstance(body, Mapping) or key not in body:
+            return None
+        body = body[key]
+    return body if isinstance(body, int) and not isinstance(body, bool) else None
+
+
+async def compare_journal(
+    gateway: GatewayClient, entries: Iterable[Entry], mistakes: frozenset[str], staff: str
+) -> list[Line]:
+    """The journal against the services: cases filed and closed one by one, mistakes refused, nothing unanswered."""
+    accepted: dict[str, Counter[str]] = {}
+    commands: set[str] = set()
+    refused_mistakes = unanswered = refused_else = 0
+    for entry in entries:
+        if entry.status == 0:
+            unanswered += 1
+        elif entry.accepted and entry.command_id not in commands:
+            commands.add(entry.command_id)
+            accepted.setdefault(entry.kind, Counter())[entry.subject] += 1
+        elif not entry.accepted and entry.command_id in mistakes:
+            refused_mistakes += 1
+        elif not entry.accepted:
+            refused_else += 1
+    filed: Counter[str] = Counter()
+    closed: Counter[str] = Counter()
+    async for item in gateway.pages("/api/cases", who=staff, size=_LIST_SIZE):
+        filed[item["id"]] += 1
+        closed[item["id"]] += item["state"] == "closed"
+    return [
+        Line(
+            "journal: cases accepted, found once",
+            None,
+            *_matched(accepted.get("case.file"), filed),
+            "GET /api/cases",
+        ),
+        Line(
+            "journal: closings accepted, found",
+            None,
+            *_matched(accepted.get("case.close"), +closed),
+            "GET /api/cases",
+        ),
+        Line("journal: mistakes refused", None, len(mistakes), refused_mistakes, "journal"),
+        Line("journal: other refusals", None, 0, refused_else, "journal"),
+        Line("journal: requests without an outcome", None, 0, unanswered, "journal"),
+    ]
+
+
+def _matched(accepted: Counter[str] | None, found: Counter[str]) -> tuple[int, int]:
+    """How many things there should be, and how many are there exactly once; strangers make it less."""
+    wanted = accepted or Counter()
+    once = sum(found[subject] == times == 1 for subject, times in wanted.items())
+    strangers = sum(subject not in wanted for subject in found)
+    return len(wanted), once - strangers
+
+
+def show(console: Console, lines: Iterable[Line], *, divisor: int) -> None:
+    """Print the table; the script's column says by how much the reported figures were divided."""
+    table = Table(title="The year, as the script says and as the services say", title_justify="left")
+    table.add_column("figure")
+    table.add_column("reported", justify="right")
+    table.add_column("script" if divisor == 1 else f"script ÷ {divisor}", justify="right")
+    table.add_column("services", justify="right")
+    table.add_column("")
+    for line in lines:
+        table.add_row(
+            line.name,
+            "" if line.reported is None else f"{line.reported:,}",
+            f"{line.expected:,}",
+            "?" if line.found is None else f"{line.found:,}",
+            "equal" if line.equal else "[bold red]DIFFERS[/]",
+        )
+    console.print(table)
+    for line in lines:
+        if not line.equal:
+            console.print(f"  differs: {line.name.strip()}: {line.asked}", markup=False, highlight=False)
