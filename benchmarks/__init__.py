@@ -1,0 +1,1 @@
+"""Measurements, each a command: figures are ratios within one run and never gate a test."""

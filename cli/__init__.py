@@ -1,0 +1,1 @@
+"""The command `daibiaotong`: bring the suite up, play the demo, look at it as an operator."""

@@ -1,0 +1,135 @@
+"""Commands of `daibiaotong`; each is a few lines over the module that does the work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from cli import demo as demo_command
+from cli import operator, trace
+from cli import up as up_command
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
+letters = typer.Typer(no_args_is_help=True, help="Messages that could not be handled.")
+topics = typer.Typer(no_args_is_help=True, help="Kafka's topics and rights.")
+contracts = typer.Typer(no_args_is_help=True, help="The generated schemas and AsyncAPI documents.")
+app.add_typer(letters, name="dead-letters")
+app.add_typer(topics, name="topics")
+app.add_typer(contracts, name="contracts")
+console = Console()
+
+
+def _replicas(asked: Sequence[str]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for part in ",".join(asked).split(","):
+        if not part:
+            continue
+        name, _, count = part.partition("=")
+        if not count.isdigit() or int(count) < 1:
+            raise typer.BadParameter(f"{part!r}: write it as cases=3,gateway=2")
+        found[name] = int(count)
+    return found
+
+
+@app.command()
+def up(
+    replicas: Annotated[list[str] | None, typer.Option(help="cases=3,gateway=2")] = None,
+    broker: Annotated[str | None, typer.Option(envvar="BROKER", help="kafka or tansu")] = None,
+) -> None:
+    """Run the suite until Ctrl-C; prints the addresses."""
+    raise typer.Exit(up_command.run(console, broker or None, _replicas(replicas or [])))
+
+
+@app.command()
+def demo(
+    scale: Annotated[str, typer.Option(envvar="SCALE", help="1, or one part in a whole number")] = "0.1",
+    messages: Annotated[
+        str, typer.Option(envvar="MESSAGES", help="JSONL files with real texts, comma between")
+    ] = "",
+    broker: Annotated[str | None, typer.Option(envvar="BROKER", help="kafka or tansu")] = None,
+    divisions: Annotated[Path | None, typer.Option(envvar="DIVISIONS", help="real divisions as JSON")] = None,
+    seed: int = 20210715,
+    oneshot: Annotated[bool, typer.Option(envvar="ONESHOT", help="end after the table")] = False,
+) -> None:
+    """Start the suite, play the city's year, compare every figure, audit every score; then keep it running."""
+    asked = demo_command.Asked(
+        scale=scale or "0.1",
+        messages=tuple(Path(name).absolute() for name in messages.split(",") if name),
+        broker=broker or None,
+        divisions=divisions,
+        seed=seed,
+        stay=console.is_terminal and not oneshot,
+    )
+    raise typer.Exit(demo_command.run(console, asked))
+
+
+@app.command()
+def status() -> None:
+    """Services, lag, outbox and dead letters of the running suite."""
+    raise typer.Exit(operator.show_status(console))
+
+
+@app.command(name="trace")
+def trace_command(
+    identifier: Annotated[str, typer.Argument(help="id of a case, a command or a message")],
+) -> None:
+    """One case's or command's whole way through all services, with times."""
+    raise typer.Exit(trace.show(console, identifier))
+
+
+@letters.command(name="list")
+def letters_list(service: Annotated[str | None, typer.Argument()] = None, *, every: bool = False) -> None:
+    """Dead letters not yet replayed (with --every also the replayed)."""
+    raise typer.Exit(operator.list_letters(console, service, every=every))
+
+
+@letters.command(name="show")
+def letters_show(service: str, letter: str) -> None:
+    """One dead letter: where it came from and why it lies here."""
+    raise typer.Exit(operator.show_letter(console, service, letter))
+
+
+@letters.command(name="replay")
+def letters_replay(service: str, letter: str) -> None:
+    """Hand a dead letter in again, once."""
+    raise typer.Exit(operator.replay_letter(console, service, letter))
+
+
+@topics.command(name="apply")
+def topics_apply() -> None:
+    """Make the declared topics, accounts and rights (KAFKA_* and DAIBIAOTONG_RUN from the environment)."""
+    from deploy.kafka import provision
+
+    raise typer.Exit(provision.main(["apply"]))
+
+
+@contracts.command(name="write")
+def contracts_write() -> None:
+    """Write the schemas and the AsyncAPI documents from the code."""
+    from shared.contracts import asyncapi
+
+    asyncapi.write()
+
+
+@contracts.command(name="check")
+def contracts_check() -> None:
+    """Fail where the committed documents differ from the code."""
+    from shared.contracts import asyncapi
+
+    found = asyncapi.differing()
+    if found:
+        console.print("differs from the code:", ", ".join(found))
+    raise typer.Exit(1 if found else 0)
+
+
+def main() -> None:
+    """Entry point."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

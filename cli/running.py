@@ -1,0 +1,59 @@
+"""How the CLI finds the suite: the environment, else the run folder of a suite on this machine.
+
+Invariant: the file with the operator's access is readable by its owner alone and goes with the suite.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from deploy.local.runfolder import run_folder, write_private
+from deploy.local.suite import Suite
+
+_FILE = "operator.json"
+
+
+class NotRunning(Exception):  # noqa: N818 - told to the person
+    """No suite was found; the text says what to do."""
+
+
+@dataclass(frozen=True)
+class Access:
+    """An operator's way in."""
+
+    gateway: str
+    secret: str = field(repr=False)
+    services: Mapping[str, list[str]]
+    kafka: Mapping[str, str] = field(repr=False)
+
+
+def leave(suite: Suite) -> Path:
+    """Write the access of a suite that has come up; returns the file."""
+    path = suite.stack.run_dir / _FILE
+    access = {
+        "gateway": suite.gateway_url,
+        "secret": suite.secrets.get("operator"),
+        "services": suite.service_urls,
+        "kafka": suite.stack.env_for("operator"),
+    }
+    write_private(path, json.dumps(access))
+    return path
+
+
+def find() -> Access:
+    """The access from GATEWAY_URL, OPERATOR_SECRET, SERVICE_URLS and KAFKA_*, else from the run folder.
+
+    Raises NotRunning.
+    """
+    if "GATEWAY_URL" in os.environ and "OPERATOR_SECRET" in os.environ:
+        kafka = {name: value for name, value in os.environ.items() if name.startswith("KAFKA_")}
+        services = json.loads(os.environ.get("SERVICE_URLS", "{}"))
+        return Access(os.environ["GATEWAY_URL"], os.environ["OPERATOR_SECRET"], services, kafka)
+    try:
+        return Access(**json.loads((run_folder() / _FILE).read_text()))
+    except FileNotFoundError:
+        raise NotRunning("No suite is running here. Start one with `make up` or `make demo`.") from None
