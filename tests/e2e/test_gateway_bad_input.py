@@ -1,0 +1,548 @@
+"""The whole suite as processes, two gateways, driven over HTTP alone: the main way, and what people get wrong.
+
+The tests use one suite and go from top to bottom: the last one looks for what must not have been left anywhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+from uuid import UUID, uuid4, uuid5
+
+import aiohttp
+import pytest
+import pytest_asyncio
+from aiokafka.admin import AIOKafkaAdminClient
+from joserfc.jwk import OKPKey
+
+from deploy.local.suite import Suite
+from shared.messaging.kafka import connection_options
+from shared.security.tokens import AUDIENCE, ISSUER, sign
+from shared.testing.issuer import Issuer
+from shared.testing.topics import read_all
+from shared.testing.wait import wait_until
+from tests.conftest import kafka_settings
+
+pytestmark = pytest.mark.timeout(300)
+
+PATIENCE = 60.0
+"""Seconds; other people's programs may be using the machine."""
+
+NAME, PHONE, WORDS = "欧阳夏雨", "13907458866", "三楼阳台漏水已有两个月"
+PASSWORD, LOGIN = "correct-horse-battery-7", "fang.ling"
+RESIDENTS_CASE = {
+    "title": f"{NAME}家房屋漏水",
+    "text": f"居民{NAME}反映：{WORDS}，下水道堵塞。",
+    "contact": f"{NAME} {PHONE}",
+    "county": "330203",
+    "category": "城乡建设",
+    "origin": "resident",
+}
+CASE = {"title": "窨井盖", "text": "路口窨井盖破损。", "county": "330203", "category": "城乡建设"}
+
+TODAY = datetime.now(UTC).date()
+ROSTER = "\n".join(
+    [
+        "编号,姓名,层级,县(市、区)代码,乡镇代码,选区,任期起,任期止",
+        f"A1,方玲,县,330203,,海曙第一选区,{TODAY.year - 1}-01-01,{TODAY.year + 3}-12-31",
+        f"A2,水生,县,330203,,海曙第二选区,{TODAY.year - 1}-01-01,{TODAY.year + 3}-12-31",
+        f"A3,错行,省,330203,,海曙第三选区,{TODAY.year - 1}-01-01,明年",
+        f"A4,江河,市,,,市直选区,{TODAY.year - 1}-01-01,{TODAY.year + 3}-12-31",
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a gateway answered."""
+
+    status: int
+    headers: dict[str, str]
+    raw: str = field(repr=False)
+
+    @property
+    def body(self) -> Any:
+        return json.loads(self.raw)
+
+    @property
+    def code(self) -> str:
+        """A problem's stable code."""
+        assert self.headers["Content-Type"] == "application/problem+json", self.raw
+        return str(self.body["code"])
+
+
+@dataclass
+class Town:
+    """A running suite with two gateways, and tokens of the people in it."""
+
+    suite: Suite
+    session: aiohttp.ClientSession
+    tokens: dict[str, str] = field(default_factory=dict)
+    people: dict[str, str] = field(default_factory=dict)
+    report: dict[str, Any] = field(default_factory=dict)
+    roster_key: UUID = field(default_factory=uuid4)
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        who: str | None = None,
+        content: Any = None,
+        *,
+        key: UUID | None = None,
+        gateway: int = 0,
+        form: Any = None,
+        token: str | None = None,
+    ) -> Said:
+        """One request to a gateway, as somebody."""
+        headers = {}
+        if who is not None or token is not None:
+            headers["Authorization"] = f"Bearer {token or self.tokens[str(who)]}"
+        if key is not None:
+            headers["Idempotency-Key"] = str(key)
+        async with self.session.request(
+            method, self.suite.gateway_urls[gateway] + path, headers=headers, json=content, data=form
+        ) as answer:
+            return Said(answer.status, dict(answer.headers), await answer.text())
+
+    async def done(self, method: str, path: str, who: str, content: Any = None, **more: Any) -> Any:
+        """A request that must succeed; a write that takes longer than the gateway waits is followed."""
+        said = await self.ask(method, path, who, content, **more)
+        if said.status == 202:
+            said = await self.outcome(said.headers["Location"], who)
+        assert said.status == 200, said
+        return said.body
+
+    async def outcome(self, location: str, who: str, *, gateway: int = 0) -> Said:
+        """The outcome at a place, once it is there."""
+
+        async def known() -> Said | None:
+            said = await self.ask("GET", location, who, gateway=gateway)
+            return None if said.status in {404, 503} else said
+
+        found = await wait_until(known, what=f"an outcome at {location}", seconds=PATIENCE, every=0.1)
+        assert found is not None
+        return found
+
+    async def upload(self, content: str, key: UUID, *, gateway: int = 0) -> Said:
+        """Import a roster as staff."""
+        form = aiohttp.FormData()
+        form.add_field("file", content.encode(), filename="roster.csv")
+        said = await self.ask("POST", "/api/roster-imports", "staff", key=key, form=form, gateway=gateway)
+        return await self.outcome(said.headers["Location"], "staff") if said.status == 202 else said
+
+    async def routed_case(self, who: str, content: Any = None) -> str:
+        """File a case and wait until it is with the department."""
+        case_id = str((await self.done("POST", "/api/cases", who, content or CASE))["id"])
+        case = await self.done("GET", f"/api/cases/{case_id}", who)
+        assert (case["state"], case["department"]) == ("routed", "housing"), case
+        return case_id
+
+    async def count(self, path: str, who: str) -> int:
+        return int((await self.done("GET", path, who))["total"])
+
+    async def exchange(self, who: str, person: str) -> None:
+        """Get a token in somebody's name from the simulation's."""
+        form = {
+            "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+            "subject_token": self.tokens["simulation"],
+            "subject_token_type": "urn:ietf:params:oauth:token-type:access_token",
+            "requested_subject": person,
+        }
+        said = await self.ask("POST", "/api/token", form=form)
+        assert said.status == 200, said
+        self.tokens[who], self.people[who] = said.body["access_token"], person
+
+
+@pytest_asyncio.fixture(scope="module")
+async def town(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
+    """The suite with two departments, one member of staff, and the roster's deputies."""
+    suite = Suite(tmp_path_factory.mktemp("suite"), replicas={"gateway": 2}, environment="test", fsync=False)
+    async with contextlib.AsyncExitStack() as end:
+        await asyncio.to_thread(suite.start)
+        end.push_async_callback(asyncio.to_thread, suite.stop)
+        timeout = aiohttp.ClientTimeout(total=PATIENCE)
+        session = await end.enter_async_context(aiohttp.ClientSession(timeout=timeout))
+        found = Town(suite, session)
+        for client in ("operator", "simulation"):
+            secret = suite.secrets.get(client)
+            form = {"grant_type": "client_credentials", "client_id": client, "client_secret": secret}
+            found.tokens[client] = (await found.ask("POST", "/api/token", form=form)).body["access_token"]
+        staff = str(uuid4())
+        await found.done("PUT", f"/api/staff/{staff}", "operator", {"name": "石磊", "organisation": "3302"})
+        await found.exchange("staff", staff)
+        for code, category in (("housing", "城乡建设"), ("health", "卫生计生")):
+            content = {"name": code, "categories": [category]}
+            await found.done("PUT", f"/api/departments/{code}", "staff", content)
+            await found.exchange(code, f"department:{code}")
+        said = await found.upload(ROSTER, found.roster_key)
+        assert said.status == 200, said
+        found.report = said.body
+        deputies = (await found.done("GET", "/api/deputies?size=100", "staff"))["items"]
+        for deputy in deputies:
+            await found.exchange(deputy["number"], deputy["id"])
+
+        async def routes() -> bool:
+            # Cases hears of the departments on a topic of its own, so the first cases may come before them.
+            case_id = (await found.done("POST", "/api/cases", "A4", CASE))["id"]
+            return bool((await found.done("GET", f"/api/cases/{case_id}", "A4"))["state"] == "routed")
+
+        await wait_until(routes, what="routing", seconds=PATIENCE, every=0.2)
+        yield found
+
+
+# -- the main way ------------------------------------------------------------------------------------
+
+
+async def test_a_wrong_row_of_a_roster_is_reported_and_stops_no_other(town: Town) -> None:
+    assert (town.report["rows"], town.report["accepted"]) == (4, 3)
+    assert {(error["line"], error["column"]) for error in town.report["errors"]} == {
+        (4, "level"),
+        (4, "term_until"),
+    }
+    assert "错行" not in json.dumps(town.report, ensure_ascii=False)
+    assert {"A1", "A2", "A4"} <= set(town.tokens)
+    again = await town.ask("GET", f"/api/roster-imports/{town.roster_key}", "staff", gateway=1)
+    assert again.body == town.report
+
+
+async def test_the_same_roster_again_acts_once_and_another_under_its_id_is_refused(town: Town) -> None:
+    again = await town.upload(ROSTER, town.roster_key, gateway=1)
+    assert (again.status, again.body) == (200, town.report)
+    other = await town.upload(ROSTER.replace("方玲", "方灵"), town.roster_key)
+    assert (other.status, other.code) == (409, "command-id-reused")
+    assert await town.count("/api/deputies", "staff") == 3
+
+
+async def test_a_person_signs_in_with_the_password_set_through_the_gateway(town: Town) -> None:
+    await town.done("PUT", "/api/me/password", "A1", {"login": LOGIN, "password": PASSWORD})
+    said = await town.ask("POST", "/api/sign-in", content={"login": LOGIN, "password": PASSWORD}, gateway=1)
+    assert said.status == 200
+    assert (said.body["person"], said.body["roles"]) == (town.people["A1"], ["deputy"])
+    me = await town.ask("GET", "/api/me", token=said.body["access_token"])
+    assert me.body["person"] == town.people["A1"]
+    wrong = await town.ask("POST", "/api/sign-in", content={"login": LOGIN, "password": PASSWORD + "8"})
+    assert (wrong.status, wrong.code) == (401, "sign-in-failed")
+
+
+async def _listen(town: Town, who: str, hints: list[dict[str, Any]], connected: asyncio.Event) -> None:
+    """Collect the hints that somebody's stream at the second gateway brings."""
+    headers = {"Authorization": f"Bearer {town.tokens[who]}"}
+    timeout = aiohttp.ClientTimeout(total=None)
+    async with town.session.get(
+        f"{town.suite.gateway_urls[1]}/api/events", headers=headers, timeout=timeout
+    ) as stream:
+        assert stream.status == 200
+        connected.set()
+        async for line in stream.content:
+            if line.startswith(b"data: "):
+                hints.append(json.loads(line.removeprefix(b"data: ")))  # noqa: PERF401 - read meanwhile
+
+
+async def test_a_case_goes_its_whole_way_over_http(town: Town) -> None:
+    hints: dict[str, list[dict[str, Any]]] = {"A1": [], "A2": [], "housing": []}
+    signals = {who: asyncio.Event() for who in hints}
+    listeners = [asyncio.create_task(_listen(town, who, hints[who], signals[who])) for who in hints]
+    await asyncio.wait_for(asyncio.gather(*(signal.wait() for signal in signals.values())), PATIENCE)
+
+    case_id = await town.routed_case("A1", RESIDENTS_CASE)
+    held = await town.done("GET", "/api/cases?state=routed&size=100", "housing")
+    assert case_id in {item["id"] for item in held["items"]}
+    as_housing = await town.done("GET", f"/api/cases/{case_id}", "housing")
+    assert as_housing["text"] == RESIDENTS_CASE["text"]
+    assert PHONE not in json.dumps(as_housing)
+    steps: list[tuple[str, str, Any]] = [
+        ("housing", "accept", None),
+        ("housing", "answer", {"result": "solved", "text": "已修复。"}),
+        ("A1", "close", {}),
+        ("A1", "rate", {"stars": 5}),
+    ]
+    versions = [
+        (await town.done("POST", f"/api/cases/{case_id}/{step}", who, content))["version"]
+        for who, step, content in steps
+    ]
+    assert versions == sorted(set(versions))
+    case = await town.done("GET", f"/api/cases/{case_id}", "A1", gateway=1)
+    assert (case["state"], case["result"], case["stars"]) == ("closed", "solved", 5)
+    assert case["contact"] == RESIDENTS_CASE["contact"]
+
+    async def scored() -> bool:
+        # Filed (1), for a resident (0.5) and solved (2), in hundredths.
+        score = await town.done("GET", f"/api/scores/{town.people['A1']}", "A1")
+        return bool(score["total"] >= 350)
+
+    await wait_until(scored, what="the score", seconds=PATIENCE, every=0.1)
+
+    async def noticed() -> bool:
+        notices = (await town.done("GET", "/api/notices?size=100", "A1"))["items"]
+        return {"case.routed", "case.accepted", "case.answered", "case.closed"} <= {
+            n["kind"] for n in notices
+        }
+
+    await wait_until(noticed, what="the notices", seconds=PATIENCE, every=0.1)
+    notices = (await town.done("GET", "/api/notices?unread=true", "A1"))["items"]
+    await town.done("POST", "/api/notices/mark", "A1", {"notices": [notices[0]["id"]]})
+    assert await town.count("/api/notices?unread=true", "A1") == len(notices) - 1
+
+    kinds = {"case.filed", "case.routed", "case.progressed", "case.closed", "case.rated"}
+
+    async def hinted() -> bool:
+        return all(
+            kinds - {"case.filed"} <= {h["kind"] for h in hints[who] if h["id"] == case_id}
+            for who in ("A1", "housing")
+        )
+
+    await wait_until(hinted, what="the hints", seconds=PATIENCE)
+    assert kinds <= {hint["kind"] for hint in hints["A1"]}
+    assert hints["A2"] == []
+    assert set(hints["A1"][0]) == {"kind", "id", "version"}
+    for listener in listeners:
+        listener.cancel()
+    await asyncio.gather(*listeners, return_exceptions=True)
+
+
+# -- what people get wrong ---------------------------------------------------------------------------
+
+
+async def test_somebody_elses_case_is_403_to_see_and_to_act_on(town: Town) -> None:
+    case_id = await town.routed_case("A1")
+    for method, step, who, content in (
+        ("GET", "", "A2", None),
+        ("GET", "", "health", None),
+        ("POST", "/accept", "health", None),
+        ("POST", "/answer", "health", {"result": "solved", "text": "已修复。"}),
+        ("POST", "/return", "health", {"reason": "不属于本单位。"}),
+        ("POST", "/close", "A2", {}),
+        ("POST", "/rate", "A2", {"stars": 1}),
+    ):
+        said = await town.ask(method, f"/api/cases/{case_id}{step}", who, content)
+        assert (said.status, said.code) == (403, "not-your-case"), (step, who)
+    case = await town.done("GET", f"/api/cases/{case_id}", "A1")
+    assert case["state"] == "routed"
+    assert case_id not in json.dumps(await town.done("GET", "/api/cases?size=500", "A2"))
+
+
+async def test_an_illegal_transition_is_409_and_changes_nothing(town: Town) -> None:
+    case_id = await town.routed_case("A1")
+    before = await town.done("GET", f"/api/cases/{case_id}", "A1")
+    for step, who, content in (
+        ("close", "A1", {}),
+        ("rate", "A1", {"stars": 3}),
+        ("route", "staff", {"department": "health"}),
+    ):
+        said = await town.ask("POST", f"/api/cases/{case_id}/{step}", who, content)
+        assert (said.status, said.code) == (409, "step-not-possible"), step
+    assert await town.done("GET", f"/api/cases/{case_id}", "A1") == before
+
+
+async def test_an_unknown_case_is_404(town: Town) -> None:
+    for method, step, content in (("GET", "", None), ("POST", "/rate", {"stars": 3})):
+        said = await town.ask(method, f"/api/cases/{uuid4()}{step}", "A1", content)
+        assert (said.status, said.code) == (404, "case-unknown")
+
+
+async def test_a_repeated_id_gets_the_first_outcome_on_every_gateway_and_acts_once(town: Town) -> None:
+    before, key = await town.count("/api/cases", "A2"), uuid4()
+    first = await town.done("POST", "/api/cases", "A2", CASE, key=key)
+    for gateway in (0, 1):
+        assert await town.done("POST", "/api/cases", "A2", CASE, key=key, gateway=gateway) == first
+        assert (await town.outcome(f"/api/commands/cases/{key}", "A2", gateway=gateway)).body == first
+    # Also at once: each gateway waits for its own, and only one acts.
+    key = uuid4()
+    both = await asyncio.gather(
+        *(town.done("POST", "/api/cases", "A2", CASE, key=key, gateway=gateway) for gateway in (0, 1, 0, 1))
+    )
+    assert all(answer == both[0] for answer in both)
+    assert await town.count("/api/cases", "A2") == before + 2
+
+
+async def test_a_repeated_refusal_is_the_first_refusal_even_when_it_would_be_possible_now(town: Town) -> None:
+    case_id, key = await town.routed_case("A2"), uuid4()
+    path = f"/api/cases/{case_id}/close"
+    assert (await town.ask("POST", path, "A2", {}, key=key)).code == "step-not-possible"
+    answer = {"result": "explained", "text": "已说明。"}
+    await town.done("POST", f"/api/cases/{case_id}/answer", "housing", answer)
+    again = await town.ask("POST", path, "A2", {}, key=key, gateway=1)
+    assert (again.status, again.code) == (409, "step-not-possible")
+    await town.done("POST", path, "A2", {}, key=uuid4())
+
+
+async def test_the_same_id_with_another_body_is_refused(town: Town) -> None:
+    key = uuid4()
+    await town.done("POST", "/api/cases", "A2", CASE, key=key)
+    for gateway, other in enumerate(({**CASE, "text": CASE["text"] + "!"}, {**CASE, "county": "330205"})):
+        said = await town.ask("POST", "/api/cases", "A2", other, key=key, gateway=gateway)
+        assert (said.status, said.code) == (409, "command-id-reused")
+
+
+async def test_somebody_elses_id_tells_nothing_and_is_not_used_up(town: Town) -> None:
+    key, case_id = uuid4(), str(uuid4())
+    first = await town.done("POST", "/api/cases", "A1", {**CASE, "id": case_id}, key=key)
+    said = await town.ask("GET", f"/api/commands/cases/{key}", "A2")
+    assert (said.status, said.code) == (404, "no-outcome-yet")
+    # The other's own command under this id is his own; the case's id is taken, which he learns.
+    said = await town.ask("POST", "/api/cases", "A2", {**CASE, "id": case_id}, key=key)
+    assert (said.status, said.code) == (409, "case-exists")
+    assert (await town.outcome(f"/api/commands/cases/{key}", "A1")).body == first
+
+
+async def test_an_expired_or_forged_token_is_401_at_every_gateway(town: Town) -> None:
+    (file,) = (town.suite.stack.run_dir / "identity-keys").glob("*.json")
+    own_key = OKPKey.import_key(json.loads(file.read_text("utf-8")))
+    now = int(time.time())
+    claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": town.people["A1"], "roles": ["deputy"], "org": None}
+
+    def token(**more: Any) -> str:
+        return sign({**claims, "iat": now - 10, "exp": now + 900, **more}, own_key)
+
+    assert (await town.ask("GET", "/api/me", token=token())).status == 200  # so it is not the key that fails
+    wrong = {
+        "expired": token(iat=now - 2000, exp=now - 1000),
+        "for somebody else's system": token(aud="elsewhere"),
+        "of somebody else": Issuer().token(town.people["A1"], "deputy"),
+        "cut": token()[:-6],
+    }
+    for fault, text in wrong.items():
+        for gateway in (0, 1):
+            for method, path, content in (("GET", "/api/me", None), ("POST", "/api/cases", CASE)):
+                said = await town.ask(method, path, content=content, token=text, gateway=gateway)
+                assert (said.status, said.code) == (401, "token-not-valid"), fault
+    # The services check for themselves.
+    url = f"{town.suite.service_urls['cases'][0]}/cases"
+    headers = {"Authorization": f"Bearer {wrong['expired']}"}
+    async with town.session.get(url, headers=headers) as answer:
+        assert answer.status == 401
+
+
+async def test_nobody_but_the_simulation_chooses_the_time(town: Town) -> None:
+    said = await town.ask("POST", "/api/sign-in", content={"login": LOGIN, "password": PASSWORD})
+    headers = {
+        "Authorization": f"Bearer {said.body['access_token']}",
+        "Simulated-Time": (datetime.now(UTC) - timedelta(days=30)).isoformat(),
+    }
+    async with town.session.post(f"{town.suite.gateway_url}/api/cases", json=CASE, headers=headers) as answer:
+        assert answer.status == 403
+        assert (await answer.json(content_type=None))["code"] == "simulated-time-not-allowed"
+
+
+async def test_text_that_no_database_keeps_is_refused_and_becomes_no_dead_letter(town: Town) -> None:
+    for method, path, who, content in (
+        ("POST", "/api/cases", "A1", {**CASE, "text": "a\0b"}),
+        ("POST", "/api/duties", "A1", {"kind": "visit", "happened_on": str(TODAY), "note": "a\0b"}),
+        ("PUT", "/api/departments/other", "staff", {"name": "a\0b"}),
+    ):
+        said = await town.ask(method, path, who, content)
+        assert said.status == 422, path
+    said = await town.upload(ROSTER.replace("方玲", "方\0玲"), uuid4())
+    assert said.status == 200
+    status = await town.done("GET", "/api/operations/status", "operator")
+    assert {name: found["dead_letters"] for name, found in status["services"].items()} == dict.fromkeys(
+        town.suite.service_urls, 0
+    )
+
+
+async def test_a_service_that_is_down_costs_time_and_nothing_else(town: Town) -> None:
+    stop, start = town.suite.supervisor.stop_one, town.suite.supervisor.restart
+    course = {"title": "代表法", "lessons": [{"key": "one", "title": "第一课", "minutes": 30}]}
+    key = uuid4()
+    await asyncio.to_thread(stop, "learning-1")
+    said = await town.ask("POST", "/api/courses", "staff", course, key=key)
+    assert said.status == 202
+    location = said.headers["Location"]
+    assert location == f"/api/commands/learning/{key}"
+    for path in (location, "/api/courses"):
+        away = await town.ask("GET", path, "staff", gateway=1)
+        assert (away.status, away.code) == (503, "service-away")
+        assert away.headers["Retry-After"]
+    await town.routed_case("A2")  # its neighbours work on
+    await asyncio.to_thread(start, "learning-1")
+    for gateway in (0, 1):
+        found = await town.outcome(location, "staff", gateway=gateway)
+        assert (found.status, found.body["id"]) == (200, str(key))
+    assert (await town.done("GET", f"/api/courses/{key}", "A1"))["title"] == course["title"]
+    again = await town.done("POST", "/api/courses", "staff", course, key=key)
+    assert again == found.body
+    assert await town.count("/api/courses", "A1") == 1
+
+
+# -- what must be nowhere ----------------------------------------------------------------------------
+
+
+async def test_what_a_resident_told_is_in_no_log_event_outcome_metric_or_command(town: Town) -> None:
+    # Filed once more, and wrongly in every way in which words could end in a problem or a log.
+    await town.routed_case("A1", RESIDENTS_CASE)
+    for path, content in (
+        ("/api/cases", {**RESIDENTS_CASE, "county": NAME}),
+        ("/api/cases", {**RESIDENTS_CASE, "id": PHONE}),
+        ("/api/cases", {**RESIDENTS_CASE, "text": WORDS + "\0"}),
+        (f"/api/cases/{PHONE}/rate", {"stars": PHONE}),
+        (f"/api/cases/{uuid5(UUID(int=0), NAME)}/rate?{PHONE}", {"stars": 1}),
+    ):
+        said = await town.ask("POST", path, "A1", content)
+        assert 400 <= said.status < 500
+        assert not _told(said.raw.encode())
+    await town.ask("GET", f"/api/deputies?q={NAME}&county={PHONE}", "A1")
+    await town.ask("GET", f"/api/codes/{PHONE}")
+    # A service asked for what its database cannot even look for.
+    assert (await town.ask("GET", f"/api/cases?department={PHONE}%00", "A1")).status >= 400
+
+    run_dir: Path = town.suite.stack.run_dir
+    logs = list((run_dir / "logs").iterdir())
+    assert {"gateway-1.log", "cases-1.log", "notify-1.log"} <= {log.name for log in logs}
+    assert not [log.name for log in logs if _told(log.read_bytes()) or _secret(town, log.read_bytes())]
+
+    urls = [*town.suite.gateway_urls, *(url for found in town.suite.service_urls.values() for url in found)]
+    for url in urls:
+        async with town.session.get(f"{url}/metrics") as answer:
+            metrics = await answer.read()
+        assert b"dbt_" in metrics
+        assert not _told(metrics)
+
+    settings = kafka_settings(town.suite.stack, "admin")
+    admin = AIOKafkaAdminClient(**connection_options(settings))
+    await admin.start()
+    topics = [topic for topic in await admin.list_topics() if not topic.startswith("__")]
+    await admin.close()
+    assert {"case.filed", "case.closed", "command.outcomes", "cases.commands", "score.changed"} <= set(topics)
+    records = await read_all(settings, *topics)
+    assert len(records["case.filed"]) > 5
+    told = {
+        topic
+        for topic, found in records.items()
+        for record in found
+        if _told((record.key or b"") + (record.value or b"") + repr(record.headers).encode())
+    }
+    # The department that handles the case is told what it is about, on its own topic, but by whom it can be reached.
+    assert told == {"department.housing.routed"}
+    dossiers = b"".join(record.value for record in records["department.housing.routed"])
+    assert WORDS.encode() in dossiers
+    assert PHONE.encode() not in dossiers
+    everything = b"".join(record.value or b"" for found in records.values() for record in found)
+    assert PASSWORD.encode() not in everything
+    assert LOGIN.encode() not in everything
+
+
+def _told(content: bytes) -> bool:
+    """Whether a resident's name, phone number or words stand here, also as JSON or a URL writes them."""
+    forms = {
+        text for word in (NAME, PHONE, WORDS) for text in (word, json.dumps(word).strip('"'), quote(word))
+    }
+    return any(form.encode() in content for form in forms)
+
+
+def _secret(town: Town, content: bytes) -> bool:
+    secrets = [
+        PASSWORD,
+        *town.tokens.values(),
+        town.suite.secrets.get("operator"),
+        town.suite.secrets.get("digest"),
+    ]
+    return any(secret.encode() in content for secret in secrets)

@@ -1,0 +1,341 @@
+"""Evaluation as real processes, through its topics and its HTTP; and the audit against them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import signal
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import aiohttp
+import asyncpg
+import pytest_asyncio
+from aiohttp import web
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from uuid6 import uuid7
+
+from deploy.local.stack import LocalStack
+from services.evaluation.rubric_file import read_rubric
+from shared.contracts.cases import CaseClosed, CaseFiled
+from shared.contracts.envelope import Envelope
+from shared.contracts.evaluation import AdoptRubric
+from shared.contracts.identity import DeputyChanged
+from shared.contracts.learning import CourseCompleted
+from shared.contracts.operations import CommandOutcome
+from shared.contracts.participation import DutyLogged
+from shared.contracts.registry import Contract, contract_of
+from shared.messaging.kafka import connection_options, open_reader
+from shared.testing.issuer import Issuer
+from shared.testing.messages import encoded, message
+from shared.testing.wait import wait_until
+from tests.conftest import CHECKOUT, Processes, kafka_settings, started_producer
+
+RUBRIC_FILE = CHECKOUT / "services/evaluation/rubrics/ningbo.yaml"
+SHIPPED = read_rubric(RUBRIC_FILE.read_text(encoding="utf-8"))[0]
+
+
+@dataclass
+class City:
+    """Sends facts as their owners, commands as the gateway, and asks the service's HTTP."""
+
+    stack: LocalStack
+    issuer: Issuer
+    url: str
+    gateway: str
+    producers: dict[str, AIOKafkaProducer]
+    said: dict[str, list[Envelope]] = field(default_factory=dict)
+    sent: int = 0
+
+    async def tell(self, *facts: Envelope, times: int = 1) -> None:
+        pending = []
+        for fact in facts * times:
+            declared = contract_of(fact.type)
+            assert declared is not None
+            producer = self.producers[declared.owner]
+            pending.append(
+                await producer.send(declared.topic, value=encoded(fact), key=fact.subject.encode())
+            )
+        await asyncio.gather(*pending)
+        self.sent += len(facts)
+
+    async def command(self, envelope: Envelope, *, count: int = 1) -> CommandOutcome:
+        await self.producers["gateway"].send_and_wait(
+            "evaluation.commands", value=encoded(envelope), key=envelope.subject.encode()
+        )
+
+        async def outcomes() -> list[CommandOutcome]:
+            known = [e for e in self.said.get("command.outcomes", []) if e.subject == str(envelope.id)]
+            return [CommandOutcome.model_validate(e.data) for e in known] if len(known) >= count else []
+
+        return (await wait_until(outcomes, what="the outcome"))[-1]
+
+    async def get(self, path: str, token: str, **query: Any) -> Any:
+        headers = {"Authorization": f"Bearer {token}"}
+        async with (
+            aiohttp.ClientSession(headers=headers) as session,
+            session.get(f"{self.url}{path}", params={k: str(v) for k, v in query.items()}) as answer,
+        ):
+            return answer.status, await answer.json()
+
+    @property
+    def staff(self) -> str:
+        return self.issuer.token(uuid4(), "staff")
+
+    async def all_taken_in(self) -> None:
+        async def counted() -> bool:
+            status, figures = await self.get("/figures", self.staff)
+            assert status == 200, figures
+            return sum(figures["events"].values()) == self.sent
+
+        await wait_until(counted, what=f"{self.sent} events", seconds=60)
+
+    async def audit(self, *more: str) -> tuple[int, str]:
+        """Run the audit as anyone would."""
+        env = {**self.stack.env_for("auditor"), "AUDIT_TOKEN": self.staff, "PATH": "", "COLUMNS": "160"}
+        process = await asyncio.create_subprocess_exec(
+sys.executable, "-m", "audit", "--rubric", str(RUBRIC_FILE), "--gateway", self.gateway, *more,
+            cwd=CHECKOUT, env=env, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        output, _ = await process.communicate()
+        return process.returncode or 0, output.decode()
+
+
+@pytest_asyncio.fixture(scope="module")
+async def city(
+    stack: LocalStack, processes: Processes, as_gateway: AIOKafkaProducer, issuer: Issuer
+) -> AsyncIterator[City]:
+    stack.postgres.ensure_database("evaluation", stack.secrets.database_password("evaluation"), anew=True)
+    await asyncio.to_thread(processes.migrate, "evaluation")
+    url = await asyncio.to_thread(processes.start, "evaluation")
+    owners = ("identity", "cases", "participation", "learning")
+    producers = {owner: await started_producer(stack, owner) for owner in owners} | {"gateway": as_gateway}
+
+    async def ranking(request: web.Request) -> web.Response:
+        headers = {"Authorization": request.headers["Authorization"]}
+        async with (
+            aiohttp.ClientSession(headers=headers) as session,
+            session.get(f"{url}/ranking", params=request.query) as answer,
+        ):
+            return web.json_response(await answer.json(), status=answer.status)
+
+    app = web.Application()
+    app.router.add_get("/api/ranking", ranking)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    gateway = f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}"  # type: ignore[union-attr]
+
+    found = City(stack, issuer, url, gateway, producers)
+    reading = asyncio.create_task(_follow(stack, found.said))
+    yield found
+    reading.cancel()
+    await runner.cleanup()
+    for owner in owners:
+        await producers[owner].stop()
+    await asyncio.to_thread(processes.stop, "evaluation-1")
+
+
+async def _follow(stack: LocalStack, said: dict[str, list[Envelope]]) -> None:
+    topics = ("command.outcomes", "rubric.adopted", "score.changed")
+    reader = await open_reader(kafka_settings(stack, "admin"), *topics, from_end=False)
+    try:
+        while True:
+            for records in (await reader.getmany(timeout_ms=100)).values():
+                for record in records:
+                    said.setdefault(record.topic, []).append(Envelope.model_validate_json(record.value))
+    finally:
+        await reader.stop()
+
+
+def deputy(number: int) -> Envelope:
+    data = DeputyChanged(
+        deputy_id=UUID(int=number), number=str(number), name=f"代表{number}", level="county", county="330203",
+        constituency="一", code=str(number), term_from=date(2021, 1, 1), term_until=date(2026, 1, 1), state="active",
+    )  # fmt: skip
+    return message(data, subject=data.deputy_id, sequence=1, time=datetime(2021, 1, 1, tzinfo=UTC))
+
+
+def case(
+    deputy_id: UUID, case_id: UUID, result: str | None = None, sequence: int = 1, month: int = 6
+) -> Envelope:
+    known: dict[str, Any] = {"case_id": case_id, "deputy_id": deputy_id, "county": "330203"}
+    data: Contract = (
+        CaseClosed(**known, state="closed", result=result) if result else CaseFiled(**known, state="routed")
+    )
+    return message(data, subject=case_id, sequence=sequence, time=datetime(2021, month, 1, tzinfo=UTC))
+
+
+async def test_the_shipped_rubric_is_told_once_at_the_first_start(city: City) -> None:
+    async def told() -> list[Envelope]:
+        return city.said.get("rubric.adopted", [])
+
+    found = await wait_until(told, what="rubric.adopted")
+    assert [(e.data["name"], e.data["effective_from"]) for e in found] == [("ningbo", "2020-01-01")]
+    assert found[0].data["rubric"] == json.loads(json.dumps(SHIPPED))
+
+
+async def test_facts_become_a_score_that_the_deputy_can_read_and_trace(city: City) -> None:
+    me, other, case_id = UUID(int=1), UUID(int=2), uuid4()
+    await city.tell(deputy(1), deputy(2), case(me, case_id), case(me, case_id, "solved", 5))
+    await city.tell(case(me, case_id, "explained", 9))
+    await city.all_taken_in()
+    token = city.issuer.token(me, "deputy")
+    status, found = await city.get(f"/scores/{me}", token, year=2021)
+    assert (status, found["total"], found["categories"]["supervision"]) == (200, 200, 200)
+    assert found["rubric"] == {"name": "ningbo", "version": 1}
+    assert (await city.get(f"/scores/{me}", token))[1]["year"] == 2021
+    _, archive = await city.get(f"/archive/{me}", token)
+    assert [(row["item"], row["points"], row["evidence"]) for row in archive["items"]] == [
+        ("case-explained", 100, str(case_id)),
+        ("case-filed", 100, str(case_id)),
+    ]
+    assert archive["items"][0]["title"] == "督事办结并说明"
+    _, whole = await city.get(f"/archive/{me}", token, with_zero="true")
+    assert [row["item"] for row in whole["items"] if not row["points"]] == ["case-solved"]
+    assert (await city.get(f"/scores/{other}", token))[0] == 403
+    assert (await city.get(f"/archive/{other}", token))[0] == 403
+    assert (await city.get("/ranking", token))[0] == 403
+    assert (await city.get(f"/scores/{uuid4()}", city.staff, year=2021))[0] == 404
+    assert (await city.get(f"/scores/{other}", city.staff, year=2021))[1]["total"] == 0
+
+    async def told() -> list[Envelope]:
+        return [e for e in city.said.get("score.changed", []) if e.data["deputy_id"] == str(me)]
+
+    async def latest() -> bool:
+        found = max(await told(), key=lambda e: e.sequence or 0, default=None)
+        return found is not None and found.data["total"] == 200
+
+    await wait_until(latest, what="the newest score on its topic")
+    sequences = [e.sequence for e in await told()]
+    assert sequences == sorted(set(sequences), key=lambda s: s or 0)
+
+
+async def test_staff_adopt_a_rubric_for_a_coming_year_once(city: City) -> None:
+    document = {**SHIPPED, "version": 2, "base": 60}
+    adopt = message(
+        AdoptRubric(effective_from=date(2031, 1, 1), rubric=document), subject="ningbo", token=city.staff
+    )
+    first = await city.command(adopt)
+    again = await city.command(adopt, count=2)
+    assert (first.state, first.version, again.state) == ("accepted", 2, "accepted")
+    _, rubrics = await city.get("/rubrics", city.staff)
+    assert [(r["version"], r["effective_from"]) for r in rubrics] == [(2, "2031-01-01"), (1, "2020-01-01")]
+
+    async def told() -> bool:
+        return [e.sequence for e in city.said["rubric.adopted"]] == [1, 2]
+
+    await wait_until(told, what="rubric.adopted of version 2")
+    _, ranking = await city.get("/ranking", city.staff, year=2031)
+    assert {item["total"] for item in ranking["items"]} == {6000}
+
+
+async def test_a_rubric_that_cannot_be_is_refused_with_its_reason(city: City) -> None:
+    async def code(document: dict[str, Any], begin: date, token: str) -> str:
+        command = AdoptRubric(effective_from=begin, rubric=document)
+        outcome = await city.command(message(command, subject="ningbo", token=token))
+        assert outcome.problem is not None
+        return outcome.problem.code
+
+    later = {**SHIPPED, "version": 9}
+    assert await code(later, date(2021, 1, 1), city.staff) == "rubric-touches-scored-period"
+    assert await code(later, date(2032, 6, 1), city.staff) == "rubric-not-from-new-year"
+    assert await code(SHIPPED, date(2032, 1, 1), city.staff) == "rubric-version-taken"
+    assert await code({**later, "items": {}}, date(2032, 1, 1), city.staff) == "rubric-invalid"
+    assert await code(later, date(2032, 1, 1), city.issuer.token(uuid4(), "deputy")) == "role-not-allowed"
+
+
+async def test_killed_and_rebalanced_processes_score_every_event_exactly_once(
+    city: City, processes: Processes
+) -> None:
+    dice = random.Random(11)
+    people = [UUID(int=n) for n in range(100, 160)]
+    facts: list[Envelope] = [deputy(person.int) for person in people]
+    for n in range(1500):
+        who, thing = dice.choice(people), UUID(int=1_000_000 + dice.randrange(400))
+        moment = datetime(2021, 3, 1, tzinfo=UTC) + timedelta(hours=dice.randrange(24 * 300))
+        data: Contract = dice.choice([
+            CaseFiled(case_id=thing, deputy_id=who, state="routed", county="330203"),
+            CaseClosed(case_id=thing, deputy_id=who, state="closed", county="330203", result=dice.choice(("solved", "explained", "unsolved"))),
+            CourseCompleted(course_id=thing, deputy_id=who, minutes=dice.randrange(90), mark=dice.randrange(60, 101)),
+            DutyLogged(duty_id=thing, deputy_id=who, kind="visit", state=dice.choice(("declared", "confirmed", "withdrawn")), happened_on=moment.date()),
+        ])  # fmt: skip
+        facts.append(
+            message(data, subject=thing, time=moment, sequence=n % 7, message_id=UUID(int=uuid7().int))
+        )
+    second = processes.spec("evaluation", "evaluation-2", FAILPOINT="before-commit:3", BATCH_RECORDS_MAX="50")
+    await asyncio.to_thread(city.stack.supervisor.start, second)
+    for start in range(0, len(facts), 300):
+        part = facts[start : start + 300]
+        await city.tell(*part)
+        for fact in dice.sample(part, 20):  # a relay that was taken over says things twice
+            await city.tell(fact)
+            city.sent -= 1
+        if start == 600:
+            city.stack.supervisor.kill("evaluation-1", signal.SIGKILL)
+    await asyncio.to_thread(city.stack.supervisor.wait_ready, "evaluation-1", 90)
+    await city.all_taken_in()
+    log = city.stack.supervisor.log_path("evaluation-2").read_text("utf-8")
+    assert "failpoint reached: before-commit" in log
+    await asyncio.to_thread(processes.stop, "evaluation-2")
+    code, output = await city.audit()
+    assert code == 0, output
+    assert "every score agrees" in output
+
+
+async def test_the_audit_finds_one_altered_point_and_names_the_deputy(city: City) -> None:
+    assert (await city.audit())[0] == 0
+    dsn = city.stack.env_for("evaluation")["DATABASE_URL"].replace("+asyncpg", "")
+    database = await asyncpg.connect(dsn)
+    changed = "UPDATE totals SET total = total + $1 WHERE deputy_id = $2 AND year = 2021"
+    await database.execute(changed, 1, UUID(int=1))
+    code, output = await city.audit()
+    await database.execute(changed, -1, UUID(int=1))
+    await database.close()
+    assert code == 1
+    assert str(UUID(int=1)) in output
+    assert (await city.audit())[0] == 0
+
+
+async def test_the_audit_is_not_fooled_by_a_doubled_event_and_sees_a_lost_one(city: City) -> None:
+    doubled = case(UUID(int=2), uuid4())
+    await city.tell(doubled)
+    await city.all_taken_in()
+    await city.tell(doubled)
+    city.sent -= 1
+    code, output = await city.audit()
+    assert code == 0, output
+    database = await asyncpg.connect(city.stack.env_for("evaluation")["DATABASE_URL"].replace("+asyncpg", ""))
+    transaction = "UPDATE totals SET total = $1 WHERE deputy_id = $2 AND year = 2021"
+    await database.execute(transaction, 0, UUID(int=2))  # as if the event had never arrived
+    lost = (await city.audit())[0]
+    await database.execute(transaction, 100, UUID(int=2))
+    await database.close()
+    assert lost == 1
+    assert (await city.audit())[0] == 0
+
+
+async def test_records_that_were_counted_and_are_not_there_stop_the_audit(city: City, tmp_path: Path) -> None:
+    counts = tmp_path / "counts.json"
+    for count, expected in ((2, 0), (3, 2)):
+        counts.write_text(json.dumps({"rubric.adopted": count, "course.published": 10**6}), "utf-8")
+        code, output = await city.audit("--counts", str(counts))
+        assert code == expected, output
+
+
+async def test_a_log_without_its_beginning_is_no_ground_for_an_audit(city: City) -> None:
+    admin = AIOKafkaAdminClient(**connection_options(kafka_settings(city.stack, "admin")))
+    await admin.start()
+    await admin.delete_records({TopicPartition("rubric.adopted", 0): RecordsToDelete(before_offset=1)})
+    await admin.close()
+    code, output = await city.audit()
+    assert code == 2
+    assert "begins at offset 1" in output

@@ -1,0 +1,417 @@
+"""The ledger in PostgreSQL gives the same scores as the pure rules, whatever order, batch or race."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+import pytest_asyncio
+from pydantic import SecretStr
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from deploy.local.stack import LocalStack
+from services.evaluation import consumers, queries, tables
+from services.evaluation.domain import Bucket, Fact, Schedule, buckets, entries, totals
+from services.evaluation.handlers import adopt_shipped
+from services.evaluation.store import EvaluationStore, EventCount
+from shared.contracts.cases import CaseClosed, CaseFiled
+from shared.contracts.envelope import Envelope
+from shared.contracts.identity import DeputyChanged
+from shared.contracts.learning import CourseCompleted
+from shared.contracts.participation import DutyLogged
+from shared.contracts.registry import Contract
+from shared.database.engine import make_engine
+from shared.database.migrate import differences, migrate
+from shared.messaging.clock import BusinessClock
+from shared.messaging.received import Decoder
+from shared.messaging.runner import Limits, Runner
+from shared.testing.messages import HandRecord, encoded, message
+from shared.testing.wait import wait_until
+
+MIGRATIONS = Path(consumers.__file__).parent / "migrations"
+DEPUTIES = [UUID(int=n) for n in range(1, 6)]
+
+
+class Nobody:
+    """No command travels in these tests."""
+
+    async def verify(self, token: str, *, at: float) -> Any:
+        raise AssertionError(token, at)
+
+
+@pytest_asyncio.fixture(scope="module")
+async def engine(stack: LocalStack) -> AsyncIterator[AsyncEngine]:
+    stack.postgres.ensure_database("evaluation", stack.secrets.database_password("evaluation"), anew=True)
+    url = SecretStr(stack.env_for("evaluation")["DATABASE_URL"])
+    await migrate(url, MIGRATIONS)
+    found = make_engine(url, pool_size=6, application="test")
+    yield found
+    await found.dispose()
+
+
+@pytest_asyncio.fixture
+async def store(engine: AsyncEngine) -> EvaluationStore:
+    """An empty service with the shipped rubric."""
+    async with engine.begin() as connection:
+        names = ", ".join(table.name for table in tables.metadata.sorted_tables)
+        await connection.execute(text(f"TRUNCATE {names}"))
+    found = EvaluationStore()
+    await adopt_shipped(engine, found, date(2020, 1, 1))
+    return found
+
+
+def make_runner(engine: AsyncEngine, store: EvaluationStore) -> Runner:
+    return Runner(
+        service="evaluation",
+        engine=engine,
+        decoder=Decoder("evaluation", Nobody(), BusinessClock("append")),
+        handlers=consumers.handlers(store),
+        limits=Limits(attempts_max=8, first_seconds=0.01, longest_seconds=0.2, dead_in_a_row_max=50),
+    )
+
+
+def records(envelopes: list[Envelope]) -> list[HandRecord]:
+    return [HandRecord(e.type, encoded(e), offset=n) for n, e in enumerate(envelopes)]
+
+
+def year_of_events(dice: random.Random, count: int) -> list[Envelope]:
+    """Events over two years, with reopened cases, withdrawn duties and courses done twice."""
+    found: list[Envelope] = []
+    for _ in range(count):
+        deputy, thing = dice.choice(DEPUTIES), UUID(int=dice.randrange(1, 40))
+        moment = datetime(2021, 12, 20, tzinfo=UTC) + timedelta(hours=dice.randrange(0, 24 * 25))
+        data: Contract = dice.choice(
+            [
+                CaseFiled(
+                    case_id=thing,
+                    deputy_id=deputy,
+                    state="routed",
+                    county="330203",
+                    origin=dice.choice(("own", "resident")),
+                ),
+                CaseClosed(
+                    case_id=thing,
+                    deputy_id=deputy,
+                    state="closed",
+                    county="330203",
+                    result=dice.choice(("solved", "explained", "unsolved")),
+                ),
+                CourseCompleted(
+                    course_id=thing,
+                    deputy_id=deputy,
+                    minutes=dice.randrange(10, 200),
+                    mark=dice.randrange(60, 101),
+                ),
+                DutyLogged(
+                    duty_id=thing,
+                    deputy_id=deputy,
+                    state=dice.choice(("declared", "confirmed", "withdrawn")),
+                    kind=dice.choice(("inspection", "visit")),
+                    happened_on=moment.date(),
+                ),
+            ]
+        )
+        found.append(message(data, subject=thing, time=moment, sequence=dice.randrange(1, 6)))
+    return found
+
+
+def by_the_rules(schedule: Schedule, envelopes: list[Envelope]) -> dict[Bucket, int]:
+    return buckets(
+        row
+        for e in envelopes
+        for row in entries(schedule, Fact(e.id, e.type, e.time, e.data, e.sequence or 0))
+    )
+
+
+async def in_the_database(engine: AsyncEngine) -> dict[Bucket, int]:
+    async with engine.connect() as connection:
+        rows = await connection.execute(
+            text("SELECT deputy_id, year, item, points FROM buckets WHERE points <> 0")
+        )
+        return {Bucket(row.deputy_id, row.year, row.item): row.points for row in rows}
+
+
+def _differences(connection: Connection) -> list[object]:
+    return differences(connection, tables.metadata)
+
+
+async def test_the_migrations_make_the_tables_of_the_code(engine: AsyncEngine) -> None:
+    async with engine.connect() as connection:
+        assert await connection.run_sync(_differences) == []
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_any_order_batching_repetition_and_race_gives_the_score_of_the_rules(
+    engine: AsyncEngine, store: EvaluationStore, seed: int
+) -> None:
+    dice = random.Random(seed)
+    envelopes = year_of_events(dice, 400)
+    arriving = envelopes + dice.choices(envelopes, k=60)
+    dice.shuffle(arriving)
+
+    async def consume(mine: list[Envelope], sizes: random.Random) -> None:
+        runner = make_runner(engine, EvaluationStore())
+        while mine:
+            size = sizes.randrange(1, 60)
+            batch, mine = mine[:size], mine[size:]
+            assert await runner.run(records(batch)) == set()
+
+    half = len(arriving) // 2
+    await asyncio.gather(
+        consume(arriving[:half], random.Random(seed)), consume(arriving[half:], random.Random(seed + 1))
+    )
+    async with engine.connect() as connection:
+        schedule = await store.read_schedule(connection)
+        letters = await connection.scalar(text("SELECT count(*) FROM dead_letters"))
+        kept = (await connection.execute(text("SELECT deputy_id, year, total, categories FROM totals"))).all()
+    expected = by_the_rules(schedule, envelopes)
+    assert letters == 0
+    assert expected
+    assert await in_the_database(engine) == expected
+    found = {(row.deputy_id, row.year): (row.total, row.categories) for row in kept}
+    for deputy, year in {(b.deputy_id, b.year) for b in expected}:
+        rubric = schedule.in_year(year)
+        assert rubric is not None
+        sums = {b.item: p for b, p in expected.items() if (b.deputy_id, b.year) == (deputy, year)}
+        total = totals(rubric, sums)
+        assert found.pop((deputy, year)) == (total.total, dict(total.categories))
+    assert all(total == 0 for total, _ in found.values())
+
+
+async def test_the_buckets_are_the_sums_of_the_ledger(engine: AsyncEngine, store: EvaluationStore) -> None:
+    dice = random.Random(7)
+    for _ in range(5):
+        await make_runner(engine, store).run(records(year_of_events(dice, 80)))
+    async with engine.connect() as connection:
+        rows = await connection.execute(
+            text("SELECT deputy_id, extract(year FROM happened_on)::int AS year, item, sum(points) AS points "
+                 "FROM ledger GROUP BY 1, 2, 3 HAVING sum(points) <> 0")
+        )  # fmt: skip
+        sums = {Bucket(row.deputy_id, row.year, row.item): row.points for row in rows}
+    assert sums == await in_the_database(engine)
+    assert sums
+
+
+async def test_two_transactions_on_one_deputy_do_not_lose_each_others_points(
+    engine: AsyncEngine, store: EvaluationStore
+) -> None:
+    """The second waits for the first at the deputy's total and only then reads the sums."""
+    at = datetime(2021, 5, 1, tzinfo=UTC)
+    filed = {"deputy_id": str(DEPUTIES[0]), "case_id": str(UUID(int=1)), "origin": "own"}
+    learned = {"deputy_id": str(DEPUTIES[0]), "course_id": str(UUID(int=2)), "minutes": 10, "mark": 60}
+    async with engine.connect() as first, engine.connect() as second, engine.connect() as watcher:
+        await watcher.execution_options(isolation_level="AUTOCOMMIT")
+        schedule = await store.schedule(first)
+        places = await store.enter(first, entries(schedule, Fact(UUID(int=1), "case.filed", at, filed)))
+        assert [scored.total.total for scored in await store.settle(first, places, schedule)] == [100]
+        await store.schedule(second)
+        places = await store.enter(
+            second, entries(schedule, Fact(UUID(int=2), "course.completed", at, learned))
+        )
+        settling = asyncio.create_task(store.settle(second, places, schedule))
+
+        async def waiting() -> bool:
+            query = text("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'")
+            return bool(await watcher.scalar(query))
+
+        await wait_until(waiting, what="the second transaction waiting for the first")
+        await first.commit()
+        assert [scored.total.total for scored in await settling] == [310]
+        await second.commit()
+
+
+async def test_a_rubric_is_adopted_only_when_batches_that_score_under_the_old_one_are_done(
+    engine: AsyncEngine, store: EvaluationStore
+) -> None:
+    async with engine.connect() as scoring, engine.connect() as adopting, engine.connect() as watcher:
+        await watcher.execution_options(isolation_level="AUTOCOMMIT")
+        await store.schedule(scoring)
+        await store.count(scoring, {"case.filed": EventCount(1, 0, 2031)})
+
+        async def adopt() -> int | None:
+            await store.schedule(adopting, for_adoption=True)
+            return await store.last_year(adopting, {"case.filed"})
+
+        adoption = asyncio.create_task(adopt())
+
+        async def waiting() -> bool:
+            query = text("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'")
+            return bool(await watcher.scalar(query))
+
+        await wait_until(waiting, what="the adoption waiting for the batch")
+        await scoring.commit()
+        assert await adoption == 2031
+        await adopting.rollback()
+
+
+async def test_a_batch_tells_only_the_latest_score_of_each_deputy_and_year(
+    engine: AsyncEngine, store: EvaluationStore
+) -> None:
+    envelopes = year_of_events(random.Random(1), 300)
+    await make_runner(engine, store).run(records(envelopes))
+    async with engine.connect() as connection:
+        found = (
+            await connection.execute(
+                text("SELECT key, convert_from(payload, 'UTF8')::jsonb -> 'data' AS data, "
+                     "(convert_from(payload, 'UTF8')::jsonb ->> 'sequence')::bigint AS sequence "
+                     "FROM outbox WHERE topic = 'score.changed'")
+            )
+        ).all()  # fmt: skip
+        kept = (await connection.execute(text("SELECT deputy_id, year, total, version FROM totals"))).all()
+    told = {(row.data["deputy_id"], row.data["year"]): (row.data["total"], row.sequence) for row in found}
+    assert len(told) == len(found)
+    assert told == {(str(row.deputy_id), row.year): (row.total, row.version) for row in kept}
+    assert all(row.key == row.data["deputy_id"] for row in found)
+
+
+async def test_events_that_change_no_score_tell_nothing(engine: AsyncEngine, store: EvaluationStore) -> None:
+    envelopes = year_of_events(random.Random(1), 50)
+    runner = make_runner(engine, store)
+    await runner.run(records(envelopes))
+    async with engine.begin() as connection:
+        await connection.execute(text("DELETE FROM outbox"))
+    older = [
+        e.model_copy(update={"id": UUID(int=n), "sequence": 0}) for n, e in enumerate(envelopes, start=1)
+    ]
+    await runner.run(records(older))
+    async with engine.connect() as connection:
+        assert await connection.scalar(text("SELECT count(*) FROM outbox")) == 0
+
+
+async def test_one_absurd_event_becomes_a_dead_letter_and_its_neighbours_count(
+    engine: AsyncEngine, store: EvaluationStore
+) -> None:
+    absurd = message(
+        CourseCompleted(course_id=UUID(int=1), deputy_id=DEPUTIES[0], minutes=10**12, mark=90),
+        subject=UUID(int=1),
+        time=datetime(2021, 5, 1, tzinfo=UTC),
+        sequence=1,
+    )
+    envelopes = year_of_events(random.Random(3), 20)
+    await make_runner(engine, store).run(records([*envelopes[:10], absurd, *envelopes[10:]]))
+    async with engine.connect() as connection:
+        schedule = await store.read_schedule(connection)
+        letters = (await connection.execute(text("SELECT reason, detail FROM dead_letters"))).all()
+    assert [tuple(row) for row in letters] == [("handler-failed", "AbsurdAmount")]
+    assert await in_the_database(engine) == by_the_rules(schedule, envelopes)
+
+
+async def test_an_event_of_an_unknown_type_is_kept_counted_and_shown(
+    engine: AsyncEngine, store: EvaluationStore
+) -> None:
+    known = year_of_events(random.Random(3), 1)[0]
+    strange = known.model_copy(update={"id": UUID(int=9), "type": "case.filed.v9"})
+    await make_runner(engine, store).run([HandRecord("case.filed", encoded(strange))])
+    async with engine.connect() as connection:
+        found = await queries.figures(connection)
+        letter = (await connection.execute(text("SELECT message FROM dead_letters"))).scalar_one()
+    assert found["unknown"] == {"case.filed.v9": 1}
+    assert bytes(letter) == encoded(strange)
+
+
+async def test_events_are_counted_by_type_with_those_that_nothing_scores(
+    engine: AsyncEngine, store: EvaluationStore
+) -> None:
+    deputy = deputy_changed(DEPUTIES[0], 1)
+    envelopes = [*year_of_events(random.Random(5), 40), deputy]
+    runner = make_runner(engine, store)
+    await runner.run(records(envelopes))
+    await runner.run(records(envelopes))
+    async with engine.connect() as connection:
+        found = await queries.figures(connection)
+    assert sum(found["events"].values()) == 41
+    assert found["unscored"] == {"deputy.changed": 1}
+
+
+def deputy_changed(deputy: UUID, sequence: int, **more: Any) -> Envelope:
+    plain: dict[str, Any] = {
+        "number": str(deputy.int), "name": f"代表{deputy.int}", "level": "county", "county": "330203",
+        "constituency": "一", "code": "c", "term_from": date(2021, 1, 1), "term_until": date(2026, 1, 1),
+        "state": "active",
+    }  # fmt: skip
+    data = DeputyChanged(deputy_id=deputy, **{**plain, **more})
+    return message(data, subject=deputy, sequence=sequence, time=datetime(2021, 1, 1, tzinfo=UTC))
+
+
+async def test_an_unknown_deputy_is_scored_and_shown_and_gets_a_name_when_known(
+    engine: AsyncEngine, store: EvaluationStore
+) -> None:
+    filed = CaseFiled(case_id=UUID(int=1), deputy_id=DEPUTIES[0], state="routed", county="330203")
+    runner = make_runner(engine, store)
+    await runner.run(
+        records([message(filed, subject=UUID(int=1), time=datetime(2021, 5, 1, tzinfo=UTC), sequence=1)])
+    )
+    ranked = await rank(engine, store)
+    assert [(i["deputy_id"], i["name"], i["total"]) for i in ranked.items] == [(DEPUTIES[0], None, 100)]
+    newer, older = deputy_changed(DEPUTIES[0], 5), deputy_changed(DEPUTIES[0], 4, name="旧名", level="town")
+    await runner.run(records([newer, older]))
+    await runner.run(records([deputy_changed(DEPUTIES[0], 3, name="更旧")]))
+    ranked = await rank(engine, store, level="county", county="330203")
+    assert [(i["name"], i["total"], i["rank"]) for i in ranked.items] == [("代表1", 100, 1)]
+    assert (await rank(engine, store, level="town")).items == []
+
+
+async def rank(engine: AsyncEngine, store: EvaluationStore, **asked: Any) -> queries.Ranked:
+    plain: dict[str, Any] = {"level": None, "county": None, "page": 1, "size": 500}
+    async with engine.connect() as connection:
+        rubric = (await store.read_schedule(connection)).in_year(2021)
+        assert rubric is not None
+        return await queries.ranking(connection, 2021, totals(rubric, {}), **{**plain, **asked})
+
+
+async def test_a_ranking_of_9185_deputies_answers_within_300_ms(
+    engine: AsyncEngine, store: EvaluationStore
+) -> None:
+    runner = make_runner(engine, store)
+    everybody = [UUID(int=10_000 + n) for n in range(9185)]
+    known = [deputy_changed(deputy, 1) for deputy in everybody]
+    filed = [
+        message(
+            CaseFiled(
+                case_id=UUID(int=n), deputy_id=deputy, state="routed", county="330203", origin="resident"
+            ),
+            subject=deputy,
+            time=datetime(2021, 5, 1, tzinfo=UTC),
+            sequence=1,
+        )
+        for n, deputy in enumerate(everybody)
+        if n % 5
+    ]
+    for start in range(0, 10_000, 500):
+        await runner.run(records([*known[start : start + 500], *filed[start : start + 500]]))
+    async with engine.connect() as connection:
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
+        await connection.execute(text("ANALYZE"))
+    taken: list[float] = []
+    pages: list[queries.Ranked] = []
+    for page in (1, 1, 10, 19):
+        began = time.perf_counter()
+        pages.append(await rank(engine, store, page=page))
+        taken.append(time.perf_counter() - began)
+    assert {page.total for page in pages} == {9185}
+    assert pages[0].items[0]["total"] == 150
+    assert pages[-1].items[-1]["total"] == 0
+    assert max(taken) < 0.3, taken
+    seen = [item["deputy_id"] for n in range(1, 20) for item in (await rank(engine, store, page=n)).items]
+    assert sorted(seen) == everybody
+
+
+async def test_the_shipped_rubric_is_adopted_once_even_by_two_first_starts(
+    engine: AsyncEngine, store: EvaluationStore
+) -> None:
+    await asyncio.gather(*(adopt_shipped(engine, EvaluationStore(), date(2020, 1, 1)) for _ in range(4)))
+    async with engine.connect() as connection:
+        told = (await connection.execute(text("SELECT topic, key FROM outbox"))).all()
+        assert [(rubric["name"], rubric["version"]) for rubric in await queries.rubrics(connection)] == [
+            ("ningbo", 1)
+        ]
+    # The fixture emptied the outbox and adopted; none of the four adopted again.
+    assert [tuple(row) for row in told] == [("rubric.adopted", "ningbo")]

@@ -1,0 +1,293 @@
+"""Learning: as a real process through its topics and HTTP, and its handlers on a real database."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import aiohttp
+import pytest_asyncio
+from aiokafka import AIOKafkaProducer
+from pydantic import SecretStr
+from sqlalchemy import event, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from deploy.local.stack import LocalStack
+from services.learning import consumers, tables
+from shared.contracts import learning as contract
+from shared.contracts.envelope import Envelope
+from shared.contracts.operations import CommandOutcome
+from shared.contracts.registry import Contract
+from shared.database.engine import make_engine
+from shared.database.migrate import differences
+from shared.messaging.clock import BusinessClock
+from shared.messaging.received import Decoder
+from shared.messaging.runner import Limits, Runner
+from shared.security.tokens import TokenVerifier
+from shared.testing.issuer import Issuer
+from shared.testing.messages import HandRecord, encoded, message
+from shared.testing.topics import TopicLog, read_all
+from shared.testing.wait import wait_until
+from tests.conftest import Processes, kafka_settings
+
+NOW = datetime(2021, 12, 31, 12, tzinfo=UTC)
+STAFF = uuid4()
+PUBLISHING = contract.PublishCourse(
+    title="代表履职初任培训",
+    lessons=(
+        contract.Lesson(key="law", title="代表法", minutes=40),
+        contract.Lesson(key="app", title="如何使用代表通", minutes=20),
+    ),
+    quiz=tuple(
+        contract.QuizQuestion(key=f"q{n}", text="选择正确的一项", options=("甲", "乙", "丙"), answer=n)
+        for n in range(3)
+    ),
+    levels=("county", "town"),
+)
+RIGHT = {question.key: question.answer for question in PUBLISHING.quiz}
+STUDYING = contract.RecordProgress(lessons=("law", "app"), answers=RIGHT)
+
+
+@dataclass
+class School:
+    """Sends commands as a gateway would, waits for outcomes, and asks the service over HTTP."""
+
+    producer: AIOKafkaProducer
+    log: TopicLog
+    url: str
+    issuer: Issuer
+    http: aiohttp.ClientSession
+
+    def command(self, who: UUID, data: Contract, course: UUID, at: datetime = NOW) -> Envelope:
+        role: Any = "staff" if who == STAFF else "deputy"
+        return message(data, subject=course, token=self.issuer.token(who, role), time=at)
+
+    async def send(self, commands: Sequence[Envelope], seconds: float = 40) -> list[CommandOutcome]:
+        sent = [
+            await self.producer.send("learning.commands", value=encoded(one), key=one.subject.encode())
+            for one in commands
+        ]
+        await asyncio.gather(*sent)
+
+        async def settled() -> dict[str, CommandOutcome]:
+            found = {e.subject: e for e in self.log.messages.get("command.outcomes", [])}
+            if not all(str(one.id) in found for one in commands):
+                return {}
+            return {str(one.id): CommandOutcome.model_validate(found[str(one.id)].data) for one in commands}
+
+        outcomes = await wait_until(settled, what="all outcomes", seconds=seconds, every=0.05)
+        return [outcomes[str(one.id)] for one in commands]
+
+    async def ask(self, who: UUID, data: Contract, course: UUID, at: datetime = NOW) -> str:
+        """`accepted`, or the code of the refusal."""
+        (outcome,) = await self.send([self.command(who, data, course, at)])
+        return outcome.problem.code if outcome.problem else outcome.state
+
+    async def get(self, path: str, who: UUID | str = STAFF) -> tuple[int, Any]:
+        role: Any = "staff" if who == STAFF else "deputy"
+        headers = {"Authorization": f"Bearer {self.issuer.token(who, role)}"}
+        async with self.http.get(f"{self.url}{path}", headers=headers) as answer:
+            body = await answer.json()
+            assert answer.status < 500, body
+            return answer.status, body
+
+
+@pytest_asyncio.fixture(scope="module")
+async def school(
+    stack: LocalStack, processes: Processes, as_gateway: AIOKafkaProducer, issuer: Issuer
+) -> AsyncIterator[School]:
+    await asyncio.to_thread(processes.migrate, "learning")
+    url = await asyncio.to_thread(processes.start, "learning")
+    log = TopicLog()
+    topics = ("command.outcomes", "course.published", "course.completed")
+    reading = asyncio.create_task(log.follow(kafka_settings(stack, "admin"), *topics))
+    async with aiohttp.ClientSession() as http:
+        yield School(as_gateway, log, url, issuer, http)
+    reading.cancel()
+    await asyncio.gather(reading, return_exceptions=True)
+    await asyncio.to_thread(processes.stop, "learning-1")
+
+
+@pytest_asyncio.fixture(scope="module")
+async def engine(school: School, processes: Processes) -> AsyncIterator[AsyncEngine]:
+    env = processes.env("learning", "learning-test")
+    found = make_engine(SecretStr(env["DATABASE_URL"]), pool_size=4, application="tests")
+    yield found
+    await found.dispose()
+
+
+def a_runner(engine: AsyncEngine, issuer: Issuer) -> Runner:
+    verifier = TokenVerifier("http://unused.invalid/")
+    verifier.use_keys(issuer.keys)
+    return Runner(
+        service="learning",
+        engine=engine,
+        decoder=Decoder("learning", verifier, BusinessClock("message")),
+        handlers=consumers.handlers(),
+        limits=Limits(attempts_max=6, first_seconds=0.01, longest_seconds=0.1, dead_in_a_row_max=50),
+    )
+
+
+def records(commands: Sequence[Envelope]) -> list[HandRecord]:
+    return [HandRecord("learning.commands", encoded(one), offset=n) for n, one in enumerate(commands)]
+
+
+async def test_the_migration_makes_the_tables_of_the_code(engine: AsyncEngine) -> None:
+    async with engine.connect() as connection:
+        assert await connection.run_sync(differences, tables.metadata) == []
+
+
+async def test_a_deputy_completes_a_course_and_gets_a_certificate(school: School, stack: LocalStack) -> None:
+    course, anna, bo = uuid4(), uuid4(), uuid4()
+    complete = contract.CompleteCourse()
+    assert await school.ask(anna, PUBLISHING, course) == "role-not-allowed"
+    assert await school.ask(anna, STUDYING, course) == "course-unknown"
+    assert await school.ask(STAFF, PUBLISHING, course) == "accepted"
+    assert await school.ask(STAFF, PUBLISHING, course) == "course-exists"
+    assert await school.ask(anna, complete, course) == "lessons-missing"
+
+    assert (await school.get(f"/courses/{course}", anna))[1]["progress"] is None
+    assert await school.ask(anna, contract.RecordProgress(lessons=("none",)), course) == "lesson-unknown"
+    assert await school.ask(anna, contract.RecordProgress(answers={"q9": 0}), course) == "question-unknown"
+    assert await school.ask(anna, contract.RecordProgress(lessons=("law", "app")), course) == "accepted"
+    assert await school.ask(anna, complete, course) == "quiz-not-passed"
+    assert await school.ask(anna, contract.RecordProgress(answers={"q0": 0}), course) == "accepted"
+    assert await school.ask(anna, complete, course) == "quiz-not-passed"
+    assert (await school.get(f"/courses/{course}", anna))[1]["progress"]["mark"] == 33
+    assert (await school.get(f"/courses/{course}/certificate", anna))[1]["code"] == "no-certificate"
+    assert await school.ask(anna, contract.RecordProgress(answers=RIGHT), course) == "accepted"
+    done = NOW + timedelta(hours=1)
+    assert await school.ask(anna, complete, course, done) == "accepted"
+    assert await school.ask(anna, complete, course) == "already-completed"
+    assert await school.ask(anna, STUDYING, course) == "already-completed"
+
+    _, certificate = await school.get(f"/courses/{course}/certificate", anna)
+    assert certificate["number"].startswith("20211231-")
+    assert (certificate["mark"], certificate["minutes"]) == (100, 60)
+    assert (await school.get(f"/courses/{course}/certificate", bo))[0] == 404
+
+    completed = school.log.of("course.completed", course)
+    assert [(e.data["deputy_id"], e.data["mark"], e.sequence, e.time) for e in completed] == [
+        (str(anna), 100, 1, done)
+    ]
+    published = await read_all(kafka_settings(stack, "admin"), "course.completed", "course.published")
+    for record in published["course.completed"]:
+        assert record.key.decode() == json.loads(record.value)["data"]["deputy_id"]
+
+
+async def test_nobody_is_shown_the_right_answers(school: School, stack: LocalStack) -> None:
+    course = uuid4()
+    assert await school.ask(STAFF, PUBLISHING, course) == "accepted"
+    for who in (STAFF, uuid4()):
+        for path in (f"/courses/{course}", "/courses?level=town&size=500"):
+            status, shown = await school.get(path, who)
+            assert status == 200
+            assert "选择正确的一项" in json.dumps(shown, ensure_ascii=False)
+            assert '"answer"' not in json.dumps(shown)
+    published = await read_all(kafka_settings(stack, "admin"), "course.published")
+    assert not [r for r in published["course.published"] if b"answer" in r.value]
+    assert (await school.get("/courses?level=city"))[1]["total"] == 0
+
+
+async def test_a_course_can_be_published_studied_and_completed_in_one_batch(
+    school: School, engine: AsyncEngine
+) -> None:
+    course, anna = uuid4(), uuid4()
+    batch = [
+        school.command(STAFF, PUBLISHING, course),
+        school.command(anna, STUDYING, course),
+        school.command(anna, contract.CompleteCourse(), course),
+        school.command(anna, contract.CompleteCourse(), course),
+    ]
+    await a_runner(engine, school.issuer).run(records(batch))
+
+    async def settled() -> list[str]:
+        found = [o for one in batch for o in school.log.outcomes(one.id)]
+        return [o.problem.code if o.problem else o.state for o in found] if len(found) == 4 else []
+
+    outcomes = await wait_until(settled, what="four outcomes")
+    assert outcomes == ["accepted", "accepted", "accepted", "already-completed"]
+
+
+async def test_completing_waits_for_nobody_else_on_the_same_course(
+    school: School, engine: AsyncEngine
+) -> None:
+    course, anna, bo = uuid4(), uuid4(), uuid4()
+    assert await school.ask(STAFF, PUBLISHING, course) == "accepted"
+    for who in (anna, bo):
+        assert await school.ask(who, STUDYING, course) == "accepted"
+    async with engine.begin() as other:
+        await other.execute(text("SELECT * FROM courses WHERE id = :id FOR UPDATE"), {"id": course})
+        await other.execute(text("SELECT * FROM enrolments WHERE deputy_id = :id FOR UPDATE"), {"id": bo})
+        completing = [school.command(anna, contract.CompleteCourse(), course)]
+        await asyncio.wait_for(a_runner(engine, school.issuer).run(records(completing)), 5)
+        blocked = asyncio.create_task(
+            a_runner(engine, school.issuer).run(
+                records([school.command(bo, contract.CompleteCourse(), course)])
+            )
+        )
+        done, _ = await asyncio.wait([blocked], timeout=0.3)
+        assert not done  # its own enrolment is locked
+    await blocked
+
+
+async def test_eight_thousand_completions_at_once_are_all_taken(school: School) -> None:
+    course = uuid4()
+    assert await school.ask(STAFF, PUBLISHING, course) == "accepted"
+    deputies = [uuid4() for _ in range(8000)]
+    await school.send([school.command(one, STUDYING, course) for one in deputies], seconds=60)
+    commands = [school.command(one, contract.CompleteCourse(), course) for one in deputies]
+    outcomes = await school.send(commands, seconds=60)
+    assert {o.state for o in outcomes} == {"accepted"}
+
+    async def said() -> bool:
+        facts = school.log.messages["course.completed"]
+        return len({e.data["deputy_id"] for e in facts if e.subject == str(course)}) == 8000
+
+    await wait_until(said, what="8,000 facts")
+    _, found = await school.get("/figures")
+    assert found["completed_by_course"][str(course)] == 8000
+
+
+async def test_figures_equal_the_rows(school: School, engine: AsyncEngine) -> None:
+    _, found = await school.get("/figures")
+    async with engine.connect() as connection:
+
+        async def count(what: str) -> int:
+            return int(await connection.scalar(text(f"SELECT count(*) FROM {what}")) or 0)
+
+        assert found["courses"] == await count("courses")
+        assert found["enrolled"] == await count("enrolments")
+        assert found["completed"] == await count("enrolments WHERE completed_at IS NOT NULL")
+    assert (await school.get("/figures", uuid4()))[0] == 403
+
+
+async def test_a_larger_batch_costs_no_more_statements(school: School, engine: AsyncEngine) -> None:
+    statements = 0
+
+    def count(*_: Any) -> None:
+        nonlocal statements
+        statements += 1
+
+    async def cost(size: int) -> int:
+        nonlocal statements
+        course = uuid4()
+        assert await school.ask(STAFF, PUBLISHING, course) == "accepted"
+        batch: list[Envelope] = []
+        for n in range(size):
+            if n % 10 == 5:
+                batch.append(school.command(STAFF, PUBLISHING, uuid4()))
+            batch.append(school.command(uuid4(), STUDYING, course))
+        runner = a_runner(engine, school.issuer)
+        event.listen(engine.sync_engine, "before_cursor_execute", count)
+        statements = 0
+        await runner.run(records(batch))
+        event.remove(engine.sync_engine, "before_cursor_execute", count)
+        return statements
+
+    assert await cost(500) == await cost(30)

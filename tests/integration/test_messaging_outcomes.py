@@ -1,0 +1,130 @@
+"""Waiting for outcomes as gateways do: two of them, on real Kafka, with a service that answers by hand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import pytest
+import pytest_asyncio
+from aiokafka import AIOKafkaProducer
+
+from deploy.local.stack import LocalStack
+from shared.contracts import cases
+from shared.contracts.envelope import Envelope
+from shared.contracts.operations import CommandOutcome
+from shared.messaging.outcomes import CommandPost, TooManyWaiting, follow
+from shared.messaging.received import fingerprint_of
+from shared.telemetry.health import Health
+from shared.testing.messages import encoded, message
+from shared.testing.wait import wait_until
+from tests.conftest import kafka_settings, started_producer
+
+SHARES_STACK = True
+
+TOPIC = "notify.commands"  # nobody reads it while these tests run
+
+
+@pytest_asyncio.fixture
+async def posts(stack: LocalStack, as_gateway: AIOKafkaProducer) -> AsyncIterator[list[CommandPost]]:
+    """Two gateways' posts, both positioned."""
+    settings = kafka_settings(stack, "gateway")
+    found, healths, following = [], [Health(), Health()], []
+    for health in healths:
+        post = CommandPost(settings, health, waiting_max=3)
+        await post.start()
+        health.not_ready("outcomes", "starting")
+        reading = follow(
+            settings,
+            health,
+            ("command.outcomes",),
+            lambda record, post=post: post.settle(record.key, record.value),  # type: ignore[misc]
+            from_end=True,
+            name="outcomes",
+        )
+        following.append(asyncio.create_task(reading))
+        found.append(post)
+
+    async def positioned() -> bool:
+        return all(health.unready() == {} for health in healths)
+
+    await wait_until(positioned, seconds=30, what="two readers of outcomes")
+    yield found
+    for task in following:
+        task.cancel()
+    await asyncio.gather(*following, return_exceptions=True)
+    for post in found:
+        await post.stop()
+
+
+@pytest_asyncio.fixture
+async def as_service(stack: LocalStack) -> AsyncIterator[AIOKafkaProducer]:
+    producer = await started_producer(stack, "cases")
+    yield producer
+    await producer.stop()
+
+
+def command() -> Envelope:
+    return message(cases.RateCase(stars=3), subject=uuid4(), token="t")
+
+
+async def answer(producer: AIOKafkaProducer, envelope: Envelope, **changes: str) -> None:
+    fields = {"state": "accepted", "actor": "wang", "fingerprint": fingerprint_of(envelope).hex()} | changes
+    outcome = CommandOutcome(command_id=envelope.id, subject=envelope.subject, **fields)  # type: ignore[arg-type]
+    told = message(outcome, subject=envelope.id)
+    await producer.send_and_wait("command.outcomes", value=encoded(told), key=told.subject.encode())
+
+
+async def test_every_gateway_that_waits_for_a_command_gets_its_outcome(
+    posts: list[CommandPost], as_service: AIOKafkaProducer
+) -> None:
+    sent = command()
+    waiting = [asyncio.create_task(post.send(TOPIC, sent, wait_seconds=30)) for post in (*posts, posts[0])]
+    await wait_until(lambda: _waits(posts, 3), what="three who wait")
+    await answer(as_service, sent)
+    assert [outcome and outcome.state for outcome in await asyncio.gather(*waiting)] == ["accepted"] * 3
+    assert await _waits(posts, 0)
+
+
+async def test_an_outcome_of_another_body_under_the_same_id_is_nobodys(
+    posts: list[CommandPost], as_service: AIOKafkaProducer
+) -> None:
+    mine = command()
+    theirs = mine.model_copy(update={"data": {"stars": 1}})
+    waiting = asyncio.create_task(posts[0].send(TOPIC, mine, wait_seconds=30))
+    await wait_until(lambda: _waits(posts, 1), what="one who waits")
+    await answer(as_service, theirs, state="rejected")
+    await answer(as_service, mine)
+    outcome = await waiting
+    assert outcome is not None
+    assert outcome.state == "accepted"
+
+
+async def test_who_waits_in_vain_gets_nothing_and_leaves_nothing_behind(
+    posts: list[CommandPost], as_service: AIOKafkaProducer
+) -> None:
+    sent = command()
+    assert await posts[0].send(TOPIC, sent, wait_seconds=0.1) is None
+    assert await _waits(posts, 0)
+    await answer(as_service, sent)  # too late, and no harm
+    await as_service.send_and_wait("command.outcomes", value=b"\xff no outcome", key=b"key")
+    again = asyncio.create_task(posts[0].send(TOPIC, sent, wait_seconds=30))
+    await wait_until(lambda: _waits(posts, 1), what="one who waits")
+    await answer(as_service, sent)
+    assert await again is not None
+
+
+async def test_a_gateway_holds_no_more_waiting_requests_than_it_may(posts: list[CommandPost]) -> None:
+    waiting = [asyncio.create_task(posts[0].send(TOPIC, command(), wait_seconds=60)) for _ in range(3)]
+    await wait_until(lambda: _waits(posts, 3), what="three who wait")
+    with pytest.raises(TooManyWaiting):
+        await posts[0].send(TOPIC, command(), wait_seconds=60)
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert await posts[0].send(TOPIC, command(), wait_seconds=0.05) is None, "room was made again"
+
+
+async def _waits(posts: list[CommandPost], count: int) -> bool:
+    return sum(post._count for post in posts) == count

@@ -1,0 +1,39 @@
+"""Evaluation takes in every fact of the other services, and nothing of its own."""
+
+from __future__ import annotations
+
+from services.evaluation.consumers import EVENT_TOPICS, handlers
+from services.evaluation.domain import Schedule
+from services.evaluation.handlers import SHIPPED_RUBRIC
+from services.evaluation.rubric_file import read_rubric
+from services.evaluation.store import EvaluationStore
+from shared.contracts import events
+from shared.contracts.evaluation import AdoptRubric
+from shared.contracts.registry import declaration_of
+
+NOT_TAKEN_IN = {
+    "rubric.adopted": "its own",
+    "score.changed": "its own; it would be a loop",
+    "command.outcomes": "answers to commands",
+    "clock.ticked": "followed by the process itself",
+    "department.routed": "a department's own mail",
+    "department.refused": "a department's own mail",
+}
+
+
+def test_every_event_is_taken_in_or_has_a_reason_not_to_be() -> None:
+    assert set(events()) - NOT_TAKEN_IN.keys() == {
+        declaration_of(model).type for model in handlers(EvaluationStore()) if model is not AdoptRubric
+    }
+    assert set(EVENT_TOPICS) == {d.topic for t, d in events().items() if t not in NOT_TAKEN_IN}
+
+
+def test_a_batch_of_mixed_events_stays_whole() -> None:
+    found = handlers(EvaluationStore())
+    assert len({id(handler) for model, handler in found.items() if model is not AdoptRubric}) == 1
+
+
+def test_every_event_that_the_shipped_rubric_looks_at_is_taken_in() -> None:
+    rubric = read_rubric(SHIPPED_RUBRIC.read_text(encoding="utf-8"))[1]
+    assert {item.event for item in rubric.items} <= set(EVENT_TOPICS)
+    assert Schedule().event_types == frozenset()

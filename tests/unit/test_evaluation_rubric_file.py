@@ -1,0 +1,169 @@
+"""Everything wrong with a rubric is found when it is read, with path, line and reason."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.evaluation.domain import YEAR, Condition, Limits
+from services.evaluation.rubric_file import Flaw, RubricInvalid, parse_rubric, read_rubric
+
+SHIPPED = (Path(__file__).parents[2] / "services/evaluation/rubrics/ningbo.yaml").read_text(encoding="utf-8")
+
+SMALL = """\
+name: small
+version: 3
+title: 小
+base: 60
+cap: 100.5
+categories:
+  work: {title: 工作, cap: 12.25, floor: -3}
+items:
+  solved:
+    title: 解决
+    category: work
+    event: case.closed
+    when: {result: [solved, explained], stars: {at_least: 4}}
+    where: {origin: resident}
+    points: 1.1
+    evidence: [case_id, year]
+    cap: 5
+"""
+
+
+def flaws(text: str) -> tuple[Flaw, ...]:
+    with pytest.raises(RubricInvalid) as refused:
+        read_rubric(text)
+    assert refused.value.code == "rubric-invalid"
+    return refused.value.flaws
+
+
+def line_of(fragment: str) -> int:
+    return next(n for n, line in enumerate(SMALL.splitlines(), 1) if fragment in line)
+
+
+def test_points_are_written_as_people_say_them_and_held_in_hundredths() -> None:
+    document, rubric = read_rubric(SMALL)
+    assert (rubric.name, rubric.version, rubric.base, rubric.limits) == ("small", 3, 6000, Limits(cap=10050))
+    assert rubric.categories[0].limits == Limits(cap=1225, floor=-300)
+    item = rubric.items[0]
+    assert (item.points, item.evidence, item.deputy, item.date) == (110, ("case_id", YEAR), "deputy_id", None)
+    assert item.when == (
+        Condition("result", one_of=frozenset({"solved", "explained"})),
+        Condition("stars", at_least=4),
+    )
+    assert item.where == (Condition("origin", one_of=frozenset({"resident"})),)
+    assert document["items"]["solved"]["points"] == 1.1
+
+
+@pytest.mark.parametrize("text", [SMALL, SHIPPED], ids=["small", "shipped"])
+def test_a_rubric_says_the_same_as_json_on_a_command(text: str) -> None:
+    document, rubric = read_rubric(text)
+    assert parse_rubric(json.loads(json.dumps(document))) == rubric
+
+
+@pytest.mark.parametrize(
+    ("written", "instead", "path", "reason"),
+    [
+        ("event: case.closed", "event: case.shut", "items.solved.event", "no such event"),
+        ("event: case.closed", "event: case.close", "items.solved.event", "no such event"),
+        ("event: case.closed", "event: score.changed", "items.solved.event", "no such event"),
+        ("event: case.closed", "event: course.published", "items.solved.event", "no such event"),
+        ("result: [solved", "result: [solvd", "items.solved.when.result", "never has that value"),
+        ("result: [solved", "result: [true", "items.solved.when.result", "never has that value"),
+        ("stars: {at_least: 4}", "stars: 9", "items.solved.when.stars", "never has that value"),
+        ("stars: {at_least: 4}", "town: {at_least: 4}", "items.solved.when.town", "not a whole number"),
+        ("stars: {at_least: 4}", "mark: {at_least: 4}", "items.solved.when.mark", "no such field"),
+        ("stars: {at_least: 4}", "stars: {}", "items.solved.when.stars", "needs at_least or at_most"),
+        ("{at_least: 4}", "{at_least: 4, at_most: 3}", "items.solved.when.stars", "above at_most"),
+        ("{at_least: 4}", "{atleast: 4}", "items.solved.when.stars.atleast", "no such key"),
+        ("when: {result:", "when: {origin: own, result:", "items.solved.when.origin", "in where as well"),
+        ("evidence: [case_id, year]", "evidence: [year]", "items.solved.evidence", "besides year"),
+        ("evidence: [case_id, year]", "evidence: [case]", "items.solved.evidence", "no such field"),
+        ("evidence: [case_id, year]", "evidence: [stars]", "items.solved.evidence", "may be empty"),
+        ("evidence: [case_id, year]", "evidence: [origin]", "items.solved.evidence", "is not an id"),
+        ("evidence: [case_id, year]", "evidence: [case_id, case_id]", "items.solved.evidence", "twice"),
+        ("points: 1.1", "points: 1.1\n    per: case_id", "items.solved.per", "not a whole number"),
+        ("points: 1.1", "points: 1.1\n    date: state", "items.solved.date", "not a date"),
+        ("points: 1.1", "points: 1.1\n    deputy: state", "items.solved.deputy", "not an id"),
+        ("points: 1.1", "points: 1.115", "items.solved.points", "two decimal places"),
+        ("points: 1.1", "points: 0", "items.solved.points", "worth something"),
+        ("points: 1.1", "points: .inf", "items.solved.points", "between"),
+        ("points: 1.1", "points: 1e9", "items.solved.points", "between"),
+        ("points: 1.1", "points: yes", "items.solved.points", "number of points"),
+        ("category: work", "category: play", "items.solved.category", "no such category"),
+        ("floor: -3", "floor: 13", "categories.work.floor", "above the cap"),
+        ("version: 3", "version: three", "version", "valid integer"),
+        ("title: 小", "titel: 小", "title", "is missing"),
+        ("base: 60", "base: 60\nbase: 70", "base", "stands twice"),
+    ],
+)  # fmt: skip
+def test_a_flaw_is_told_with_its_path_line_and_reason(
+    written: str, instead: str, path: str, reason: str
+) -> None:
+    text = SMALL.replace(written, instead, 1)
+    assert text != SMALL
+    found = {flaw.path: flaw for flaw in flaws(text)}
+    assert path in found
+    assert reason in found[path].reason
+    expected = line_of(written) + instead.count("\n") if reason != "is missing" else 1
+    assert found[path].line == expected
+
+
+def test_all_flaws_are_told_at_once() -> None:
+    text = SMALL.replace("case.closed", "case.shut").replace("category: work", "category: play")
+    assert {flaw.path for flaw in flaws(text)} >= {"items.solved.event", "items.solved.category"}
+
+
+def test_a_category_without_an_item_is_a_flaw() -> None:
+    text = SMALL.replace("items:\n", "  idle: {title: 空}\nitems:\n")
+    assert [(flaw.path, flaw.reason) for flaw in flaws(text)] == [("categories.idle", "has no item")]
+
+
+def test_a_flaw_repeats_no_words_of_the_sender() -> None:
+    document = read_rubric(SMALL)[0]
+    secret = "张三 13800000000"
+    document[secret] = 1
+    document["items"]["solved"]["event"] = secret
+    document["items"]["solved"]["when"] = {"result": secret}
+    document["items"]["solved"]["evidence"] = [secret]
+    with pytest.raises(RubricInvalid) as refused:
+        parse_rubric(document)
+    assert "13800000000" not in refused.value.detail
+    assert "张三" not in refused.value.detail
+
+
+@pytest.mark.parametrize(
+    "text", ["", "3", "- a", "a: [", "a: &x [*x]", "? [a]\n: 1", "a: !!python/name:os.system"]
+)
+def test_a_text_that_is_no_rubric_is_told_so(text: str) -> None:
+    assert flaws(text)
+
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(document=_json)
+def test_any_document_is_read_or_refused_and_never_crashes(document: Any) -> None:
+    with pytest.raises(RubricInvalid):
+        parse_rubric(document)
+
+
+@given(
+    path=st.sampled_from(["points", "evidence", "when", "where", "per", "cap", "event", "date"]), value=_json
+)
+def test_any_value_in_an_item_is_read_or_refused_and_never_crashes(path: str, value: Any) -> None:
+    document = read_rubric(SMALL)[0]
+    document["items"]["solved"][path] = value
+    with contextlib.suppress(RubricInvalid):
+        assert parse_rubric(document).items[0].key == "solved"

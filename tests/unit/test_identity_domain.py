@@ -1,0 +1,179 @@
+"""Deputies, departments, staff and sign-in names as pure decisions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.identity import domain
+from services.identity.domain import Entry
+from shared.refusals import Refusal
+
+NOW = datetime(2022, 1, 10, 9, tzinfo=UTC)
+ENTRY = Entry(
+    number="T-001",
+    name="叶敏",
+    level="county",
+    county="330203",
+    town=None,
+    constituency="第三选区",
+    term_from=date(2021, 7, 1),
+    term_until=date(2026, 12, 31),
+    state="active",
+)
+STAFF_ID = UUID(int=7)
+
+
+def refused(code: str) -> Any:
+    return pytest.raises(Refusal, match=f"^{code}$")
+
+
+def department(
+    found: domain.Department | None = None, code: str = "housing", **more: Any
+) -> domain.Department:
+    asked: dict[str, Any] = {
+        "name": "住建局",
+        "categories": ("城乡建设",),
+        "counties": (),
+        "state": "active",
+        "at": NOW,
+    }
+    return domain.register_department(found, code, **{**asked, **more})
+
+
+def staff(found: domain.Staff | None = None, **more: Any) -> domain.Staff:
+    asked: dict[str, Any] = {"name": "王工", "organisation": "3302", "state": "active", "at": NOW}
+    return domain.register_staff(found, STAFF_ID, **{**asked, **more})
+
+
+def test_the_same_number_always_gives_the_same_deputy_and_code() -> None:
+    first, again = domain.enter(None, ENTRY, NOW), domain.enter(None, ENTRY, NOW + timedelta(days=1))
+    assert (first.id, first.code) == (again.id, again.code)
+    assert domain.enter(None, replace(ENTRY, number="T-002"), NOW).id != first.id
+
+
+def test_an_unchanged_row_gives_the_very_same_deputy() -> None:
+    found = domain.enter(None, ENTRY, NOW)
+    assert domain.enter(found, ENTRY, NOW + timedelta(days=1)) is found
+
+
+def test_a_changed_row_raises_the_version_and_keeps_id_and_code() -> None:
+    found = domain.enter(None, ENTRY, NOW)
+    moved = domain.enter(found, replace(ENTRY, county="330205"), NOW + timedelta(days=1))
+    assert (moved.version, moved.county, moved.changed_at) == (2, "330205", NOW + timedelta(days=1))
+    assert (moved.id, moved.code) == (found.id, found.code)
+
+
+def test_time_of_a_deputy_never_runs_backwards() -> None:
+    found = domain.enter(None, ENTRY, NOW)
+    late = domain.enter(found, replace(ENTRY, state="left"), NOW - timedelta(days=30))
+    assert late.changed_at == NOW
+
+
+def test_public_codes_of_a_whole_city_differ_and_do_not_follow_the_numbers() -> None:
+    codes = [domain.public_code(domain.deputy_id(f"S-{n:05}")) for n in range(10_000)]
+    assert len(set(codes)) == len(codes)
+    assert codes != sorted(codes)
+    assert {len(code) for code in codes} == {10}
+
+
+@given(st.uuids())
+def test_a_public_code_is_understood_however_it_is_typed(deputy: UUID) -> None:
+    code = domain.public_code(deputy)
+    typed = f" {code[:5].upper()}-{code[5:].replace('0', 'O').replace('1', 'l')} "
+    assert domain.read_code(typed) == code
+
+
+@given(st.text(max_size=30))
+def test_what_is_no_public_code_is_never_looked_up(typed: str) -> None:
+    read = domain.read_code(typed)
+    assert read is None or (len(read) == 10 and read.isascii() and read.isalnum())
+
+
+@pytest.mark.parametrize("code", ["changed", "Housing", "a", "a" * 41, "住建", "a.b", "a\n", ""])
+def test_a_code_that_cannot_name_a_topic_is_refused(code: str) -> None:
+    with refused("code-not-allowed"):
+        department(code=code)
+
+
+def test_registering_a_department_again_changes_nothing() -> None:
+    found = department()
+    assert department(found, at=NOW + timedelta(days=9)) is found
+    assert department(found, counties=("330203",)).version == 2
+
+
+@pytest.mark.parametrize("more", [{"name": "a\x07"}, {"name": "   "}, {"categories": ("好", "a\x00b")}])
+def test_a_department_without_readable_names_is_refused(more: dict[str, Any]) -> None:
+    with refused("text-not-printable"):
+        department(**more)
+
+
+def test_a_name_with_a_private_use_character_is_accepted() -> None:
+    assert staff(name="王\ue123").name == "王\ue123"
+
+
+def test_registering_staff_again_changes_nothing_and_leaving_is_a_new_version() -> None:
+    found = staff()
+    assert staff(found, at=NOW + timedelta(days=9)) is found
+    gone = staff(found, state="left", at=NOW - timedelta(days=9))
+    assert (gone.version, gone.state, gone.changed_at) == (2, "left", NOW)
+
+
+@pytest.mark.parametrize("organisation", ["宁波", "330", "housing", "3302\n", "٣٣٠٢"])
+def test_staff_work_for_a_place(organisation: str) -> None:
+    with refused("organisation-not-a-place"):
+        staff(organisation=organisation)
+
+
+@pytest.mark.parametrize(
+    ("typed", "kept"), [("Anna.01", "anna.01"), (" ＡNNA ", "anna"), ("叶敏-3", "叶敏-3")]
+)
+def test_a_sign_in_name_has_one_form(typed: str, kept: str) -> None:
+    assert domain.check_login(typed) == kept
+
+
+@pytest.mark.parametrize("typed", ["ab", "a" * 41, "a b c", "department:x", "a\x00bc", str(UUID(int=1)), ""])
+def test_what_is_no_sign_in_name_is_refused(typed: str) -> None:
+    with refused("login-not-allowed"):
+        domain.check_login(typed)
+
+
+@given(st.text(max_size=60))
+def test_a_kept_sign_in_name_is_found_by_itself(typed: str) -> None:
+    try:
+        kept = domain.check_login(typed)
+    except Refusal:
+        return
+    assert domain.read_login(kept) == kept
+
+
+@pytest.mark.parametrize(
+    "password", ["short", "aaaaaaaaaaaa", "abababababab", "my-ANNA.01-password", "x1!" * 70]
+)
+def test_a_password_that_is_easy_to_guess_is_refused(password: str) -> None:
+    with refused("password-too-weak"):
+        domain.check_password(password, "anna.01")
+
+
+def test_a_long_password_of_one_kind_of_characters_is_fine() -> None:
+    domain.check_password("correct horse battery", "anna.01")
+
+
+@pytest.mark.parametrize(
+    ("text", "person"),
+    [("department:housing", "department:housing"), (str(UUID(int=1)).upper(), str(UUID(int=1)))],
+)
+def test_a_person_id_has_one_form(text: str, person: str) -> None:
+    assert domain.read_person(text) == person
+
+
+@pytest.mark.parametrize("text", ["operator", "department:", "department:x\x00y", "department:changed", ""])
+def test_what_is_no_person_id_is_refused(text: str) -> None:
+    with pytest.raises(Refusal):
+        domain.read_person(text)

@@ -1,0 +1,200 @@
+"""Events become notices: who is told what, and in which words."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, get_args
+from uuid import UUID, uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.notify.consumers import EVENT_TOPICS, handlers
+from services.notify.domain import (
+    Deputies,
+    Kind,
+    Notice,
+    OnePerson,
+    Parameter,
+    SameDeputies,
+    StaffOf,
+)
+from services.notify.handlers import NOTICES, reader_of
+from services.notify.words import SENTENCES, sentence
+from shared.contracts import cases, learning, participation
+from shared.contracts.envelope import Actor
+from shared.contracts.registry import Contract
+from shared.messaging.received import Position, Received
+from shared.testing.messages import encoded, message
+
+NOW = datetime(2022, 3, 1, 9, tzinfo=UTC)
+ANNA = UUID(int=0xA)
+SUBJECT = UUID(int=1)
+FACT: dict[str, Any] = {
+    "case_id": SUBJECT,
+    "deputy_id": ANNA,
+    "category": "城乡建设",
+    "county": "330203",
+    "department": "housing",
+}
+ROUTED = cases.CaseRouted(**FACT, state="routed", reason="2 words of category 城乡建设")
+RETURNED = cases.CaseProgressed(**{**FACT, "department": None}, state="triage", step="returned")
+ACTIVITY = participation.ActivityAnnounced(
+    activity_id=SUBJECT,
+    title="主题月",
+    kind="theme",
+    county=None,
+    starts_at=NOW,
+    ends_at=NOW + timedelta(hours=2),
+)
+OPENED = participation.ConsultationOpened(
+    consultation_id=SUBJECT, title="条例草案", kind="legislation", county="330203", closes_at=NOW
+)
+CLOSED = participation.ConsultationClosed(consultation_id=SUBJECT, respondents=10, opinions=3)
+COURSE = learning.CoursePublished(course_id=SUBJECT, title="初任培训", levels=("county", "town"), minutes=90)
+
+
+def duty(state: Any) -> participation.DutyLogged:
+    return participation.DutyLogged(
+        duty_id=SUBJECT, deputy_id=ANNA, state=state, kind="visit", happened_on=date(2022, 2, 3)
+    )
+
+
+def progressed(step: Any, state: Any) -> cases.CaseProgressed:
+    return cases.CaseProgressed(**FACT, state=state, step=step, result="solved")
+
+
+EVENTS: list[Contract] = [
+    ROUTED,
+    progressed("accepted", "accepted"),
+    progressed("answered", "answered"),
+    RETURNED,
+    cases.CaseClosed(**FACT, state="closed", result="explained"),
+    cases.CaseRated(**FACT, state="closed", stars=4),
+    ACTIVITY,
+    OPENED,
+    CLOSED,
+    COURSE,
+    learning.CourseCompleted(course_id=SUBJECT, deputy_id=ANNA, minutes=90, mark=95),
+    duty("confirmed"),
+    duty("rejected"),
+]
+
+
+def received(data: Contract, event: UUID | None = None) -> Received[Any]:
+    envelope = message(data, subject=SUBJECT, message_id=event, time=NOW)
+    position = Position(envelope.type, 0, 0, NOW)
+    return Received(envelope, data, position, b"k", encoded(envelope), NOW, is_command=False)
+
+
+def told(data: Contract, event: UUID | None = None) -> dict[Kind, Notice]:
+    notices = NOTICES[type(data)](received(data, event))
+    found = {notice.kind: notice for notice in notices}
+    assert len(found) == len(notices)
+    return found
+
+
+def test_the_filing_deputy_and_the_department_learn_of_a_routed_case() -> None:
+    found = told(ROUTED)
+    assert found["case.routed"].to == OnePerson(str(ANNA))
+    assert found["case.assigned"].to == OnePerson("department:housing")
+    assert found["case.assigned"].parameters == {"category": "城乡建设", "county": "330203"}
+
+
+def test_a_returned_case_is_told_to_the_deputy_and_to_the_staff_of_its_county() -> None:
+    found = told(RETURNED)
+    assert found["case.returned"].to == OnePerson(str(ANNA))
+    assert found["case.triage"].to == StaffOf("330203")
+
+
+def test_the_department_learns_how_it_was_rated_and_the_deputy_is_not_told_of_the_own_act() -> None:
+    found = told(cases.CaseRated(**FACT, state="closed", stars=4))
+    assert {kind: notice.to for kind, notice in found.items()} == {
+        "case.rated": OnePerson("department:housing")
+    }
+    assert found["case.rated"].parameters == {"stars": 4}
+
+
+@pytest.mark.parametrize("state", ["declared", "withdrawn"])
+def test_ones_own_steps_with_a_duty_are_not_told(state: str) -> None:
+    assert told(duty(state)) == {}
+
+
+def test_what_is_for_many_is_one_notice_with_an_audience() -> None:
+    assert told(ACTIVITY)["activity.announced"].to == Deputies(None)
+    assert told(OPENED)["consultation.opened"].to == Deputies("330203")
+    assert told(COURSE)["course.published"].to == Deputies(levels=("county", "town"))
+
+
+def test_the_end_of_a_consultation_is_for_those_who_were_asked_whenever_that_becomes_known() -> None:
+    assert told(CLOSED)["consultation.closed"].to == SameDeputies("consultation.opened")
+
+
+@pytest.mark.parametrize("data", EVENTS, ids=lambda data: type(data).__name__)
+def test_an_event_makes_the_same_notices_each_time_and_another_event_makes_others(data: Contract) -> None:
+    event = uuid4()
+    first, again, other = told(data, event), told(data, event), told(data, uuid4())
+    assert first == again
+    assert first
+    assert not {n.id for n in first.values()} & {n.id for n in other.values()}
+    assert len({n.id for n in first.values()}) == len(first)
+
+
+def test_a_notice_keeps_the_business_time_of_its_event() -> None:
+    assert {notice.at for data in EVENTS for notice in told(data).values()} == {NOW}
+
+
+def test_every_kind_is_made_by_some_event_and_has_a_sentence() -> None:
+    made = {kind for data in EVENTS for kind in told(data)}
+    assert made == set(get_args(Kind)) == set(SENTENCES)
+
+
+def test_every_event_type_that_makes_notices_is_read_and_handled() -> None:
+    assert {type(data) for data in EVENTS} == set(NOTICES)
+    assert set(NOTICES) <= set(handlers())
+    assert len(EVENT_TOPICS) == len(set(EVENT_TOPICS)) == len(NOTICES) + 1
+
+
+@pytest.mark.parametrize("data", EVENTS, ids=lambda data: type(data).__name__)
+def test_a_sentence_says_everything_and_leaves_no_gap(data: Contract) -> None:
+    for kind, notice in told(data).items():
+        text = sentence(kind, {k: v for k, v in notice.parameters.items() if v is not None})
+        assert "{" not in text
+        assert text.endswith("。")
+        assert not any(word in text for word in ("None", "solved", "explained", "visit", "theme", "+00:00"))
+
+
+def test_moments_are_told_in_beijing_time() -> None:
+    text = sentence("activity.announced", told(ACTIVITY)["activity.announced"].parameters)
+    assert text == "新的代表活动：主题月（主题活动），2022年3月1日17:00开始，欢迎报名。"
+
+
+@given(
+    st.sampled_from(sorted(SENTENCES)),
+    st.dictionaries(
+        st.sampled_from(["title", "kind", "stars", "result", "closes_at", "happened_on", "starts_at", "x"]),
+        st.one_of(
+            st.none(), st.integers(), st.text(max_size=20), st.sampled_from(["{title}", "{0}", "{", "%s"])
+        ),
+    ),
+)
+def test_every_kind_has_a_sentence_whatever_its_parameters(
+    kind: Kind, parameters: dict[str, Parameter]
+) -> None:
+    assert sentence(kind, parameters)
+
+
+@pytest.mark.parametrize("data", EVENTS, ids=lambda data: type(data).__name__)
+def test_parameters_are_small_and_hold_none_of_the_reasons_people_write(data: Contract) -> None:
+    for notice in told(data).values():
+        assert "reason" not in notice.parameters
+        assert len(str(dict(notice.parameters))) < 400
+
+
+def test_only_staff_read_what_is_for_the_staff_of_a_place() -> None:
+    staff = Actor("s", frozenset({"staff"}), "3302")
+    department = Actor("department:housing", frozenset({"department"}), "housing")
+    assert reader_of(staff).congress == "3302"
+    assert reader_of(department).congress is None
+    assert reader_of(department).deputy_id is None
