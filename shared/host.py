@@ -12,10 +12,12 @@ import contextlib
 import gc
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from aiokafka.errors import KafkaError
@@ -53,13 +55,26 @@ log = logging.logger(__name__)
 
 
 @dataclass(frozen=True)
+class Surroundings:
+    """What a service's own loop may use. `health` counts its turns: a loop that makes none for 60 s is stalled."""
+
+    engine: AsyncEngine
+    clock: BusinessClock
+    health: Health
+
+
+Loop = Callable[[Surroundings], Coroutine[Any, Any, None]]
+"""Work of a service that no message starts, such as what falls due. Runs until cancelled, in every replica."""
+
+
+@dataclass(frozen=True)
 class Service:
     """What makes a service this service; everything else is the same for all.
 
     `handlers` maps each message class to its handler, commands and events alike; `event_topics` are
     the facts it reads; `replies` says that it also reads `department.<code>.replies`. `router` builds
     its read-only HTTP from the engine and the dependency that gives the caller. `at_start` runs in
-    the serving process once the database is there.
+    the serving process once the database is there. `loops` are its own loops by name.
     """
 
     name: str
@@ -71,6 +86,7 @@ class Service:
     replies: bool = False
     refusals_by_constraint: Mapping[str, Refusal] = field(default_factory=dict)
     at_start: Callable[[AsyncEngine], Awaitable[None]] | None = None
+    loops: Mapping[str, Loop] = field(default_factory=dict)
     verifier: TokenVerifier | None = None
 
 
@@ -209,6 +225,10 @@ async def _consume_and_relay(
             wait_ms=500,
         )
         tasks.append(asyncio.create_task(tick, name="clock"))
+    surroundings = Surroundings(engine, clock, health)
+    for name, loop in service.loops.items():
+        tasks.append(own := asyncio.create_task(loop(surroundings), name=name))
+        health.watch(name, alive=partial(_runs, own))
     health.ready("start")
     log.info("serving")
     try:
@@ -223,6 +243,10 @@ async def _consume_and_relay(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _runs(task: asyncio.Task[None]) -> bool:
+    return not task.done()
 
 
 def _wall(milliseconds: int) -> datetime:
