@@ -180,6 +180,11 @@ class Deadline:
         """The last day, as people name the deadline."""
         return self.at.astimezone(CHINA).date()
 
+    @property
+    def morning(self) -> datetime:
+        """The first moment of the last day: for what is done on that day and not by its end, such as urging."""
+        return datetime.combine(self.day, time.min, CHINA)
+
     def met(self, moment: datetime) -> bool:
         """Whether what happened then was in time; while the clock stands still, everything is."""
         return self.stopped or moment <= self.at

@@ -90,8 +90,9 @@ class MotionRules:
         answer: the lead department answers 答复, since it was assigned.
         answer_latest: the latest that extensions may put the answer off to, since it was assigned.
         answers_to: whom the answer goes to when there are co-signers.
-        classes: the classes of answers 办理结果分类: letter to Chinese words.
-        feedback: the deputy rates the answer 反馈, since it was received; None: no limit.
+        classes: the classes of answers 办理结果分类: letter A to D to Chinese words.
+        promising: the classes whose answers are promises, to be kept and answered again 承诺事项.
+        feedback: the deputy rates an answer, or how a promise was kept 反馈, since it came; None: no limit.
         late_feedback: whether a later rating counts.
         axes: what is rated: code to Chinese words.
         satisfaction: the values of a rating, best first: code to Chinese words.
@@ -112,6 +113,7 @@ class MotionRules:
     answer_latest: Limit
     answers_to: Setting[AnswersTo]
     classes: Setting[Mapping[str, str]]
+    promising: Setting[tuple[str, ...]]
     feedback: Limit | None
     late_feedback: Setting[LateFeedback]
     axes: Setting[Mapping[str, str]]
@@ -131,7 +133,7 @@ class Pack:
         title: in Chinese, for people.
         begins: the first day in force (`from` in the file).
         until: the last day in force; None: until further notice.
-        source: where the figures come from.
+        sources: short name to full title of what the values' sources name.
         confirmed_by: the office that adopted them; None: still to be confirmed 待采用机关确认.
         cases: the rules of cases.
         motions: the rules of motions.
@@ -142,7 +144,7 @@ class Pack:
     title: str
     begins: date
     until: date | None
-    source: str
+    sources: Mapping[str, str]
     confirmed_by: str | None
     cases: CaseRules
     motions: MotionRules
