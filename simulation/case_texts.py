@@ -159,6 +159,15 @@ def generated_text(
     )
 
 
+def storm_report(town: str, number: int) -> CaseText:
+    """One of many reports of the same matter on the storm day; nothing in it says whose business it is."""
+    return CaseText(
+        f"{town}台风灾情第{number + 1}份报告",
+        f"{town}有一处台风造成的灾情，左邻右舍都看到了，与别的代表所报是同一件事。请尽快派人查看。",
+        None,
+    )
+
+
 def storm_categories() -> tuple[str, ...]:
     """Categories that have texts of their own for the storm day."""
     return tuple(_STORM_PROBLEMS)

@@ -14,7 +14,7 @@ import dataclasses
 import gc
 import io
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -306,11 +306,38 @@ class Driver:
 
     async def _cases_filed(self) -> None:
         await self._phases.send_all("cases filed 督事", self._filings(), len(self._year.cases))
+        merged = [case for case in self._year.cases if case.merged_into is not None]
+        await self._phases.send_all("reports of one matter merged 并案", self._mergings(merged), len(merged))
         undecided = await self._routings()
         await self._phases.send_all("cases routed by staff 派单", undecided, len(undecided))
 
+    def _mergings(self, cases: Iterable[Case]) -> Iterator[Write]:
+        clerk = self._staff_for(None)
+        for case in cases:
+            path, body = f"/api/cases/{case.id}/merge", {"into": str(case.merged_into), "reason": "同一灾情"}
+            at = case.filed_at + timedelta(hours=1)
+            yield self._write("case.merge", str(case.id), clerk, path, body, at)
+
     async def _cases_answered(self) -> None:
-        """Until the departments have answered every case; staff route again what a department hands back."""
+        """Until the departments have answered every case, and again those that were sent back."""
+        await self._until_answered("cases answered by departments")
+        reopened = [case for case in self._year.cases if case.reopened_at is not None]
+        writes = (
+            self._write(
+                "case.reopen",
+                str(case.id),
+                self._cast.deputies[case.deputy],
+                f"/api/cases/{case.id}/reopen",
+                {"reason": "问题尚未解决"},
+                case.reopened_at or case.filed_at,
+            )
+            for case in reopened
+        )
+        await self._phases.send_all("cases sent back 重新办理", writes, len(reopened))
+        await self._until_answered("and answered again")
+
+    async def _until_answered(self, title: str) -> None:
+        """Wait for the departments; staff route again what one hands back meanwhile."""
         clerk = self._staff_for(None)
 
         async def answered() -> int:
@@ -318,12 +345,10 @@ class Driver:
             if states.get("triage", 0):
                 for write in await self._routings():
                     await self._gateway.send(write)
-            return int(states.get("answered", 0)) + int(states.get("closed", 0))
+            return sum(int(states.get(state, 0)) for state in ("answered", "closed", "merged"))
 
         try:
-            await self._phases.wait_for(
-                "cases answered by departments", len(self._year.cases), answered, DEPARTMENTS_PATIENCE_SECONDS
-            )
+            await self._phases.wait_for(title, len(self._year.cases), answered, DEPARTMENTS_PATIENCE_SECONDS)
         except TimeoutError as error:
             raise TimeoutError(f"{error}: is the departments' process running?") from error
 
@@ -345,7 +370,7 @@ class Driver:
 
     def _closings(self) -> Iterator[Write]:
         for case in self._year.cases:
-            if case.closed_at is not None:
+            if case.closed_at is not None and case.merged_into is None:
                 who = self._cast.deputies[case.deputy]
                 yield self._write(
                     "case.close", str(case.id), who, f"/api/cases/{case.id}/close", {}, case.closed_at
@@ -362,8 +387,14 @@ class Driver:
     async def _cases_closed(self) -> None:
         closed = sum(case.closed_at is not None for case in self._year.cases)
         rated = sum(case.rated_at is not None for case in self._year.cases)
-        await self._phases.send_all("cases closed 办结", self._closings(), closed)
+        merged = sum(case.merged_into is not None for case in self._year.cases)
+        await self._phases.send_all("cases closed 办结", self._closings(), closed - merged)
+        await self._phases.wait_for("  and what was merged into them", closed, self._closed, SETTLED_SECONDS)
         await self._phases.send_all("cases rated 评价", self._ratings(), rated)
+
+    async def _closed(self) -> int:
+        figures = await self._gateway.get("/api/figures", who=self._staff_for(None))
+        return int(figures["cases"]["closed"])
 
     # -- training, activities, consultations, duties ---------------------------------------------------
 

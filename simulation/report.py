@@ -70,6 +70,8 @@ def figures(city: City, year: Year) -> tuple[Figure, ...]:
     cases, duties = year.cases, year.duties
     filed, closed = len(cases), sum(case.closed_at is not None for case in cases)
     rated = sum(case.stars is not None for case in cases)
+    merged = sum(case.merged_into is not None for case in cases)
+    reopened = sum(case.reopened_at is not None for case in cases)
     trained = len(year.training.attendees)
     fates = Counter(duty.fate for duty in duties)
     decided = len(duties) - fates["declared"]
@@ -89,6 +91,8 @@ def figures(city: City, year: Year) -> tuple[Figure, ...]:
         ("cases filed 督事", year_script.CASES_FILED, filed, _figure("cases", "filed")),
         ("cases closed 办结", year_script.CASES_CLOSED, closed, _figure("cases", "closed")),
         ("  answered, still open", _OPEN, filed - closed, _figure("cases", "states", "answered")),
+        ("  merged into others 并案", None, merged, _figure("cases", "merged")),
+        ("  sent back once 重新办理", None, reopened, _figure("cases", "reopened")),
         ("cases rated 评价", None, rated, _figure("cases", "rated")),
         (
             "training completed 初任培训",
@@ -189,7 +193,7 @@ async def compare_journal(
     closed: Counter[str] = Counter()
     async for item in gateway.pages("/api/cases", who=staff, size=_LIST_SIZE):
         filed[item["id"]] += 1
-        closed[item["id"]] += item["state"] == "closed"
+        closed[item["id"]] += item["state"] == "closed" and item["merged_into"] is None
     return [
         Line(
             "journal: cases accepted, found once",
@@ -198,7 +202,7 @@ async def compare_journal(
             "GET /api/cases",
         ),
         Line(
-            "journal: closings accepted, found",
+            "journal: own closings accepted, found",
             None,
             *_matched(accepted.get("case.close"), +closed),
             "GET /api/cases",

@@ -13,13 +13,13 @@ of 2021-12-31, a questionnaire in April 2022 with 3,642 respondents. Where the r
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta, timezone
 from uuid import UUID, uuid5
 
-from simulation.case_texts import CaseText, generated_text, storm_categories
-from simulation.city import CATEGORIES, City, Scale, apportion
+from simulation.case_texts import CaseText, generated_text, storm_categories, storm_report
+from simulation.city import CATEGORIES, City, Scale, Town, apportion
 
 BEIJING = timezone(timedelta(hours=8), "CST")
 
@@ -32,6 +32,10 @@ CASES_FILED = 7_345
 CASES_CLOSED = 6_941
 CASES_RATED = 5_900
 """Script's own: most filers of a closed case rate it."""
+CASES_REOPENED = 240
+"""Script's own: some filers are not content with the first answer."""
+STORM_MATTERS, STORM_REPORTS = 14, 7
+"""Script's own: matters that many report on the storm day, and how many reports of each become one case."""
 TRAINED = 8_163
 """Script's own for "more than 8,000 county and town deputies"."""
 QUESTIONNAIRE_RESPONDENTS = 3_642
@@ -116,7 +120,9 @@ _OPINIONS = (
 class Case:
     """One case; `deputy` is the filer's place in `City.deputies`. Open cases have no `closed_at`.
 
-    `category` is what the case is about where known; `chosen` what the filer says of it.
+    `category` is what the case is about where known; `chosen` what the filer says of it. A case with
+    `merged_into` is one of many reports of another's matter, with which it is closed. A `reopened_at` lies
+    before the closing: the first answer was not enough.
     """
 
     id: UUID
@@ -132,6 +138,8 @@ class Case:
     closed_at: datetime | None = None
     rated_at: datetime | None = None
     stars: int | None = None
+    merged_into: UUID | None = None
+    reopened_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,7 +315,61 @@ def _cases(city: City, seed: int, scale: Scale, messages: Sequence[CaseText]) ->
                 stars=stars,
             )
         )
-    return tuple(cases)
+    cases = _storm_merged(random.Random(f"{seed}/storm"), cases, towns, scale)
+    return tuple(_reopened(random.Random(f"{seed}/reopened"), cases, scale))
+
+
+def _storm_merged(
+    rng: random.Random, cases: list[Case], towns: Mapping[str, Town], scale: Scale
+) -> list[Case]:
+    """The storm day's reports of the same matter: one a matter is the case, the others are merged into it.
+
+    Such a report says nothing by which it could be routed, so that staff read it first.
+    """
+    by_county: dict[str, list[int]] = {}
+    for i, case in enumerate(cases):
+        if case.filed_at.date() == STORM_DAY and case.closed_at is not None:
+            by_county.setdefault(case.county, []).append(i)
+    groups = [
+        reports[n : n + STORM_REPORTS]
+        for reports in by_county.values()
+        for n in range(0, len(reports) - 1, STORM_REPORTS)
+    ]
+    changed = list(cases)
+    for group in rng.sample(groups, min(scale.of(STORM_MATTERS), len(groups))):
+        reports = [cases[i] for i in group]
+        closed_at = max(case.closed_at for case in reports if case.closed_at is not None)
+        if len(group) < 2 or closed_at <= max(case.filed_at for case in reports) + timedelta(hours=2):
+            continue
+        for number, (i, case) in enumerate(zip(group, reports, strict=True)):
+            text = storm_report(towns[case.town].name, number)
+            rated = case.rated_at is not None
+            changed[i] = replace(
+                case,
+                title=text.title,
+                text=text.text,
+                chosen=None,
+                closed_at=closed_at,
+                rated_at=_between(rng, closed_at, closed_at + timedelta(days=3)) if rated else None,
+                merged_into=reports[0].id if number else None,
+            )
+    return changed
+
+
+def _reopened(rng: random.Random, cases: list[Case], scale: Scale) -> list[Case]:
+    """Some of the cases that are closed in the end were sent back once before."""
+    parents = {case.merged_into for case in cases}
+    able = [
+        i
+        for i, case in enumerate(cases)
+        if case.closed_at is not None and case.merged_into is None and case.id not in parents
+    ]
+    changed = list(cases)
+    for i in rng.sample(able, min(scale.of(CASES_REOPENED), len(able))):
+        case = cases[i]
+        if case.closed_at is not None:
+            changed[i] = replace(case, reopened_at=_between(rng, case.filed_at, case.closed_at))
+    return changed
 
 
 def _filing_times(rng: random.Random, total: int) -> list[datetime]:

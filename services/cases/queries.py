@@ -58,17 +58,23 @@ async def one(connection: AsyncConnection, case_id: UUID) -> dict[str, Any] | No
 
 
 async def figures(connection: AsyncConnection) -> dict[str, Any]:
-    """How many cases were filed, and how many stand in each state and result."""
+    """How many cases were filed, rated, merged and reopened, and how many stand in each state and result."""
     cases = tables.cases.c
     rows = await connection.execute(
         select(
-            cases.state, cases.result, func.count().label("count"), func.count(cases.stars).label("rated")
+            cases.state,
+            cases.result,
+            func.count().label("count"),
+            func.count(cases.stars).label("rated"),
+            func.count(cases.merged_into).label("merged"),
+            func.count().filter(cases.reopened > 0).label("reopened"),
         ).group_by(cases.state, cases.result)
     )
-    found: dict[str, Any] = {"filed": 0, "rated": 0, "states": {}, "results": {}}
+    found: dict[str, Any] = {"filed": 0, "rated": 0, "merged": 0, "reopened": 0, "states": {}, "results": {}}
     for row in rows.mappings():
         found["filed"] += row["count"]
-        found["rated"] += row["rated"]
+        for name in ("rated", "merged", "reopened"):
+            found[name] += row[name]
         found["states"][row["state"]] = found["states"].get(row["state"], 0) + row["count"]
         if row["state"] == "closed":
             found["results"][row["result"]] = found["results"].get(row["result"], 0) + row["count"]

@@ -175,7 +175,18 @@ class SmallGateway:
                 state = "triage" if len(self.cases) % 5 == 0 else "answered"
                 self.cases[body["id"]] = {
                     "id": body["id"], "state": state, "deputy": who, "returned": 0, "version": 1, "stars": None,
+                    "merged_into": None, "reopened": 0,
                 }  # fmt: skip
+                return ok
+            case ["cases", id_, "merge"]:
+                assert self.cases[body["into"]]["state"] != "merged"
+                self.cases[id_].update(state="merged", merged_into=body["into"])
+                return ok
+            case ["cases", id_, "reopen"]:
+                case = self.cases[id_]
+                if case["deputy"] != who or case["state"] != "answered":
+                    return no
+                case["reopened"] += 1  # the department answers again at once
                 return ok
             case ["cases", id_, "route"]:
                 assert body["department"] in self.departments
@@ -192,9 +203,13 @@ class SmallGateway:
                 case = self.cases[id_]
                 if case["deputy"] != who or case["state"] != "answered":
                     return (403, {"code": "not-your-case"})
-                case["state"] = "closed"
+                for one in self.cases.values():
+                    if one is case or one["merged_into"] == id_:
+                        one["state"] = "closed"
                 return ok
             case ["cases", id_, "rate"]:
+                if self.cases[id_]["state"] != "closed":
+                    return no
                 self.cases[id_]["stars"] = body["stars"]
                 return ok
         return (404, {"code": "route-unknown"})
@@ -248,7 +263,14 @@ class SmallGateway:
         decided = sum(state != "declared" for state in self.duties.values())
         completed, came = len(self.done["completed"]), len(self.done["check_ins"])
         return {
-            "cases": {"filed": len(self.cases), "closed": states["closed"], "rated": rated, "states": states},
+            "cases": {
+                "filed": len(self.cases),
+                "closed": states["closed"],
+                "rated": rated,
+                "merged": sum(case["merged_into"] is not None for case in self.cases.values()),
+                "reopened": sum(case["reopened"] > 0 for case in self.cases.values()),
+                "states": states,
+            },
             "learning": {"completed_by_course": {next(iter(self.done["completed"]))[0]: completed}},
             "participation": {
                 "by_kind": {
