@@ -80,7 +80,7 @@ def reckon(console: Console, name: str, parameter: str, day: date) -> int:
     limit = found.get(parameter)
     if not isinstance(limit, Limit):
         limits = ", ".join(key for key, value in found.items() if isinstance(value, Limit))
-        why = "sets no limit here" if parameter in found else "has no such limit"
+        why = "sets no limit here" if parameter in found and limit is None else "has no such limit"
         print(f"{pack.name} {why}; its limits are {limits}", file=sys.stderr)
         return 1
     begin = datetime(day.year, day.month, day.day, tzinfo=CHINA)
