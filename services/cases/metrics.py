@@ -1,6 +1,6 @@
 """The metric registry 指标登记册: what each published figure counts, what it divides by, and what it leaves out.
 
-A metric judges each case or motion by itself: it counts for (numerator and denominator), counts against
+A metric judges each case by itself: it counts for (numerator and denominator), counts against
 (denominator only), or is left out for a named reason. So every row stands in exactly one place, a figure is
 never more than 1, figures of parts add up to that of the whole, and none comes without its exclusions.
 `as_of` is the moment for which a figure is told; nothing here reads a clock. Standard library only.
@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Generic, TypeVar
 
 SATISFIED_STARS = 4
 """From how many of five stars on a case counts as satisfied."""
@@ -57,27 +56,6 @@ class CaseRow:
 
 
 @dataclass(frozen=True)
-class MotionRow:
-    """What is counted of a motion 议案建议 that was assigned.
-
-    Attributes:
-        answer_by: the deadline of the first answer, extensions included.
-        answered_at: when it was first answered.
-        withdrawn: its deputies took it back 撤回.
-        attitude: the rating of the handling 办理态度: a value of the pack's `satisfaction`.
-        result: the rating of the result 办理结果.
-        left_out: it was rated late, and the rule pack leaves late ratings out 逾期反馈不计入.
-    """
-
-    answer_by: datetime
-    answered_at: datetime | None = None
-    withdrawn: bool = False
-    attitude: str | None = None
-    result: str | None = None
-    left_out: bool = False
-
-
-@dataclass(frozen=True)
 class Words:
     """The same in Chinese and in English."""
 
@@ -86,7 +64,6 @@ class Words:
 
 
 COUNTS, COUNTS_AGAINST = "numerator", "denominator"
-Row = TypeVar("Row")
 
 REASONS: Mapping[str, Words] = {
     "merged": Words("已并案，由主件计算", "merged into another case, which is counted in its place"),
@@ -98,14 +75,12 @@ REASONS: Mapping[str, Words] = {
     "not-answered": Words("尚未答复", "not answered yet"),
     "not-closed": Words("尚未办结", "not closed yet"),
     "not-rated": Words("尚未评价", "not rated"),
-    "unstated": Words("未表态", "rated without a stand"),
-    "late-rating": Words("逾期反馈，按办理规则不计入", "rated late, where the rule pack leaves that out"),
 }
 """Why a row may be left out of a figure."""
 
 
 @dataclass(frozen=True)
-class Metric(Generic[Row]):
+class Metric:
     """One entry of the registry.
 
     Attributes:
@@ -122,7 +97,7 @@ class Metric(Generic[Row]):
     numerator: Words
     denominator: Words
     exclusions: tuple[str, ...]
-    judge: Callable[[Row, datetime], str] = field(repr=False)
+    judge: Callable[[CaseRow, datetime], str] = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -155,7 +130,7 @@ class Figure:
         )
 
 
-def measure(metric: Metric[Row], rows: Iterable[Row], as_of: datetime) -> Figure:
+def measure(metric: Metric, rows: Iterable[CaseRow], as_of: datetime) -> Figure:
     """The figure of a metric for these rows, as of a moment."""
     verdicts = Counter(metric.judge(row, as_of) for row in rows)
     counts, against = verdicts.pop(COUNTS, 0), verdicts.pop(COUNTS_AGAINST, 0)
@@ -218,31 +193,7 @@ def _reopened(row: CaseRow, _: datetime) -> str:
     return _not_counted(row) or (_counts(row.reopened > 0) if answered else "not-answered")
 
 
-def _motion_on_time(row: MotionRow, as_of: datetime) -> str:
-    if row.withdrawn:
-        return "withdrawn"
-    if row.answered_at is not None:
-        return _counts(row.answered_at <= row.answer_by)
-    return "not-due" if as_of <= row.answer_by else COUNTS_AGAINST
-
-
-def _satisfied(axis: Callable[[MotionRow], str | None]) -> Callable[[MotionRow, datetime], str]:
-    def judge(row: MotionRow, _: datetime) -> str:
-        rating = axis(row)
-        if row.withdrawn:
-            return "withdrawn"
-        if row.answered_at is None:
-            return "not-answered"
-        if row.left_out:
-            return "late-rating"
-        if rating is None:
-            return "not-rated"
-        return "unstated" if rating == "unstated" else _counts(rating == "satisfied")
-
-    return judge
-
-
-CASE_METRICS: tuple[Metric[CaseRow], ...] = (
+METRICS: tuple[Metric, ...] = (
     Metric(
         "cases-answered-on-time",
         Words("督事按期答复率", "Cases answered on time"),
@@ -295,31 +246,6 @@ CASE_METRICS: tuple[Metric[CaseRow], ...] = (
     ),
 )
 
-MOTION_METRICS: tuple[Metric[MotionRow], ...] = (
-    Metric(
-        "motions-answered-on-time",
-        Words("议案建议按期答复率", "Motions answered on time"),
-        Words("在期限（含经同意的延期）内答复", "answered by the deadline, granted extensions included"),
-        Words("已答复，或者逾期仍未答复", "answered, or open and overdue"),
-        ("withdrawn", "not-due"),
-        _motion_on_time,
-    ),
-    *(
-        Metric(
-            f"motions-satisfied-{code}",
-            Words(f"议案建议{zh}满意率", f"Motions rated satisfied: {en}"),
-            Words("评价为满意；基本满意不算", "rated satisfied; mostly satisfied is not"),
-            Words("已答复、已评价且表态", "answered, rated, and with a stand taken"),
-            ("withdrawn", "not-answered", "late-rating", "not-rated", "unstated"),
-            _satisfied(axis),
-        )
-        for code, zh, en, axis in (
-            ("attitude", "办理态度", "handling", lambda row: row.attitude),
-            ("result", "办理结果", "result", lambda row: row.result),
-        )
-    ),
-)
-
 
 def document() -> str:
     """docs/metrics.md."""
@@ -327,13 +253,12 @@ def document() -> str:
         "# Metric registry 指标登记册",
         "Written from `services/cases/metrics.py` by `python -m services.cases.metrics docs/metrics.md`; change it there.",
         "",
-        "Each case or motion stands in exactly one place of a figure: it counts, it counts against, or it is left out",
+        "Each case 督事 stands in exactly one place of a figure: it counts, it counts against, or it is left out",
         "for one of the reasons named. A figure is shown with its numerator, its denominator and how many were left",
         "out for which reason; where nothing is counted there is no rate, neither 0 nor 100 %.",
         "Closed 办结, solved 解决 and satisfied 满意 are three figures and never one.",
     ]
-    registered: tuple[Metric[CaseRow] | Metric[MotionRow], ...] = (*CASE_METRICS, *MOTION_METRICS)
-    for metric in registered:
+    for metric in METRICS:
         parts += [
             "",
             f"## {metric.title.en} {metric.title.zh}",

@@ -83,12 +83,6 @@ def line_of(fragment: str, text: str = NINGBO) -> int:
         ("[B, C]", "[B, E]", "motions.promising.value.1", "'A', 'B', 'C' or 'D'"),
         ("      B: 正在解决\n", "", "motions.classes.value", "leaves out B"),
         ("[unsatisfied]", "[angry]", "motions.unsatisfied.value", "satisfaction does not have"),
-        (
-            "{attitude: 办理态度, result",
-            "{manner: 办理态度, result",
-            "motions.axes.value",
-            "leaves out attitude",
-        ),
         ("unstated: 未表态", "silent: 未表态", "motions.satisfaction.value", "leaves out unstated"),
         ("answer_latest: {limit: 6", "answer_latest: {limit: 2", "motions.answer_latest.limit", "before"),
         ("from: 2016-05-27", "from: sometime", "from", "date"),

@@ -328,8 +328,7 @@ _OPTIONAL = {"motions.first_contact", "motions.feedback"}
 _COMPLETE: dict[str, frozenset[str]] = {
     "signers": frozenset({"bill", "suggestion"}),
     "classes": frozenset("ABCD"),
-    "axes": frozenset({"attitude", "result"}),
-    "satisfaction": frozenset({"satisfied", "unstated"}),
+    "satisfaction": frozenset({"unstated"}),
 }
 _LEVELS = frozenset({"city", "county", "town"})
 
