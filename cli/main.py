@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -11,15 +12,18 @@ from rich.console import Console
 
 from cli import demo as demo_command
 from cli import operator, trace
+from cli import rules as rules_command
 from cli import up as up_command
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 letters = typer.Typer(no_args_is_help=True, help="Messages that could not be handled.")
 topics = typer.Typer(no_args_is_help=True, help="Kafka's topics and rights.")
 contracts = typer.Typer(no_args_is_help=True, help="The generated schemas and AsyncAPI documents.")
+rules = typer.Typer(no_args_is_help=True, help="Rule packs 办理规则包: check, compare, reckon a deadline.")
 app.add_typer(letters, name="dead-letters")
 app.add_typer(topics, name="topics")
 app.add_typer(contracts, name="contracts")
+app.add_typer(rules, name="rules")
 console = Console()
 
 
@@ -124,6 +128,28 @@ def contracts_check() -> None:
     if found:
         console.print("differs from the code:", ", ".join(found))
     raise typer.Exit(1 if found else 0)
+
+
+@rules.command(name="check")
+def rules_check(files: list[Path]) -> None:
+    """Read rule packs and say what is wrong with them, with file, line and reason."""
+    raise typer.Exit(rules_command.check(console, files))
+
+
+@rules.command(name="diff")
+def rules_diff(one: str, other: str) -> None:
+    """What differs between two packs, parameter by parameter (a file, a pack's name, or a place)."""
+    raise typer.Exit(rules_command.diff(console, one, other))
+
+
+@rules.command(name="reckon")
+def rules_reckon(
+    pack: Annotated[str, typer.Argument(help="a file, a pack's name, or a place")],
+    limit: Annotated[str, typer.Argument(help="such as motions.answer or cases.answer.normal")],
+    date: Annotated[datetime, typer.Argument(formats=["%Y-%m-%d"], help="the day it is counted from")],
+) -> None:
+    """When a limit ends that began on that day, and why."""
+    raise typer.Exit(rules_command.reckon(console, pack, limit, date.date()))
 
 
 def main() -> None:

@@ -165,7 +165,10 @@ Parameter = Limit | Setting[Any] | None
 
 @dataclass(frozen=True)
 class Difference:
-    """One parameter in which two packs differ: its value in each, in words, and where each comes from."""
+    """One parameter in which two packs differ: its value in each, in words, and where each comes from.
+
+    A value is 无此项 where the pack has no such ground, class or the like, and 不设期限 where it sets no limit.
+    """
 
     parameter: str
     value: str
@@ -175,27 +178,39 @@ class Difference:
 
 
 def parameters(pack: Pack) -> dict[str, Parameter]:
-    """Every parameter of a pack by its dotted name, such as `cases.answer.urgent` or `motions.redo`."""
-    found: dict[str, Parameter] = {}
-    for part, rules in (("cases", pack.cases), ("motions", pack.motions)):
-        for field in fields(rules):
-            value = getattr(rules, field.name)
-            if isinstance(value, Mapping):
-                found |= {f"{part}.{field.name}.{key}": each for key, each in value.items()}
-            else:
-                found[f"{part}.{field.name}"] = value
-    return found
+    """Every parameter of a pack by its dotted name, such as `cases.answer.urgent` or `motions.signers.bill.town`."""
+    return {
+        name: parameter
+        for part, rules in (("cases", pack.cases), ("motions", pack.motions))
+        for field in fields(rules)
+        for name, parameter in _flat(f"{part}.{field.name}", getattr(rules, field.name))
+    }
+
+
+def _flat(name: str, value: Parameter | Mapping[str, Limit]) -> Iterator[tuple[str, Parameter]]:
+    if isinstance(value, Mapping):
+        yield from ((f"{name}.{key}", limit) for key, limit in value.items())
+    elif isinstance(value, Setting) and isinstance(value.value, Mapping):
+        for key, inner in value.value.items():
+            yield from _flat(f"{name}.{key}", Setting(inner, value.source))
+    else:
+        yield name, value
 
 
 def diff(pack: Pack, other: Pack) -> tuple[Difference, ...]:
     """Parameter by parameter what differs; a value that is the same for another reason is no difference."""
     ours, theirs = parameters(pack), parameters(other)
-    return tuple(
-        Difference(name, said(one), said(two), _source(one), _source(two))
-        for name, one in ours.items()
-        for two in (theirs[name],)
-        if said(one) != said(two)
+    compared = (
+        Difference(
+            parameter=name,
+            value=said(ours[name]) if name in ours else "无此项",
+            other=said(theirs[name]) if name in theirs else "无此项",
+            source=_source(ours.get(name)),
+            other_source=_source(theirs.get(name)),
+        )
+        for name in {**ours, **theirs}
     )
+    return tuple(found for found in compared if found.value != found.other)
 
 
 def said(parameter: Parameter) -> str:
@@ -205,15 +220,9 @@ def said(parameter: Parameter) -> str:
     if isinstance(parameter, Limit):
         moves = "" if parameter.rolls else "（休息日不顺延）"
         return f"{parameter.since}起 {parameter}{moves}"
-    return _written(parameter.value)
-
-
-def _written(value: object) -> str:
-    if isinstance(value, Mapping):
-        return "；".join(f"{key} {_written(each)}" for key, each in value.items())
-    if isinstance(value, tuple):
-        return "、".join(map(str, value)) or "无"
-    return str(value)
+    if isinstance(parameter.value, tuple):
+        return "、".join(map(str, parameter.value)) or "无"
+    return str(parameter.value)
 
 
 def _source(parameter: Parameter) -> str:
@@ -319,6 +328,7 @@ _OPTIONAL = {"motions.first_contact", "motions.feedback"}
 _COMPLETE: dict[str, frozenset[str]] = {
     "signers": frozenset({"bill", "suggestion"}),
     "classes": frozenset("ABCD"),
+    "satisfaction": frozenset({"unstated"}),
 }
 _LEVELS = frozenset({"city", "county", "town"})
 

@@ -95,7 +95,7 @@ class MotionRules:
         feedback: the deputy rates an answer, or how a promise was kept 反馈, since it came; None: no limit.
         late_feedback: whether a later rating counts.
         axes: what is rated: code to Chinese words.
-        satisfaction: the values of a rating, best first: code to Chinese words.
+        satisfaction: the values of a rating, best first: code to Chinese words; `unstated` 未表态 is there.
         unsatisfied: the values of `satisfaction` that lead to a second round.
         redo: the answer of the second round 再次办理, since the rating 不满意.
         promise: the new answer after a promised date 承诺事项再次答复, since that date.
