@@ -63,6 +63,12 @@ READS = (
         ),
     ),
     Read("/cases/{id}", "cases", "One case with its way"),
+    Read(
+        "/indicators",
+        "cases",
+        "Honest figures of cases: numerator, denominator, what was left out, for staff",
+        ("county", "department", "filed_from", "filed_until", "as_of"),
+    ),
     Read("/activities", "participation", "Activities", ("kind", "county", *PAGE)),
     Read("/activities/{id}", "participation", "One activity"),
     Read("/consultations", "participation", "Consultations", ("kind", "county", *PAGE)),

@@ -167,6 +167,7 @@ async def serve(service: Service, settings: ServiceSettings) -> None:
     health.not_ready("start", "starting")
 
     app = FastAPI(title=f"daibiaotong {service.name}", docs_url=None, redoc_url=None)
+    app.state.clock = clock  # for questions about "now"
     problems.install(app)
     app.include_router(
         operations_router(

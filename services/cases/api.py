@@ -9,13 +9,15 @@ staff all; contact data are shown only to the deputy who took them.
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
+from pydantic import AwareDatetime
 from sqlalchemy import ColumnElement, or_
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.cases import errors, queries, tables
 from services.cases.domain import State
 from services.cases.handlers import read_supplied, read_words
+from services.cases.metrics import METRICS, REASONS, Figure, Metric, measure_groups
 from shared.contracts.envelope import Actor
 from shared.contracts.identity import DepartmentCode, PlaceCode
 from shared.host import WhoCalls
@@ -57,6 +59,21 @@ def _supplied(opener: Opener, sealed: str) -> str | None:
         return read_supplied(opener, sealed)
     except Refusal:  # erased, as above
         return None
+
+
+def _indicator(metric: Metric, figure: Figure) -> dict[str, Any]:
+    return {
+        "key": metric.key,
+        "title": metric.title.zh,
+        "title_en": metric.title.en,
+        "numerator": figure.numerator,
+        "denominator": figure.denominator,
+        "ratio": figure.ratio,
+        "excluded": {
+            reason: {"title": REASONS[reason].zh, "number": number}
+            for reason, number in figure.excluded.items()
+        },
+    }
 
 
 def router(opener: Opener, engine: AsyncEngine, caller: WhoCalls) -> APIRouter:
@@ -119,6 +136,32 @@ def router(opener: Opener, engine: AsyncEngine, caller: WhoCalls) -> APIRouter:
         if not (is_staff or own or holds):
             raise errors.not_your_case()
         return _shown(found, opener, actor)
+
+    @routes.get("/indicators")
+    async def indicators(
+        request: Request,
+        actor: who,
+        county: PlaceCode | None = None,
+        department: DepartmentCode | None = None,
+        filed_from: AwareDatetime | None = None,
+        filed_until: AwareDatetime | None = None,
+        as_of: AwareDatetime | None = None,
+    ) -> dict[str, Any]:
+        require(actor, "staff", "operator", "simulation")
+        columns = tables.cases.c
+        asked = {columns.county: county, columns.department: department}
+        conditions = [column == value for column, value in asked.items() if value is not None]
+        if filed_from is not None:
+            conditions.append(columns.filed_at >= filed_from)
+        if filed_until is not None:
+            conditions.append(columns.filed_at < filed_until)
+        moment = as_of or request.app.state.clock.now()
+        async with engine.connect() as connection:
+            groups = await queries.metric_groups(connection, conditions, moment)
+        return {
+            "as_of": moment,
+            "indicators": [_indicator(metric, measure_groups(metric, groups, moment)) for metric in METRICS],
+        }
 
     @routes.get("/figures")
     async def figures(actor: who) -> dict[str, Any]:

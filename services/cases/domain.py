@@ -242,6 +242,7 @@ class Case:
     answer: str | None = None
     stars: int | None = None
     returned: int = 0
+    transferred: int = 0
     designated: bool = False
     reopened: int = 0
     clock: Clock | None = None
@@ -287,6 +288,7 @@ def evolve(case: Case, event: Event) -> Case:
                 department=event.department,
                 reason=event.reason,
                 co_handlers=keep,
+                transferred=case.transferred + (event.step == "transferred"),
                 designated=event.designated,
                 chased=0,
                 extension_asked=None,

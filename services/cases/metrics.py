@@ -132,7 +132,14 @@ class Figure:
 
 def measure(metric: Metric, rows: Iterable[CaseRow], as_of: datetime) -> Figure:
     """The figure of a metric for these rows, as of a moment."""
-    verdicts = Counter(metric.judge(row, as_of) for row in rows)
+    return measure_groups(metric, ((row, 1) for row in rows), as_of)
+
+
+def measure_groups(metric: Metric, groups: Iterable[tuple[CaseRow, int]], as_of: datetime) -> Figure:
+    """The figure for groups of rows that are judged alike, each given once with its number."""
+    verdicts: Counter[str] = Counter()
+    for row, number in groups:
+        verdicts[metric.judge(row, as_of)] += number
     counts, against = verdicts.pop(COUNTS, 0), verdicts.pop(COUNTS_AGAINST, 0)
     return Figure(metric.key, counts, counts + against, verdicts)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
@@ -9,9 +10,11 @@ from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.cases import tables
+from services.cases.metrics import CaseRow
 from shared.database.rows import dictionaries
 
 _SHOWN = [column for column in tables.cases.c if column.name not in ("answer", "clock")]
+_ACCEPTED = ("accepted", "in-progress", "waiting", "answered", "closed")
 OVERDUE = 2
 """From this `chased` on, a case's answer is overdue: it was urged because the deadline had passed."""
 
@@ -55,6 +58,53 @@ async def one(connection: AsyncConnection, case_id: UUID) -> dict[str, Any] | No
         .order_by(cases.id)
     )
     return {**found, "steps": dictionaries(steps), "related": dictionaries(related)}
+
+
+async def metric_groups(
+    connection: AsyncConnection, conditions: list[ColumnElement[bool]], as_of: datetime
+) -> list[tuple[CaseRow, int]]:
+    """Cases in groups that every metric judges alike, counted by the database.
+
+    Of moments only their order matters to a metric, so a group has stand-ins for them: an answer on time lies
+    at its deadline, a late one behind it.
+    """
+    cases = tables.cases.c
+    answered = cases.answered_at.is_not(None)
+    parts = (
+        cases.state,
+        cases.merged_into.is_not(None).label("merged"),
+        cases.answer_by.is_not(None).label("dated"),
+        (cases.answer_by < as_of).label("past"),
+        answered.label("answered"),
+        cases.on_time,
+        cases.result,
+        cases.stars,
+        or_(cases.department.is_not(None), cases.returned > 0).label("routed"),
+        (cases.returned + cases.transferred > 0).label("moved"),
+        (cases.reopened > 0).label("reopened"),
+    )
+    judged = select(*parts).where(*conditions).subquery()
+    rows = await connection.execute(select(judged, func.count().label("number")).group_by(*judged.columns))
+    moment = timedelta(microseconds=1)
+    found = []
+    for row in rows:
+        answer_by = (as_of - moment if row.past else as_of) if row.dated else None
+        late = moment if row.on_time is False else timedelta(0)
+        one = CaseRow(
+            state=row.state,
+            merged=row.merged,
+            answer_by=answer_by,
+            waiting=row.state == "waiting",
+            answered_at=(answer_by or as_of) + late if row.answered else None,
+            result=row.result,
+            stars=row.stars,
+            routed=row.routed,
+            accepted=row.answered or row.reopened or row.state in _ACCEPTED,
+            moved=int(row.moved),
+            reopened=int(row.reopened),
+        )
+        found.append((one, row.number))
+    return found
 
 
 async def figures(connection: AsyncConnection) -> dict[str, Any]:

@@ -29,6 +29,7 @@ cases = Table(
     Column("answer", Text),
     Column("stars", SmallInteger),
     Column("returned", SmallInteger, nullable=False),
+    Column("transferred", SmallInteger, nullable=False),
     Column("designated", Boolean, nullable=False),
     Column("reopened", SmallInteger, nullable=False),
     Column("clock", JSONB),

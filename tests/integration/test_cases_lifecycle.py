@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import aiohttp
@@ -12,6 +13,7 @@ import pytest_asyncio
 from aiokafka import AIOKafkaProducer
 
 from deploy.local.stack import LocalStack
+from services.cases.metrics import METRICS, CaseRow, measure
 from shared.contracts import cases
 from shared.contracts.envelope import Envelope
 from shared.contracts.registry import Contract
@@ -258,3 +260,45 @@ async def test_an_overdue_case_is_urged_and_then_supervised_each_at_its_own_time
     life.hours = 24 * 100
     await life.did(cases.AnswerCase(result="solved", text="已修复"), "housing")
     assert (await life.told("case.progressed", "answered")).data["on_time"] is False
+
+
+async def test_the_indicators_are_those_of_each_case_judged_by_itself(desk: Desk) -> None:
+    headers = {"Authorization": f"Bearer {desk.issuer.token(uuid4(), 'staff')}"}
+    as_of = START + timedelta(days=60)
+    async with aiohttp.ClientSession(desk.url, headers=headers) as session:
+        async with session.get("/cases", params={"size": "500"}) as answer:
+            cases_now = (await answer.json())["items"]
+        async with session.get("/indicators", params={"as_of": as_of.isoformat()}) as answer:
+            assert answer.status == 200, await answer.text()
+            told = {one["key"]: one for one in (await answer.json())["indicators"]}
+    assert len(cases_now) > 10
+    rows = [_row(case) for case in cases_now]
+    assert set(told) == {metric.key for metric in METRICS}
+    for metric in METRICS:
+        own = measure(metric, rows, as_of)
+        said = told[metric.key]
+        assert (said["numerator"], said["denominator"]) == (own.numerator, own.denominator), metric.key
+        assert {reason: one["number"] for reason, one in said["excluded"].items()} == own.excluded
+        assert said["ratio"] == own.ratio
+    assert told["cases-answered-on-time"]["denominator"] > told["cases-answered-on-time"]["numerator"] > 0
+
+
+def _row(case: dict[str, Any]) -> CaseRow:
+    def moment(name: str) -> datetime | None:
+        return datetime.fromisoformat(case[name]) if case[name] else None
+
+    return CaseRow(
+        state=case["state"],
+        merged=case["merged_into"] is not None,
+        answer_by=moment("answer_by"),
+        waiting=case["state"] == "waiting",
+        answered_at=moment("answered_at"),
+        result=case["result"],
+        stars=case["stars"],
+        routed=case["department"] is not None or case["returned"] > 0,
+        accepted=case["state"] in ("accepted", "in-progress", "waiting", "answered", "closed")
+        or case["answered_at"] is not None
+        or case["reopened"] > 0,
+        moved=case["returned"] + case["transferred"],
+        reopened=case["reopened"],
+    )

@@ -18,6 +18,7 @@ def upgrade() -> None:
 ALTER TABLE cases
     ADD COLUMN urgency text NOT NULL DEFAULT 'normal',
     ADD COLUMN co_handlers jsonb NOT NULL DEFAULT '[]',
+    ADD COLUMN transferred smallint NOT NULL DEFAULT 0,
     ADD COLUMN designated boolean NOT NULL DEFAULT false,
     ADD COLUMN reopened smallint NOT NULL DEFAULT 0,
     ADD COLUMN clock jsonb,
