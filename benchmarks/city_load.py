@@ -132,7 +132,8 @@ class _Load:
         return time.perf_counter() - began
 
 
-def _quantiles(values: Sequence[float]) -> dict[str, float]:
+def quantiles(values: Sequence[float]) -> dict[str, float]:
+    """Median, p95 and p99 of seconds, in milliseconds, and how many there are."""
     cuts = statistics.quantiles(values, n=100)
     return {
         "median_ms": cuts[49] * 1e3,
@@ -200,10 +201,10 @@ async def _measure(suite: Suite, arguments: argparse.Namespace, console: Console
         "not_routed": len(lost),
         "not_scored_in_30_s": load.late,
         "generator_cpu_cores": cpu,
-        "answered": _quantiles(load.answered),
-        "routed": _quantiles([load.routed[i] - due for i, due in load.filed.items() if i in load.routed]),
-        "scored": _quantiles(load.scored),
-        "pages": _quantiles(load.pages),
+        "answered": quantiles(load.answered),
+        "routed": quantiles([load.routed[i] - due for i, due in load.filed.items() if i in load.routed]),
+        "scored": quantiles(load.scored),
+        "pages": quantiles(load.pages),
     }
 
 

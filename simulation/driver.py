@@ -87,9 +87,7 @@ class Driver:
         """
         gc.collect()
         gc.freeze()  # the script is big and lasts: the collector need not walk it again and again
-        await self._set_up()
-        await self._import_roster()
-        await self.settled()
+        await self.people_the_city()
         await self._phases.obtain_tokens("people get their tokens", self._people_of_the_script())
         await self._announce()
         await self._cases_filed()
@@ -103,6 +101,12 @@ class Driver:
         await self._repeated()
         await self.settled()
         return Played(self._cast, frozenset(self._mistakes))
+
+    async def people_the_city(self) -> None:
+        """Staff, departments and deputies, taken in by every service."""
+        await self._set_up()
+        await self._import_roster()
+        await self.settled()
 
     async def settled(self) -> None:
         """Wait until every service has nothing left to take in or send; TimeoutError after SETTLED_SECONDS."""
