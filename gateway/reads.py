@@ -48,6 +48,8 @@ READS = (
     Read("/roster-imports/{id}", "identity", "The report of a roster import, row by row"),
     Read("/cases", "cases", "Cases one may see", ("state", "department", "deputy", "county", *PAGE)),
     Read("/cases/{id}", "cases", "One case with its way"),
+    Read("/webhooks", "cases", "A department's webhooks 推送地址", PAGE),
+    Read("/webhooks/{id}/deliveries", "cases", "What was delivered to a webhook", ("state", *PAGE)),
     Read("/activities", "participation", "Activities", ("kind", "county", *PAGE)),
     Read("/activities/{id}", "participation", "One activity"),
     Read("/consultations", "participation", "Consultations", ("kind", "county", *PAGE)),

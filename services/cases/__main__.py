@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
-from functools import partial
 from pathlib import Path
 
 import yaml
+from fastapi import APIRouter
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.cases import consumers, tables
-from services.cases.api import router
+from services.cases import api, consumers, open311, tables
 from services.cases.settings import CasesSettings
 from services.cases.store import CaseStore
-from shared.host import Service, run
+from services.cases.webhooks import api as webhooks_api
+from services.cases.webhooks import sending
+from services.cases.webhooks.desk import WebhookStore
+from shared.host import Service, WhoCalls, run
 from shared.security.sealing import Opener
 
 HERE = Path(__file__).parent
@@ -24,14 +27,23 @@ def main() -> None:
     settings = CasesSettings()
     opener = Opener(json.loads(settings.sealing_key.get_secret_value()))
     words = yaml.safe_load((HERE / "category_words.yaml").read_text("utf-8"))
+    webhooks = WebhookStore(opener, loopback_allowed=settings.webhook_loopback_allowed)
+
+    def router(engine: AsyncEngine, caller: WhoCalls) -> APIRouter:
+        routes = api.router(opener, engine, caller)
+        routes.include_router(open311.router(words, opener, engine, caller))
+        routes.include_router(webhooks_api.router(engine, caller))
+        return routes
+
     service = Service(
         name="cases",
         metadata=tables.metadata,
         migrations=HERE / "migrations",
-        handlers=consumers.handlers(CaseStore(words, opener)),
-        router=partial(router, opener),
+        handlers=consumers.handlers(CaseStore(words, opener), webhooks, opener),
+        router=router,
         event_topics=consumers.EVENT_TOPICS,
         replies=True,
+        loops={sending.LOOP: sending.delivering(opener, settings)},
     )
     run(service, settings, sys.argv[1:])
 
