@@ -460,7 +460,7 @@ def door(parts: Parts) -> FastAPI:
         return {item["category"]: item["words"] for item in found["items"]}
 
     @app.get("/services.{kind}")
-    async def service_list(request: Request, kind: Kind) -> Response:
+    async def service_list(kind: Kind) -> Response:
         found = [
             {
                 "service_code": code,
@@ -476,7 +476,7 @@ def door(parts: Parts) -> FastAPI:
         return written(kind, "services", found)
 
     @app.get("/services/{service_code}.{kind}")
-    async def service_definition(request: Request, kind: Kind, service_code: str) -> Response:
+    async def service_definition(kind: Kind, service_code: str) -> Response:
         if service_code not in await categories():
             raise Problem(404, "service-code-unknown", "There is no service with this code.")
         attributes = [

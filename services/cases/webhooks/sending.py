@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import hashlib
 import hmac
 import socket
@@ -58,7 +57,7 @@ def secret_key(secret: str) -> bytes:
         raise ValueError("no secret of a webhook")
     try:
         key = base64.b64decode(secret.removeprefix(_SECRET_PREFIX), validate=True)
-    except binascii.Error as error:
+    except ValueError as error:  # binascii.Error, or letters that are not ASCII
         raise ValueError("no secret of a webhook") from error
     if not 24 <= len(key) <= 64:
         raise ValueError("no secret of a webhook")
@@ -183,7 +182,7 @@ class Deliverer:
                 most=room,
                 per_address=_AT_ONCE_PER_ADDRESS,
                 busy=busy,
-                lease_seconds=self._settings.webhook_timeout_seconds + 30,
+                lease_seconds=2 * self._settings.webhook_timeout_seconds + 5,
             )
 
     async def _attempt(self, session: aiohttp.ClientSession, claimed: Claimed) -> None:
