@@ -13,7 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.routing import Match
 from starlette.types import Scope
 
-from gateway import openapi, reads, roster, stream, writes
+from gateway import open311, openapi, reads, roster, stream, writes
 from gateway.commands import Caller, Commands
 from gateway.edge import Edge
 from gateway.sealing import Seals
@@ -77,10 +77,14 @@ def build(parts: Parts) -> FastAPI:
 
     who: Callable[..., Awaitable[Caller]] = caller
     commands = Commands(parts.post, parts.clock, parts.settings)
-    writes.add(app, commands, Seals(parts.services), who)
+    seals = Seals(parts.services)
+    writes.add(app, commands, seals, who)
     roster.add(app, commands, parts.services, parts.settings, who)
     reads.add(app, parts.services, parts.health, who)
     stream.add(app, parts.hints, parts.settings, who)
+
+    georeport = open311.Parts(commands, seals, parts.services, parts.clock, parts.verifier)
+    app.mount(open311.PREFIX, open311.door(georeport))
 
     @app.get("/metrics", include_in_schema=False)
     async def prometheus() -> PlainTextResponse:

@@ -69,6 +69,8 @@ READS = (
         "Honest figures of cases: numerator, denominator, what was left out, for staff",
         ("county", "department", "filed_from", "filed_until", "as_of"),
     ),
+    Read("/webhooks", "cases", "A department's webhooks 推送地址", PAGE),
+    Read("/webhooks/{id}/deliveries", "cases", "What was delivered to a webhook", ("state", *PAGE)),
     Read("/activities", "participation", "Activities", ("kind", "county", *PAGE)),
     Read("/activities/{id}", "participation", "One activity"),
     Read("/consultations", "participation", "Consultations", ("kind", "county", *PAGE)),

@@ -6,7 +6,10 @@ command's; residents' words and passwords are sealed before they leave, and only
 
 # No postponed annotations here: FastAPI could not find names that are made inside functions.
 
+import base64
+import json
 import re
+import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -22,12 +25,22 @@ from gateway.commands import (
     Commands,
     content_of,
     idempotency_key,
+    json_response,
     refuse_unkept,
     require_role,
 )
 from gateway.sealing import Seals
 from gateway.services import ServiceName
-from shared.contracts import cases, evaluation, identity, learning, notify, operations, participation
+from shared.contracts import (
+    cases,
+    evaluation,
+    identity,
+    learning,
+    notify,
+    operations,
+    participation,
+    webhooks,
+)
 from shared.contracts.registry import Contract
 from shared.http.callers import require
 from shared.http.problems import Problem
@@ -73,6 +86,14 @@ class Supply(_Strict):
     text: Annotated[str, Field(min_length=1, max_length=5_000, pattern=_TEXT)]
 
 
+class WebhookRegistration(_Strict):
+    """Where a department has its messages delivered; an operator names the department."""
+
+    id: UUID | None = None
+    url: Annotated[str, Field(min_length=1, max_length=500, pattern=_TEXT)]
+    department: identity.DepartmentCode | None = None
+
+
 class Password(_Strict):
     """Sign-in name and password; both are sealed before they leave."""
 
@@ -114,6 +135,8 @@ WRITES = (
     Write("POST", "/cases/{subject}/withdraw", cases.WithdrawCase, "Withdraw one's own case 撤回"),
     Write("POST", "/cases/{subject}/merge", cases.MergeCase, "Merge a case into another 并案"),
     Write("POST", "/cases/{subject}/join", cases.JoinCase, "Join a case as having met the same 附议"),
+    Write("DELETE", "/webhooks/{subject}", webhooks.RemoveWebhook, "Remove a webhook 注销推送地址"),
+    Write("POST", "/webhooks/{subject}/replay", webhooks.ReplayWebhook, "Deliver again 重新推送"),
     Write(
         "PUT",
         "/departments/{subject}",
@@ -241,6 +264,30 @@ def add(app: FastAPI, commands: Commands, seals: Seals, caller: Callable[..., Aw
             clear={},
             subject=str(subject),
         )
+
+    @app.post(
+        "/api/webhooks",
+        summary="Register a webhook 登记推送地址; the answer alone has its secret",
+        tags=["webhooks"],
+    )
+    async def register_webhook(request: Request, body: WebhookRegistration, person: who) -> Response:
+        # The secret is new each time and part of what a repetition is known by: a repeated id is refused,
+        # and nobody is shown a secret that was not kept.
+        secret = f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
+        clear = content_of(body)
+        answer = await sealed(
+            request,
+            person,
+            webhooks.RegisterWebhook,
+            {**clear, "secret": secret},
+            to="cases",
+            words={"secret": secret},
+            clear=clear,
+            subject=str(body.id) if body.id else None,
+        )
+        told = {**json.loads(bytes(answer.body)), "secret": secret}
+        headers = {"location": answer.headers["location"]} if "location" in answer.headers else {}
+        return json_response(told, answer.status_code, headers)
 
     @app.put("/api/me/password", summary="Set one's own sign-in name and password", tags=["me"])
     async def set_password(request: Request, body: Password, person: who) -> Response:

@@ -211,6 +211,8 @@ class Suite:
         }
         if service in _SEALED_TO:
             env["SEALING_KEY"] = json.dumps(private_key_of(self.secrets.get(f"sealing.{service}")))
+        if service == "cases" and self._shared_env["ENVIRONMENT"] != "production":
+            env["WEBHOOK_LOOPBACK_ALLOWED"] = "true"  # everything here listens on this machine
         if service == "identity":
             env["IDENTITY_CLIENTS"] = json.dumps(self._identity_clients())
             env["IDENTITY_KEYS_DIR"] = str(self.stack.run_dir / "identity-keys")

@@ -1,11 +1,13 @@
 """A department's own system 承办单位系统, as an integrator would write it: one file, public contract only.
 
-It hears of its cases, accepts and answers each or hands it back, through one of two doors (see README.md):
-    kafka   reads department.<code>.routed, writes department.<code>.replies (CloudEvents as JSON)
-    http    asks GET /api/cases?state=routed again and again, posts accept, answer, return
+It hears of its cases, accepts and answers each or hands it back, through one of these doors (see README.md):
+    kafka    reads department.<code>.routed, writes department.<code>.replies (CloudEvents as JSON)
+    webhook  is told of each case by a signed POST, and posts accept, answer, return
+    open311  asks GET /open311/v2/requests.json again and again, posts updates (GeoReport v2)
+    http     asks GET /api/cases?state=routed again and again, posts accept, answer, return
 
-Three rules make it safe, whatever is killed and whenever: an offset is committed only after the broker
-has acknowledged every reply; a reply's id is made from the dossier's id and the step, so a repetition
+Three rules make it safe, whatever is killed and whenever: an offset is committed, or a webhook's POST
+answered, only after every reply has been acknowledged; a reply's id is made from the dossier's id and the step, so a repetition
 changes nothing; dossiers already handled are skipped by their id. What a case says is never printed.
 """
 
@@ -13,22 +15,30 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
 import contextlib
+import hashlib
+import hmac
 import json
 import os
 import random
 import signal
+import time
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid5
 
 import aiohttp
+from aiohttp import web
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 REPLY_IDS = UUID("0d5f7a3c-6f0e-5b5d-8a53-3b9f0f1c2e77")
 REMEMBERED_DOSSIERS = 10_000
+SIGNATURE_SECONDS = 300
+TOKEN_SECONDS = 600
 JSON_EVENT = [("content-type", b"application/cloudevents+json")]
 ANSWERS = (
     {"result": "solved", "text": "已安排人员到现场处理完毕，并已告知反映人。"},
@@ -77,6 +87,29 @@ def read_event(value: bytes | None) -> Message | None:
         return None
 
 
+def is_signed(secret: str, headers: Mapping[str, str], body: bytes, now: float) -> bool:
+    """Whether a webhook's POST is the suite's and recent (Standard Webhooks: HMAC-SHA256 over id.timestamp.body)."""
+    try:
+        if abs(now - int(headers["webhook-timestamp"])) > SIGNATURE_SECONDS:
+            return False
+        signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+        given = headers["webhook-signature"].split()
+    except (KeyError, ValueError):
+        return False
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    expected = "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+    return any(hmac.compare_digest(expected.encode(), one.encode()) for one in given)
+
+
+def as_update(step: str, data: dict[str, str]) -> dict[str, str]:
+    """A step in the words of Open311's updates."""
+    if step == "accept":
+        return {"status": "accepted"}
+    if step == "return":
+        return {"status": "not_responsible", "description": data["reason"]}
+    return {"status": "closed", "result": data["result"], "description": data["text"]}
+
+
 class Department:
     """One department. `credentials` are its `username` and `password`; empty where the broker asks for none."""
 
@@ -88,7 +121,8 @@ class Department:
 
     async def serve(self) -> None:
         """Serve until cancelled; what is away or not yet made is tried again."""
-        once = self._serve_kafka if self.options.door == "kafka" else self._serve_http
+        doors = {"kafka": self._serve_kafka, "webhook": self._serve_webhook, "open311": self._serve_open311}
+        once = doors.get(self.options.door, self._serve_http)
         while True:
             try:
                 await once()
@@ -184,29 +218,114 @@ class Department:
             sending.append(await producer.send(f"department.{self.code}.replies", **record))
         await asyncio.gather(*sending)
 
-    async def _serve_http(self) -> None:
+    async def _sign_in(self, session: aiohttp.ClientSession) -> None:
         form = {"grant_type": "password", **self.credentials}  # username and password
+        async with session.post("/api/token", data=form, raise_for_status=True) as answer:
+            session.headers["Authorization"] = f"Bearer {(await answer.json())['access_token']}"
+
+    async def _serve_http(self) -> None:
         async with aiohttp.ClientSession(os.environ["GATEWAY_URL"]) as session:
             while True:
-                async with session.post("/api/token", data=form, raise_for_status=True) as answer:
-                    session.headers["Authorization"] = f"Bearer {(await answer.json())['access_token']}"
-                for state in ("accepted", "routed"):  # accepted: left over from a round that was cut short
-                    query = {"state": state, "size": "100"}
-                    async with session.get("/api/cases", params=query, raise_for_status=True) as answer:
-                        for case in (await answer.json())["items"]:
-                            await self._handle_over_http(session, case)
+                await self._sign_in(session)
+                await self._handle_all_over_http(session)
                 await asyncio.sleep(self.options.live_seconds)
 
-    async def _handle_over_http(self, session: aiohttp.ClientSession, case: Message) -> None:
-        dossier_id = f"{case['id']}/{case['returned']}"
-        for name, _, data in self.steps(dossier_id, case["id"]):
-            if name == "accept" and case["state"] == "accepted":
+    async def _handle_all_over_http(self, session: aiohttp.ClientSession) -> None:
+        for state in ("accepted", "routed"):  # accepted: left over from a round that was cut short
+            query = {"state": state, "size": "100"}
+            async with session.get("/api/cases", params=query, raise_for_status=True) as answer:
+                for case in (await answer.json())["items"]:
+                    await self._post_steps(session, f"{case['id']}/{case['returned']}", case["id"], state)
+
+    async def _post_steps(
+        self, session: aiohttp.ClientSession, dossier_id: str, case_id: str, state: str = "routed"
+    ) -> None:
+        for name, _, data in self.steps(dossier_id, case_id):
+            if name == "accept" and state == "accepted":
                 continue
             headers = {"Idempotency-Key": reply_id(dossier_id, name)}
-            async with session.post(f"/api/cases/{case['id']}/{name}", json=data, headers=headers) as answer:
-                if answer.status >= 400:
-                    code = (await answer.json(content_type=None)).get("code")
-                    print(f"{self.code}: refused: {name} on {case['id']}: {code}", flush=True)
+            async with session.post(f"/api/cases/{case_id}/{name}", json=data, headers=headers) as answer:
+                await self._tell_refusal(answer, name, case_id)
+
+    async def _tell_refusal(self, answer: aiohttp.ClientResponse, step: str, case_id: str) -> None:
+        """Print a refusal; raises what is worth another try: the suite is away, or our token too old."""
+        if answer.status >= 500 or answer.status == 401:
+            answer.raise_for_status()
+        if answer.status >= 400:
+            said = await answer.json(content_type=None)
+            code = said.get("code") if isinstance(said, dict) else said[0]["description"].partition(":")[0]
+            print(f"{self.code}: refused: {step} on {case_id}: {code}", flush=True)
+
+    async def _serve_open311(self) -> None:
+        async with aiohttp.ClientSession(os.environ["GATEWAY_URL"]) as session:
+            while True:
+                await self._sign_in(session)
+                path, query = "/open311/v2/requests.json", {"status": "open"}
+                async with session.get(path, params=query, raise_for_status=True) as answer:
+                    for request in await answer.json():
+                        await self._update_over_open311(session, request)
+                await asyncio.sleep(self.options.live_seconds)
+
+    async def _update_over_open311(self, session: aiohttp.ClientSession, request: Message) -> None:
+        case_id, state = request["service_request_id"], request["status_notes"].partition(" ")[0]
+        dossier_id = f"{case_id}/{request['updated_datetime']}"
+        for name, _, data in self.steps(dossier_id, case_id) if state in ("routed", "accepted") else ():
+            if name == "accept" and state == "accepted":
+                continue
+            update = {"service_request_id": case_id, "update_id": reply_id(dossier_id, name)}
+            form = update | as_update(name, data)
+            async with session.post("/open311/v2/servicerequestupdates.json", data=form) as answer:
+                await self._tell_refusal(answer, name, case_id)
+
+    async def _serve_webhook(self) -> None:
+        """Register our address, do what came before, then wait to be told; the token is renewed meanwhile."""
+        host, _, port = self.options.listen.rpartition(":")
+        async with aiohttp.ClientSession(os.environ["GATEWAY_URL"]) as session:
+            secrets: list[str] = []
+
+            async def take(request: web.Request) -> web.Response:
+                body = await request.read()
+                if not any(is_signed(secret, request.headers, body, time.time()) for secret in secrets):
+                    return web.Response(status=401)
+                await self._handle_told(session, body)  # an error is answered 500, and we are told again
+                return web.Response(status=204)
+
+            app = web.Application()
+            app.router.add_post("/", take)
+            runner = web.AppRunner(app, access_log=None)
+            await runner.setup()
+            try:
+                await web.TCPSite(runner, host, int(port)).start()
+                url = self.options.public_url or f"http://{host}:{runner.addresses[0][1]}/"
+                await self._sign_in(session)
+                secrets.append(await self._register(session, url))
+                await self._handle_all_over_http(session)
+                while True:
+                    await asyncio.sleep(TOKEN_SECONDS)
+                    await self._sign_in(session)
+            finally:
+                await runner.cleanup()
+
+    async def _register(self, session: aiohttp.ClientSession, url: str) -> str:
+        """Register our address anew; the answer is the only one that tells the secret."""
+        async with session.get("/api/webhooks", raise_for_status=True) as answer:
+            before = [one["id"] for one in (await answer.json())["items"] if one["url"] == url]
+        for id_ in before:
+            async with session.delete(f"/api/webhooks/{id_}", raise_for_status=True):
+                pass
+        async with session.post("/api/webhooks", json={"url": url}, raise_for_status=True) as answer:
+            return str((await answer.json())["secret"])
+
+    async def _handle_told(self, session: aiohttp.ClientSession, body: bytes) -> None:
+        message = read_event(body)
+        if message is None or message["id"] in self.seen:
+            return
+        case_id = message["data"]["case_id"]
+        if message["type"] == "department.refused":
+            print(f"{self.code}: reply refused on {case_id}: {message['data'].get('code')}", flush=True)
+        elif message["type"] == "department.routed":
+            await self._post_steps(session, message["id"], case_id)
+        self.seen = dict.fromkeys([*self.seen, message["id"]][-REMEMBERED_DOSSIERS:])
 
 
 async def main(options: argparse.Namespace) -> None:
@@ -239,7 +358,9 @@ def read_options() -> argparse.Namespace:
     add = parser.add_argument
     add("--departments-file", type=Path, required=True, help="JSON {code: {username, password}}")
     add("--department", action="append", metavar="CODE", help="only this one of the file; may be repeated")
-    add("--door", choices=("kafka", "http"), default="kafka")
+    add("--door", choices=("kafka", "webhook", "open311", "http"), default="kafka")
+    add("--listen", default="127.0.0.1:0", metavar="HOST:PORT", help="webhook: where to listen")
+    add("--public-url", help="webhook: how the suite reaches us, https; without it the listening address")
     add("--return-share", type=float, default=0.0, help="share of the cases to hand back, 0 to 1")
     add("--live-seconds", type=float, default=2.0, help="how long an answer takes")
     add("--simulated-until", type=parse_time, help="simulate the pace of dossiers up to this RFC 3339 time")

@@ -6,13 +6,14 @@ import json
 import sys
 from collections.abc import Sequence
 from datetime import date
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 
 import yaml
+from fastapi import APIRouter
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.cases import consumers, due, tables
-from services.cases.api import router
+from services.cases import api, consumers, due, open311, tables
 from services.cases.deadlines.calendar import ChinaCalendar
 from services.cases.deadlines.pack import in_force, load
 from services.cases.deadlines.reckoning import CHINA, Calendar
@@ -20,7 +21,10 @@ from services.cases.deadlines.rules import Pack
 from services.cases.domain import Rules
 from services.cases.settings import CasesSettings
 from services.cases.store import CaseStore, RulesAt
-from shared.host import Service, run
+from services.cases.webhooks import api as webhooks_api
+from services.cases.webhooks import sending
+from services.cases.webhooks.desk import WebhookStore
+from shared.host import Service, WhoCalls, run
 from shared.security.sealing import Opener
 
 HERE = Path(__file__).parent
@@ -43,15 +47,26 @@ def main() -> None:
     calendar = ChinaCalendar()
     rules_at = rules_by_day(load(), settings.jurisdiction, calendar)
     words = yaml.safe_load((HERE / "category_words.yaml").read_text("utf-8"))
+    webhooks = WebhookStore(opener, loopback_allowed=settings.webhook_loopback_allowed)
+
+    def router(engine: AsyncEngine, caller: WhoCalls) -> APIRouter:
+        routes = api.router(opener, engine, caller)
+        routes.include_router(open311.router(words, opener, engine, caller))
+        routes.include_router(webhooks_api.router(engine, caller))
+        return routes
+
     service = Service(
         name="cases",
         metadata=tables.metadata,
         migrations=HERE / "migrations",
-        handlers=consumers.handlers(CaseStore(words, opener, rules_at)),
-        router=partial(router, opener),
+        handlers=consumers.handlers(CaseStore(words, opener, rules_at), webhooks, opener),
+        router=router,
         event_topics=consumers.EVENT_TOPICS,
         replies=True,
-        loops={due.LOOP: due.falling_due(calendar.version)},
+        loops={
+            due.LOOP: due.falling_due(calendar.version),
+            sending.LOOP: sending.delivering(opener, settings),
+        },
     )
     run(service, settings, sys.argv[1:])
 

@@ -134,3 +134,18 @@ async def figures(connection: AsyncConnection) -> dict[str, Any]:
     )
     found["returned"] = int(returned or 0)
     return found
+
+
+async def steps(
+    connection: AsyncConnection, conditions: list[ColumnElement[bool]], *, most: int
+) -> list[dict[str, Any]]:
+    """Steps of cases, oldest first; the conditions may be on the step and on its case."""
+    step = tables.case_steps.c
+    found = await connection.execute(
+        select(step.case_id, step.number, step.step, step.at, step.text)
+        .join(tables.cases, tables.cases.c.id == step.case_id)
+        .where(*conditions)
+        .order_by(step.at, step.case_id, step.number)
+        .limit(most)
+    )
+    return dictionaries(found)

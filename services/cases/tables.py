@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, DateTime, Index, Integer, MetaData, SmallInteger, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    func,
+)
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 
 from shared.messaging.tables import NAMING, messaging_tables
@@ -93,3 +106,47 @@ departments = Table(
     Column("counties", JSONB, nullable=False),
     Column("state", Text, nullable=False),
 )
+
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("state", Text, nullable=False),  # active | removed
+    Column("department", Text, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("sealed", Text, nullable=False),
+    Column("registered_at", DateTime(timezone=True), nullable=False),
+)
+Index("webhooks_department_idx", webhooks.c.department)
+
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    metadata,
+    Column("number", BigInteger, Identity(always=True), primary_key=True),
+    Column("webhook_id", UUID, nullable=False),
+    Column("id", UUID, nullable=False),
+    Column("case_id", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("sealed", Text, nullable=False),
+    Column("state", Text, nullable=False, server_default="pending"),  # pending | delivered | dead
+    Column("attempts", SmallInteger, nullable=False, server_default="0"),
+    Column("due_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("recorded_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("settled_at", DateTime(timezone=True)),
+    Column("fault", Text),
+)
+Index(
+    "webhook_deliveries_webhook_id_id_idx",
+    webhook_deliveries.c.webhook_id,
+    webhook_deliveries.c.id,
+    unique=True,
+)
+Index(
+    "webhook_deliveries_pending_idx",
+    webhook_deliveries.c.webhook_id,
+    webhook_deliveries.c.case_id,
+    webhook_deliveries.c.number,
+    postgresql_where=webhook_deliveries.c.state == "pending",
+)
+Index("webhook_deliveries_recorded_at_idx", webhook_deliveries.c.recorded_at)

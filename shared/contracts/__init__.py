@@ -14,6 +14,7 @@ from shared.contracts import (
     operations,
     participation,
     simulation,
+    webhooks,
 )
 from shared.contracts.envelope import Actor, Envelope
 from shared.contracts.registry import Contract, commands, contract_of, events
@@ -33,4 +34,5 @@ __all__ = [
     "operations",
     "participation",
     "simulation",
+    "webhooks",
 ]

@@ -30,15 +30,19 @@ def callers(verifier: TokenVerifier) -> Callable[[Request], Awaitable[Actor]]:
     """A dependency that gives the caller, or answers 401 (503 while identity is away)."""
 
     async def caller(request: Request) -> Actor:
-        token = bearer(request)
-        try:
-            return await verifier.verify(token, at=time.time())
-        except Untrusted as error:
-            raise Problem(401, "token-not-valid", f"Sign in again: {error}.", headers=_CHALLENGE) from error
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise Problem(503, "identity-away", "Sign-in cannot be checked now; try again soon.") from error
+        return await whose(bearer(request), verifier)
 
     return caller
+
+
+async def whose(token: str, verifier: TokenVerifier) -> Actor:
+    """Who a token speaks for now. Raises Problem 401, or 503 while identity is away."""
+    try:
+        return await verifier.verify(token, at=time.time())
+    except Untrusted as error:
+        raise Problem(401, "token-not-valid", f"Sign in again: {error}.", headers=_CHALLENGE) from error
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise Problem(503, "identity-away", "Sign-in cannot be checked now; try again soon.") from error
 
 
 def require(actor: Actor, *roles: Role) -> None:

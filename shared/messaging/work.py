@@ -7,7 +7,7 @@ Invariant: handlers never commit, publish or read the clock.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import NAMESPACE_OID, UUID, uuid5
@@ -52,6 +52,11 @@ class Work:
         self._outgoing: list[tuple[str, str, bytes, str | None]] = []
         self._outcomes: dict[str, str] = {}
         self._letters: list[tuple[Any, ...]] = []
+
+    @property
+    def outgoing(self) -> Sequence[tuple[str, str, bytes]]:
+        """What is to be sent so far, in order: topic, key and the message as it will travel."""
+        return [(topic, key, payload) for topic, key, payload, _ in self._outgoing]
 
     def emit(
         self,

@@ -50,6 +50,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "AnswerCase": {"result": "solved", "text": "已修复"},
     "CloseCase": {"result": None},
     "RateCase": {"stars": 5},
+    "ReplayWebhook": {"delivery": "0192f0a0-0000-7000-8000-000000000103"},
     "RegisterDepartment": {"name": "市政", "categories": ["城乡建设"], "counties": [], "state": "active"},
     "RegisterStaff": {"name": "李四", "organisation": "330200"},
     "AnnounceActivity": {
