@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from datetime import date
 from functools import lru_cache, partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from services.cases.api import router
 from services.cases.deadlines.calendar import ChinaCalendar
 from services.cases.deadlines.pack import in_force, load
 from services.cases.deadlines.reckoning import CHINA, Calendar
+from services.cases.deadlines.rules import Pack
 from services.cases.domain import Rules
 from services.cases.settings import CasesSettings
 from services.cases.store import CaseStore, RulesAt
@@ -24,7 +26,7 @@ from shared.security.sealing import Opener
 HERE = Path(__file__).parent
 
 
-def rules_by_day(packs: object, jurisdiction: str, calendar: Calendar) -> RulesAt:
+def rules_by_day(packs: Sequence[Pack], jurisdiction: str, calendar: Calendar) -> RulesAt:
     """What gives the rules in force at a moment; a day's rules are looked up once."""
 
     @lru_cache(maxsize=4096)

@@ -315,7 +315,13 @@ def evolve(case: Case, event: Event) -> Case:
         case "co-handled":
             return replace(changed, co_handlers=(*case.co_handlers, str(event.department)))
         case "answered":
-            return replace(changed, answer=event.text, answered_at=event.at, on_time=event.on_time)
+            return replace(
+                changed,
+                answer=event.text,
+                answered_at=event.at,
+                on_time=event.on_time,
+                extension_asked=None,
+            )
         case "closed" | "settled":
             department = event.department or case.department
             return replace(changed, closed_at=event.at, department=department)

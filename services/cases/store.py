@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import TypeAdapter
-from sqlalchemy import delete, select
+from sqlalchemy import RowMapping, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.cases import domain, tables
@@ -153,7 +153,7 @@ async def _cases(
     return {str(row["id"]): _case(row) for row in rows.mappings()}
 
 
-def _case(row: Mapping[str, Any]) -> Case:
+def _case(row: RowMapping) -> Case:
     cells = {name: row[name] for name in _COLUMNS}
     cells["co_handlers"] = tuple(cells["co_handlers"])
     cells["followers"] = tuple(map(UUID, cells["followers"]))

@@ -22,6 +22,8 @@ SERVICE_FILES = {
     "queries.py", "settings.py", "store.py", "tables.py",
 }  # fmt: skip
 
+PURE_TOO = {"services.cases.deadlines.reckoning", "services.cases.deadlines.rules"}
+
 
 def sources() -> list[Path]:
     """Every Python file of the project but the tests, relative to the checkout."""
@@ -74,15 +76,24 @@ def test_a_service_has_the_files_of_the_model_and_says_what_it_owns(service: str
     assert [word for word in ("Owns", "Consumes", "Emits", "Invariant") if word not in said] == []
 
 
+@pytest.mark.parametrize("module", sorted(PURE_TOO))
+def test_what_decisions_stand_on_knows_the_standard_library_and_its_like_only(module: str) -> None:
+    for imported in imports(Path(*module.split(".")).with_suffix(".py")):
+        own = any(imported == name or imported.startswith(f"{name}.") for name in PURE_TOO)
+        inside = imported == "services.cases.deadlines"
+        assert own or inside or top(imported) in sys.stdlib_module_names, imported
+
+
 @pytest.mark.parametrize("service", SERVICES)
 @pytest.mark.parametrize("module", ["domain", "errors"])
 def test_decisions_and_refusals_know_the_standard_library_and_their_own_service_only(
     service: str, module: str
 ) -> None:
-    allowed = {"shared.refusals", f"services.{service}.domain", f"services.{service}.errors"}
+    allowed = {"shared.refusals", f"services.{service}.domain", f"services.{service}.errors", *PURE_TOO}
     for imported in imports(Path("services", service, f"{module}.py")):
         own = any(imported == name or imported.startswith(f"{name}.") for name in allowed)
-        assert own or imported == f"services.{service}" or top(imported) in sys.stdlib_module_names, imported
+        inside = imported in (f"services.{service}", f"services.{service}.deadlines")
+        assert own or inside or top(imported) in sys.stdlib_module_names, imported
 
 
 def test_every_module_says_what_it_is_for() -> None:
