@@ -10,8 +10,10 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import psutil
@@ -30,6 +32,7 @@ from simulation.demo import DemoResult, play, show_people, simulation_token
 from simulation.gateway_client import GatewayError
 from simulation.year import END
 
+_LOOK_SECONDS = 0.2
 RUBRIC = CHECKOUT / "services" / "evaluation" / "rubrics" / "ningbo.yaml"
 
 
@@ -46,7 +49,7 @@ class Asked:
 
 
 def run(console: Console, asked: Asked) -> int:
-    """Play. Returns 0 when every figure and every score is equal, 1 when not, 2 when it could not be played."""
+    """Play. Returns 0 when every figure and every score is equal, 1 when not, 2 when it was not played to the end."""
     stop = stop_event()
     began = time.monotonic()
     try:
@@ -82,9 +85,12 @@ def _play_on(console: Console, asked: Asked, suite: Suite, stop: threading.Event
         start_departments(asked, suite)
         console.print(f"suite up after {time.monotonic() - began:.0f} s; playing the year", highlight=False)
         try:
-            result = uvloop.run(_play(console, asked, suite))
+            result = uvloop.run(_unless_asked_to_stop(stop, _play(console, asked, suite)))
         except (GatewayError, KafkaError, TimeoutError) as error:
             console.print(f"the play stopped: {type(error).__name__} {error}", style="red", markup=False)
+            return 2
+        if result is None:
+            console.print("stopping before the end …")
             return 2
         console.print(f"played and compared after {time.monotonic() - began:.0f} s", highlight=False)
         audited = _audit(console, suite)
@@ -100,6 +106,20 @@ def _play_on(console: Console, asked: Asked, suite: Suite, stop: threading.Event
         return 0 if equal else 1
     finally:
         access.unlink(missing_ok=True)
+
+
+async def _unless_asked_to_stop(
+    stop: threading.Event, play: Coroutine[Any, Any, DemoResult]
+) -> DemoResult | None:
+    """What came of the play, or None when somebody asked to stop meanwhile."""
+    playing = asyncio.create_task(play)
+    while not playing.done():
+        await asyncio.wait({playing}, timeout=_LOOK_SECONDS)
+        if stop.is_set():
+            playing.cancel()
+            await asyncio.gather(playing, return_exceptions=True)
+            return None
+    return playing.result()
 
 
 async def _play(console: Console, asked: Asked, suite: Suite) -> DemoResult:

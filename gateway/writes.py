@@ -58,6 +58,21 @@ class CaseFiling(_Strict):
     origin: Literal["own", "resident"] = "own"
 
 
+class CaseSplit(_Strict):
+    """A part of a case as staff write it for a case of its own 拆分; title and text are sealed."""
+
+    id: UUID | None = None
+    title: Annotated[str, Field(min_length=1, max_length=200, pattern=_TEXT)]
+    text: Annotated[str, Field(min_length=1, max_length=20_000, pattern=_TEXT)]
+    category: Annotated[str, Field(max_length=40)] | None = None
+
+
+class Supply(_Strict):
+    """What the filer supplies to a department's question 补充情况; it is sealed before it leaves."""
+
+    text: Annotated[str, Field(min_length=1, max_length=5_000, pattern=_TEXT)]
+
+
 class Password(_Strict):
     """Sign-in name and password; both are sealed before they leave."""
 
@@ -79,11 +94,26 @@ class Write:
 
 WRITES = (
     Write("POST", "/cases/{subject}/route", cases.RouteCase, "Send a case in triage to a department 派单"),
+    Write("POST", "/cases/{subject}/transfer", cases.TransferCase, "Move a case to another department 转办"),
     Write("POST", "/cases/{subject}/accept", cases.AcceptCase, "Take a case on 签收"),
+    Write("POST", "/cases/{subject}/progress", cases.ProgressCase, "Say how far a case is 办理进展"),
+    Write("POST", "/cases/{subject}/ask", cases.AskFiler, "Ask the filer for what is lacking 请求补充"),
     Write("POST", "/cases/{subject}/return", cases.ReturnCase, "Hand a case back 退回"),
+    Write("POST", "/cases/{subject}/extension", cases.AskExtension, "Ask for more time 申请延期"),
+    Write(
+        "POST", "/cases/{subject}/extension/decision", cases.DecideExtension, "Grant or refuse it 审批延期"
+    ),
+    Write("POST", "/cases/{subject}/co-handlers", cases.CoHandle, "Add co-handling departments 会办"),
+    Write("POST", "/cases/{subject}/opinion", cases.GiveOpinion, "Give a co-handler's opinion 会办意见"),
     Write("POST", "/cases/{subject}/answer", cases.AnswerCase, "Answer a case 答复"),
     Write("POST", "/cases/{subject}/close", cases.CloseCase, "Close a case 办结"),
     Write("POST", "/cases/{subject}/rate", cases.RateCase, "Rate a case 评价"),
+    Write("POST", "/cases/{subject}/reopen", cases.ReopenCase, "Have a case handled again 重新办理"),
+    Write("POST", "/cases/{subject}/urge", cases.UrgeCase, "Urge the department 催办"),
+    Write("POST", "/cases/{subject}/supervise", cases.SuperviseCase, "Put a case under supervision 督办"),
+    Write("POST", "/cases/{subject}/withdraw", cases.WithdrawCase, "Withdraw one's own case 撤回"),
+    Write("POST", "/cases/{subject}/merge", cases.MergeCase, "Merge a case into another 并案"),
+    Write("POST", "/cases/{subject}/join", cases.JoinCase, "Join a case as having met the same 附议"),
     Write(
         "PUT",
         "/departments/{subject}",
@@ -180,6 +210,36 @@ def add(app: FastAPI, commands: Commands, seals: Seals, caller: Callable[..., Aw
             words=words,
             clear=clear,
             subject=str(body.id) if body.id else None,
+        )
+
+    @app.post(
+        "/api/cases/{subject}/split", summary="Make a case of its own out of a part 拆分", tags=["cases"]
+    )
+    async def split_case(request: Request, subject: UUID, body: CaseSplit, person: who) -> Response:
+        plain = content_of(body)
+        return await sealed(
+            request,
+            person,
+            cases.SplitCase,
+            {**plain, "out_of": str(subject)},
+            to="cases",
+            words={name: plain[name] for name in ("title", "text")},
+            clear={"out_of": subject, "category": body.category},
+            subject=str(body.id) if body.id else None,
+        )
+
+    @app.post("/api/cases/{subject}/supply", summary="Supply what was asked for 补充情况", tags=["cases"])
+    async def supply_case(request: Request, subject: UUID, body: Supply, person: who) -> Response:
+        words = content_of(body)
+        return await sealed(
+            request,
+            person,
+            cases.SupplyCase,
+            words,
+            to="cases",
+            words=words,
+            clear={},
+            subject=str(subject),
         )
 
     @app.put("/api/me/password", summary="Set one's own sign-in name and password", tags=["me"])

@@ -29,7 +29,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.contracts.envelope import Actor
 from shared.contracts.operations import ReplayDeadLetter
-from shared.contracts.registry import Contract
+from shared.contracts.registry import Contract, declaration_of
 from shared.database.engine import driver_dsn, make_engine
 from shared.database.migrate import migrate
 from shared.http import problems
@@ -223,6 +223,7 @@ async def _consume_and_relay(
             from_end=False,
             name="clock",
             wait_ms=500,
+            caught_up=clock.settle,
         )
         tasks.append(asyncio.create_task(tick, name="clock"))
     surroundings = Surroundings(engine, clock, health)
@@ -297,9 +298,10 @@ async def _start_consumers(
     while True:
         broker = make_broker(settings)
         name = service.name
-        plans: list[tuple[str, Sequence[str], str | None]] = [
-            (f"{name}.commands", (f"{name}.commands", f"{name}.replay"), None)
-        ]
+        commands = [f"{name}.commands", f"{name}.replay"]
+        if any(declaration_of(model).of_system for model in service.handlers):
+            commands.append(f"{name}.due")
+        plans: list[tuple[str, Sequence[str], str | None]] = [(f"{name}.commands", commands, None)]
         if service.event_topics:
             plans.append((name, service.event_topics, None))
         if service.replies:

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from simulation.case_texts import CaseText, read_messages
 from simulation.city import City, Scale, build_city
-from simulation.driver import Cast, Driver, Played, tick_the_clock
+from simulation.driver import PREPARED, Cast, Driver, Played, tick_the_clock
 from simulation.gateway_client import OPERATOR, GatewayClient, GatewayError, Write, open_gateway
 from simulation.journal import Journal
 from simulation.phases import PhaseResult, Phases
@@ -64,8 +64,9 @@ async def play(
 ) -> DemoResult:
     """Play the year at `gateway_url` and compare what the services say with the script.
 
-    `kafka_env` are the KAFKA_* variables of the principal `simulation`, used for the tick of the
-    clock alone. The departments' process must be running.
+    `kafka_env` are the KAFKA_* variables of the principal `simulation`, used for the clock's ticks
+    alone: one before the year and one at its end, when what is overdue falls due. The departments' process
+    must be running.
 
     Raises ValueError for a scale, file of messages or divisions that cannot be used, GatewayError or
     TimeoutError when the suite does not get on with the play, KafkaError when the tick cannot be sent.
@@ -83,8 +84,10 @@ async def play(
         phases = Phases(gateway, console, CONNECTIONS)
         driver = Driver(gateway, city, year, phases)
         with phases.shown():
+            await tick_the_clock(kafka_env, PREPARED)  # before it, nothing of the year may fall due
             played = await driver.play()
             await tick_the_clock(kafka_env, END)
+            await driver.settled()
         lines = await _compared(gateway, journal, city, year, played)
         people = await demo_people(gateway, city, year, played.cast)
     show(console, lines, divisor=at_scale.divisor)

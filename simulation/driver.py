@@ -2,7 +2,7 @@
 
 Invariants: each filing, rating, answer, sign-up and completion is one HTTP request in the person's own
 name, at the script's business time; departments are not played here: they are processes of their own
-that hear of cases on their topics; the clock is ticked once, after everything before it has its
+that hear of cases on their topics; the clock is ticked before the year and at its end, after everything before it has its
 outcome and every service says that nothing is left to take in (DECISIONS, part two, 5).
 """
 

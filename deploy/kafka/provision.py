@@ -13,7 +13,7 @@ Rights, where the broker knows accounts (user name = principal, SCRAM-SHA-512):
 - a topic's writers may write it, its readers read it; `*` stands for every principal. Nobody else may either;
   rights of these principals that are not declared are taken away.
 - a principal may use the consumer groups whose names begin with its own.
-- `auditor` may read every declared topic but commands and replays.
+- `auditor` may read every declared topic but commands, what falls due, and replays.
 - a department reads `department.<code>.routed` and writes `department.<code>.replies`, `cases` the other way
   round. One that has left loses its account and rights; its topics stay.
 
@@ -74,7 +74,7 @@ _RESERVED_CODE = "changed"
 _OF_A_DEPARTMENT = re.compile(r"department\.[a-z0-9-]{2,40}\.(routed|replies)")
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,200}")
 _AUDITOR = "auditor"
-_NOT_FOR_THE_AUDITOR = (".commands", ".replay")
+_NOT_FOR_THE_AUDITOR = (".commands", ".due", ".replay")
 _DAY_MS = 86_400_000
 _SCRAM_ITERATIONS = 4096
 _ANSWER_SECONDS = 30.0

@@ -1,21 +1,21 @@
 """Read-only HTTP of cases: lists, one case with its way, figures, and the key to seal words to.
 
-Invariant: a deputy sees their own cases, a department those it holds, staff all; contact data are
-shown only to the deputy who took them.
+Invariant: a deputy sees the cases that they filed or joined, a department those it holds or co-handles,
+staff all; contact data are shown only to the deputy who took them.
 """
 
 # No postponed annotations here: FastAPI could not find names that are made inside `router`.
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, or_
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.cases import errors, queries, tables
 from services.cases.domain import State
-from services.cases.handlers import read_words
+from services.cases.handlers import read_supplied, read_words
 from shared.contracts.envelope import Actor
 from shared.contracts.identity import DepartmentCode, PlaceCode
 from shared.host import WhoCalls
@@ -29,9 +29,11 @@ def _visible(actor: Actor) -> list[ColumnElement[bool]]:
     if actor.roles & {"staff", "operator", "simulation"}:
         return []
     if "department" in actor.roles:
-        return [cases.department == actor.organisation]
+        held = cases.department == actor.organisation
+        return [or_(held, cases.co_handlers.contains([actor.organisation]))]
     if "deputy" in actor.roles:
-        return [cases.deputy_id == UUID(actor.person)]
+        own = cases.deputy_id == UUID(actor.person)
+        return [or_(own, cases.followers.contains([actor.person]))]
     raise Refusal("role-not-allowed", "Your role has no cases to see.", "forbidden")
 
 
@@ -42,9 +44,19 @@ def _shown(row: dict[str, Any], opener: Opener, actor: Actor) -> dict[str, Any]:
     except Refusal:  # the content key was destroyed: the words are erased, the case stays
         return {**row, "title": None, "text": None, "erased": True}
     shown = {**row, "title": words.title, "text": words.text}
+    for step in shown.get("steps", ()):
+        if (supplied := step.pop("sealed")) is not None:
+            step["text"] = _supplied(opener, supplied)
     if actor.person == str(row["deputy_id"]):
         shown["contact"] = words.contact
     return shown
+
+
+def _supplied(opener: Opener, sealed: str) -> str | None:
+    try:
+        return read_supplied(opener, sealed)
+    except Refusal:  # erased, as above
+        return None
 
 
 def router(opener: Opener, engine: AsyncEngine, caller: WhoCalls) -> APIRouter:
@@ -63,6 +75,10 @@ def router(opener: Opener, engine: AsyncEngine, caller: WhoCalls) -> APIRouter:
         department: DepartmentCode | None = None,
         deputy: UUID | None = None,
         county: PlaceCode | None = None,
+        category: Annotated[str | None, Query(max_length=40)] = None,
+        merged_into: UUID | None = None,
+        overdue: bool = False,
+        sort: Literal["newest", "deadline"] = "newest",
         page: Annotated[int, Query(ge=1, le=1_000_000)] = 1,
         size: Annotated[int, Query(ge=1, le=500)] = 20,
     ) -> dict[str, Any]:
@@ -72,12 +88,16 @@ def router(opener: Opener, engine: AsyncEngine, caller: WhoCalls) -> APIRouter:
             columns.department: department,
             columns.deputy_id: deputy,
             columns.county: county,
+            columns.category: category,
+            columns.merged_into: merged_into,
         }
         conditions = _visible(actor) + [
             column == value for column, value in asked.items() if value is not None
         ]
+        if overdue:
+            conditions.append(columns.chased >= queries.OVERDUE)
         async with engine.connect() as connection:
-            rows, total = await queries.page(connection, conditions, number=page, size=size)
+            rows, total = await queries.page(connection, conditions, sort=sort, number=page, size=size)
         return {
             "items": [_shown(row, opener, actor) for row in rows],
             "total": total,
@@ -92,10 +112,11 @@ def router(opener: Opener, engine: AsyncEngine, caller: WhoCalls) -> APIRouter:
         if found is None:
             raise errors.case_unknown()
         is_staff = bool(actor.roles & {"staff", "operator", "simulation"})
-        own = actor.person == str(found["deputy_id"]) or (
-            actor.organisation is not None and actor.organisation == found["department"]
+        own = actor.person in (str(found["deputy_id"]), *found["followers"])
+        holds = "department" in actor.roles and (
+            actor.organisation in (found["department"], *found["co_handlers"])
         )
-        if not (is_staff or own):
+        if not (is_staff or own or holds):
             raise errors.not_your_case()
         return _shown(found, opener, actor)
 

@@ -1,26 +1,151 @@
-"""The life of a case as a pure state machine.
+"""The life of a case 督事 as a pure state machine.
 
-    triage ──route──► routed ──accept──► accepted ──answer──► answered ──close──► closed ──rate──► closed
-      ▲                 │ │                  │
-      └────return───────┘ └───answer──►      └──return──► triage
+`STEPS` is the machine: from which states a step is possible and where it leads; docs/states.md draws it.
+Each function below takes the case, who acts and when (`Act`) and what is asked, and returns events or
+refuses; `evolve` applies one event and needs nothing else, so that a case is the fold of its steps.
 
-`decide`-functions take the case and what is asked and return events; `evolve` applies one. Filing
-routes at once when a route is known, else the case waits in triage for staff.
+Invariants: only the department that holds a case acts on it, a co-handler only adds its opinion; the
+clock stands still while somebody is waited for, and begins anew with each routing; whether an answer
+was on time is judged by when it was given, never by when it was looked at; after so many returns a case
+goes up, not round: staff designate who handles it 首接负责, and that department cannot return it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
 from services.cases import errors
+from services.cases.deadlines.reckoning import Calendar, Deadline, Extension, Limit, Pause, deadline
+from services.cases.deadlines.rules import CaseRules, Urgency
 
-State = Literal["triage", "routed", "accepted", "answered", "closed"]
+State = Literal[
+    "triage",
+    "routed",
+    "accepted",
+    "in-progress",
+    "waiting",
+    "answered",
+    "closed",
+    "withdrawn",
+    "merged",
+]
 Result = Literal["solved", "explained", "unsolved"]
 Origin = Literal["own", "resident"]
-Step = Literal["filed", "routed", "accepted", "returned", "answered", "closed", "rated"]
+Step = Literal[
+    "filed",
+    "routed",
+    "transferred",
+    "accepted",
+    "progressed",
+    "asked",
+    "supplied",
+    "resumed",
+    "returned",
+    "extension-asked",
+    "extension-granted",
+    "extension-refused",
+    "co-handled",
+    "opinion",
+    "answered",
+    "closed",
+    "settled",
+    "reminded",
+    "rated",
+    "reopened",
+    "urged",
+    "urge-withdrawn",
+    "supervised",
+    "redated",
+    "withdrawn",
+    "merged",
+    "joined",
+]
+Due = Literal["accept", "answer", "supervise", "waiting", "rating"]
+"""What falls due: accepting, answering, supervision of what is still not answered, the end of a wait, a rating."""
+
+FOLLOWERS_MAX = 200
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One kind of step: from which states it is possible, and the state after it (None = as before)."""
+
+    before: frozenset[State]
+    after: State | None
+    title: str
+
+
+def _rule(before: str, after: State | None, title: str) -> Rule:
+    known: dict[str, State] = {state: state for state in STATES}
+    return Rule(frozenset(known[name] for name in before.split()), after, title)
+
+
+STATES: Mapping[State, str] = {
+    "triage": "待分流",
+    "routed": "已派单",
+    "accepted": "已签收",
+    "in-progress": "办理中",
+    "waiting": "待补充",
+    "answered": "已答复",
+    "closed": "已办结",
+    "withdrawn": "已撤回",
+    "merged": "已并案",
+}
+_AT_WORK = "accepted in-progress"
+_HELD = f"routed {_AT_WORK}"
+STEPS: Mapping[Step, Rule] = {
+    "filed": _rule("", "triage", "提交"),
+    "routed": _rule("triage", "routed", "派单"),
+    "transferred": _rule(_HELD, "routed", "转办"),
+    "accepted": _rule("routed", "accepted", "签收"),
+    "progressed": _rule(_AT_WORK, "in-progress", "办理进展"),
+    "asked": _rule(_AT_WORK, "waiting", "请求补充"),
+    "supplied": _rule("waiting", "in-progress", "补充情况"),
+    "resumed": _rule("waiting", "in-progress", "逾期未补充，恢复办理"),
+    "returned": _rule("routed accepted", "triage", "退回"),
+    "extension-asked": _rule(_AT_WORK, None, "申请延期"),
+    "extension-granted": _rule(_AT_WORK, None, "同意延期"),
+    "extension-refused": _rule(_AT_WORK, None, "不同意延期"),
+    "co-handled": _rule(f"{_HELD} waiting", None, "确定会办"),
+    "opinion": _rule(f"{_HELD} waiting", None, "会办意见"),
+    "answered": _rule(_HELD, "answered", "答复"),
+    "closed": _rule("answered", "closed", "办结"),
+    "settled": _rule("merged", "closed", "随主件办结"),
+    "reminded": _rule("closed", None, "提醒评价"),
+    "rated": _rule("closed", None, "评价"),
+    "reopened": _rule("answered closed", "routed", "重新办理"),
+    "urged": _rule(_HELD, None, "催办"),
+    "urge-withdrawn": _rule("answered", None, "撤销催办"),
+    "supervised": _rule(f"{_HELD} waiting", None, "督办"),
+    "redated": _rule(f"{_HELD} waiting", None, "重算期限"),
+    "withdrawn": _rule(f"triage {_HELD} waiting", "withdrawn", "撤回"),
+    "merged": _rule(f"triage {_HELD} waiting", "merged", "并案"),
+    "joined": _rule(f"triage {_HELD} waiting answered", None, "附议"),
+}
+FINISHED: frozenset[State] = frozenset({"closed", "withdrawn", "merged"})
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the rule pack in force says about cases, and the calendar to count with."""
+
+    calendar: Calendar
+    cases: CaseRules
+
+
+@dataclass(frozen=True)
+class Act:
+    """Who acts and when: `at` never lies before the case's last step, `said_at` is when it was really said."""
+
+    actor: str
+    at: datetime
+    said_at: datetime
+    department: str | None = None
+    is_staff: bool = False
 
 
 @dataclass(frozen=True)
@@ -33,23 +158,70 @@ class Route:
 
 
 @dataclass(frozen=True)
+class Clock:
+    """What a case's deadlines are counted from: the routing, the pauses and the granted extensions."""
+
+    begin: datetime
+    pauses: tuple[Pause, ...] = ()
+    extensions: tuple[Extension, ...] = ()
+
+    @property
+    def paused(self) -> bool:
+        """Whether it stands still now."""
+        return bool(self.pauses) and self.pauses[-1].end is None
+
+    def pause(self, at: datetime) -> Clock:
+        """The clock standing still from a moment on."""
+        return replace(self, pauses=(*self.pauses, Pause(at, None)))
+
+    def go_on(self, at: datetime) -> Clock:
+        """The clock running again."""
+        last = replace(self.pauses[-1], end=at)
+        return replace(self, pauses=(*self.pauses[:-1], last))
+
+
+@dataclass(frozen=True)
+class Dates:
+    """The deadlines of a case and the sentence that explains the one of its answer."""
+
+    accept_by: datetime
+    answer_by: datetime
+    reason: str
+    provisional: bool
+    calendar: str
+
+
+@dataclass(frozen=True)
 class Event:
-    """One step of a case: what, who, when, and what it set."""
+    """One step of a case: what, who, when, and what it set. `sealed` holds words that only this service opens."""
 
     step: Step
     actor: str
     at: datetime
     department: str | None = None
     category: str | None = None
+    urgency: Urgency | None = None
     reason: str | None = None
     result: Result | None = None
     stars: int | None = None
     text: str | None = None
+    sealed: str | None = None
+    days: int | None = None
+    chased: int | None = None
+    designated: bool = False
+    clock: Clock | None = None
+    dates: Dates | None = None
+    on_time: bool | None = None
+    other: UUID | None = None
 
 
 @dataclass(frozen=True)
 class Case:
-    """A case as it stands. `version` counts its steps; `steps` are those not yet written."""
+    """A case as it stands. `version` counts its steps; `steps` are those not yet written.
+
+    `department` is who holds it (the lead 主办), `co_handlers` (会办) give it their opinions. `chased` says how
+    far the present deadline has been chased: 0 not, 1 urged to accept, 2 urged to answer, 3 supervised.
+    """
 
     id: UUID
     deputy_id: UUID
@@ -62,126 +234,498 @@ class Case:
     state: State = "triage"
     version: int = 0
     category: str | None = None
+    urgency: Urgency = "normal"
     department: str | None = None
+    co_handlers: tuple[str, ...] = ()
     reason: str | None = None
     result: Result | None = None
     answer: str | None = None
     stars: int | None = None
     returned: int = 0
-    steps: tuple[Event, ...] = ()
-
-
-_AFTER: dict[Step, State] = {
-    "filed": "triage",
-    "routed": "routed",
-    "accepted": "accepted",
-    "returned": "triage",
-    "answered": "answered",
-    "closed": "closed",
-    "rated": "closed",
-}
-_FROM: dict[Step, frozenset[State]] = {
-    "routed": frozenset({"triage"}),
-    "accepted": frozenset({"routed"}),
-    "returned": frozenset({"routed", "accepted"}),
-    "answered": frozenset({"routed", "accepted"}),
-    "closed": frozenset({"answered"}),
-    "rated": frozenset({"closed"}),
-}
+    designated: bool = False
+    reopened: int = 0
+    clock: Clock | None = None
+    accept_by: datetime | None = None
+    answer_by: datetime | None = None
+    dates_reason: str | None = None
+    provisional: bool = False
+    calendar: str | None = None
+    extension_asked: int | None = None
+    chased: int = 0
+    answered_at: datetime | None = None
+    on_time: bool | None = None
+    closed_at: datetime | None = None
+    reminded: bool = False
+    merged_into: UUID | None = None
+    split_from: UUID | None = None
+    followers: tuple[UUID, ...] = ()
+    steps: tuple[Event, ...] = field(default=(), repr=False)
 
 
 def evolve(case: Case, event: Event) -> Case:
     """The case after one step."""
+    after = STEPS[event.step].after
     changed = replace(
         case,
-        state=_AFTER[event.step],
+        state=after or case.state,
         version=case.version + 1,
         changed_at=max(case.changed_at, event.at),
         steps=(*case.steps, event),
         category=event.category or case.category,
+        urgency=event.urgency or case.urgency,
         result=event.result or case.result,
         stars=event.stars or case.stars,
+        clock=event.clock or case.clock,
     )
-    if event.step == "routed":
-        return replace(changed, department=event.department, reason=event.reason)
-    if event.step == "returned":
-        return replace(changed, department=None, reason=None, returned=case.returned + 1)
-    if event.step == "answered":
-        return replace(changed, answer=event.text)
-    return changed
+    if event.dates is not None:
+        changed = _dated(changed, event.dates)
+    match event.step:
+        case "routed" | "transferred":
+            keep = tuple(code for code in case.co_handlers if code != event.department)
+            return replace(
+                changed,
+                department=event.department,
+                reason=event.reason,
+                co_handlers=keep,
+                designated=event.designated,
+                chased=0,
+                extension_asked=None,
+            )
+        case "accepted":
+            return replace(changed, chased=0 if case.chased == 1 else case.chased)
+        case "returned":
+            return replace(
+                changed,
+                department=None,
+                reason=None,
+                returned=case.returned + 1,
+                chased=0,
+                extension_asked=None,
+                accept_by=None,
+                answer_by=None,
+                dates_reason=None,
+                provisional=False,
+            )
+        case "extension-asked":
+            return replace(changed, extension_asked=event.days)
+        case "extension-granted":
+            return replace(changed, extension_asked=None, chased=0)
+        case "extension-refused":
+            return replace(changed, extension_asked=None)
+        case "co-handled":
+            return replace(changed, co_handlers=(*case.co_handlers, str(event.department)))
+        case "answered":
+            return replace(
+                changed,
+                answer=event.text,
+                answered_at=event.at,
+                on_time=event.on_time,
+                extension_asked=None,
+            )
+        case "closed" | "settled":
+            department = event.department or case.department
+            return replace(changed, closed_at=event.at, department=department)
+        case "reopened":
+            return replace(
+                changed,
+                reopened=case.reopened + 1,
+                chased=0,
+                closed_at=None,
+                answered_at=None,
+                on_time=None,
+                reminded=False,
+            )
+        case "reminded":
+            return replace(changed, reminded=True)
+        case "urged":
+            return replace(changed, chased=max(case.chased, event.chased or 0))
+        case "urge-withdrawn":
+            return replace(changed, chased=0)
+        case "supervised":
+            return replace(changed, chased=3)
+        case "merged":
+            return replace(changed, merged_into=event.other)
+        case "joined" if event.other is not None:
+            return replace(changed, followers=(*case.followers, event.other))
+        case _:
+            return changed
+
+
+def _dated(case: Case, dates: Dates) -> Case:
+    return replace(
+        case,
+        accept_by=dates.accept_by,
+        answer_by=dates.answer_by,
+        dates_reason=dates.reason,
+        provisional=dates.provisional,
+        calendar=dates.calendar,
+    )
+
+
+def diagram() -> str:
+    """The state machine as a Mermaid state diagram, drawn from `STEPS`."""
+    lines = ["stateDiagram-v2", *(f"    {_drawn(s)}: {s} {title}" for s, title in STATES.items())]
+    lines.append(f"    [*] --> triage: filed {STEPS['filed'].title}")
+    for state in STATES:
+        staying = [
+            f"{n} {r.title}" for n, r in STEPS.items() if state in r.before and r.after in (None, state)
+        ]
+        for name, rule in STEPS.items():
+            if state in rule.before and rule.after not in (None, state):
+                lines.append(f"    {_drawn(state)} --> {_drawn(str(rule.after))}: {name} {rule.title}")
+        if staying:
+            lines.append(f"    note right of {_drawn(state)}: {', '.join(staying)}")
+    return "\n".join(lines) + "\n"
+
+
+def _drawn(state: str) -> str:
+    return state.replace("-", "_")
+
+
+# -- what is asked of a case ---------------------------------------------------------------------------
+
+
+def file(case: Case, route_to: Route | None, rules: Rules, *, by: str | None = None) -> tuple[Event, ...]:
+    """The first steps of a new case: filed, and routed where a route is known."""
+    filed = Event(
+        "filed",
+        by or str(case.deputy_id),
+        case.filed_at,
+        category=case.category,
+        other=case.split_from,
+    )
+    if route_to is None:
+        return (filed,)
+    act = Act("system", case.filed_at, case.filed_at)
+    return (filed, _routed(case, "routed", act, route_to, rules))
+
+
+def _routed(
+    case: Case, step: Step, act: Act, route_to: Route, rules: Rules, urgency: Urgency | None = None
+) -> Event:
+    clock = Clock(act.at)
+    return Event(
+        step,
+        act.actor,
+        act.at,
+        department=route_to.department,
+        category=route_to.category,
+        urgency=urgency,
+        reason=route_to.reason,
+        designated=case.returned >= rules.cases.returns.value,
+        clock=clock,
+        dates=dates(clock, urgency or case.urgency, rules),
+    )
+
+
+def dates(clock: Clock, urgency: Urgency, rules: Rules) -> Dates:
+    """The deadlines of a clock that runs."""
+    accept = _after(rules.cases.accept, clock.begin, rules)
+    answer = _answer_by(clock, urgency, rules)
+    return Dates(accept.at, answer.at, answer.reason, answer.provisional, answer.calendar)
+
+
+def _after(limit: Limit, begin: datetime, rules: Rules) -> Deadline:
+    return deadline("", limit, begin, rules.calendar)
+
+
+def _answer_by(clock: Clock, urgency: Urgency, rules: Rules) -> Deadline:
+    return deadline(
+        "",
+        rules.cases.answer[urgency],
+        clock.begin,
+        rules.calendar,
+        pauses=clock.pauses,
+        extensions=clock.extensions,
+    )
 
 
 def _possible(case: Case, step: Step) -> None:
-    if case.state not in _FROM[step]:
+    if case.state not in STEPS[step].before:
         raise errors.step_not_possible(step, case.state)
 
 
-def file(case: Case, route_to: Route | None) -> tuple[Event, ...]:
-    """The first steps of a new case: filed, and routed where a route is known."""
-    filed = Event("filed", str(case.deputy_id), case.filed_at, category=case.category)
-    if route_to is None:
-        return (filed,)
-    return (filed, _routed("system", route_to, case.filed_at))
+def _held_by(case: Case, act: Act) -> None:
+    if act.department is None or case.department != act.department:
+        raise errors.not_your_case()
 
 
-def _routed(actor: str, route_to: Route, at: datetime) -> Event:
-    return Event(
-        "routed",
-        actor,
-        at,
-        department=route_to.department,
-        category=route_to.category,
-        reason=route_to.reason,
+def _filed_by(case: Case, act: Act) -> None:
+    if act.actor != str(case.deputy_id):
+        raise errors.not_your_case()
+
+
+def route(
+    case: Case, act: Act, route_to: Route, rules: Rules, *, note: str = "", urgency: Urgency | None = None
+) -> tuple[Event, ...]:
+    """Staff send a case in triage to a department 派单; after too many returns this designates it 首接负责."""
+    _possible(case, "routed")
+    return (replace(_routed(case, "routed", act, route_to, rules, urgency), text=note or None),)
+
+
+def transfer(case: Case, act: Act, route_to: Route, rules: Rules, *, note: str) -> tuple[Event, ...]:
+    """Staff move a case from one department to another 转办; its clock begins anew."""
+    _possible(case, "transferred")
+    if case.department == route_to.department:
+        raise errors.already_there()
+    return (replace(_routed(case, "transferred", act, route_to, rules), text=note or None),)
+
+
+def accept(case: Case, act: Act) -> tuple[Event, ...]:
+    """The department that holds the case takes it on 签收."""
+    _held_by(case, act)
+    _possible(case, "accepted")
+    return (Event("accepted", act.actor, act.at),)
+
+
+def progress(case: Case, act: Act, text: str) -> tuple[Event, ...]:
+    """The department says how far it is 办理进展."""
+    _held_by(case, act)
+    _possible(case, "progressed")
+    return (Event("progressed", act.actor, act.at, text=text),)
+
+
+def ask(case: Case, act: Act, text: str) -> tuple[Event, ...]:
+    """The department asks the filer for what it lacks 请求补充; the clock stands still until it has it."""
+    _held_by(case, act)
+    _possible(case, "asked")
+    clock = (case.clock or Clock(act.at)).pause(act.at)
+    return (Event("asked", act.actor, act.at, text=text, clock=clock),)
+
+
+def supply(case: Case, act: Act, sealed: str, rules: Rules) -> tuple[Event, ...]:
+    """The filer supplies what was asked for 补充情况; the clock goes on."""
+    _filed_by(case, act)
+    _possible(case, "supplied")
+    return (replace(_resumed(case, "supplied", act, rules), sealed=sealed),)
+
+
+def _resumed(case: Case, step: Step, act: Act, rules: Rules) -> Event:
+    clock = case.clock or Clock(act.at)
+    clock = clock.go_on(act.at) if clock.paused else clock
+    return Event(step, act.actor, act.at, clock=clock, dates=dates(clock, case.urgency, rules))
+
+
+def hand_back(case: Case, act: Act, reason: str, rules: Rules) -> tuple[Event, ...]:
+    """The department hands the case back to triage 退回, in good time and unless it was designated."""
+    _held_by(case, act)
+    _possible(case, "returned")
+    if case.designated:
+        raise errors.designated()
+    if case.clock is not None and not _after(rules.cases.hand_back, case.clock.begin, rules).met(act.said_at):
+        raise errors.returned_too_late()
+    return (Event("returned", act.actor, act.at, text=reason),)
+
+
+def ask_extension(case: Case, act: Act, days: int, reason: str, rules: Rules) -> tuple[Event, ...]:
+    """The department asks for more time 申请延期, in the unit of the rule pack's longest extension."""
+    _held_by(case, act)
+    _possible(case, "extension-asked")
+    if case.extension_asked is not None:
+        raise errors.extension_pending()
+    granted = case.clock.extensions if case.clock else ()
+    left = rules.cases.extension.number - sum(one.limit.number for one in granted)
+    if days > left or len(granted) >= rules.cases.extensions.value:
+        raise errors.extension_too_long(left if len(granted) < rules.cases.extensions.value else 0)
+    if case.answer_by is not None and act.said_at > case.answer_by:
+        raise errors.extension_too_late()
+    return (Event("extension-asked", act.actor, act.at, days=days, text=reason),)
+
+
+def decide_extension(case: Case, act: Act, *, granted: bool, reason: str, rules: Rules) -> tuple[Event, ...]:
+    """Staff grant or refuse what was asked 审批延期."""
+    _possible(case, "extension-granted")
+    if case.extension_asked is None:
+        raise errors.no_extension_asked()
+    if not granted:
+        return (Event("extension-refused", act.actor, act.at, text=reason or None),)
+    limit = replace(rules.cases.extension, number=case.extension_asked)
+    clock = case.clock or Clock(act.at)
+    clock = replace(clock, extensions=(*clock.extensions, Extension(limit, "人大工作人员", act.at)))
+    return (
+        Event(
+            "extension-granted",
+            act.actor,
+            act.at,
+            days=case.extension_asked,
+            text=reason or None,
+            clock=clock,
+            dates=dates(clock, case.urgency, rules),
+        ),
     )
 
 
-def route(case: Case, route_to: Route, actor: str, at: datetime, note: str = "") -> tuple[Event, ...]:
-    """Staff send a case in triage to a department 派单; their note stays on the step."""
-    _possible(case, "routed")
-    return (replace(_routed(actor, route_to, at), text=note or None),)
+def co_handle(case: Case, act: Act, departments: Iterable[str], reason: str) -> tuple[Event, ...]:
+    """Staff add co-handling departments 会办; who is there already is passed over."""
+    _possible(case, "co-handled")
+    new = [d for d in dict.fromkeys(departments) if d != case.department and d not in case.co_handlers]
+    if not new:
+        raise errors.already_there()
+    return tuple(Event("co-handled", act.actor, act.at, department=code, text=reason or None) for code in new)
 
 
-def _held_by(case: Case, department: str | None) -> None:
-    if department is None or case.department != department:
+def give_opinion(case: Case, act: Act, text: str) -> tuple[Event, ...]:
+    """A co-handler gives the lead its opinion 会办意见."""
+    if act.department is None or act.department not in case.co_handlers:
         raise errors.not_your_case()
+    _possible(case, "opinion")
+    return (Event("opinion", act.actor, act.at, department=act.department, text=text),)
 
 
-def accept(case: Case, department: str | None, actor: str, at: datetime) -> tuple[Event, ...]:
-    """The department that holds the case takes it on 签收."""
-    _held_by(case, department)
-    _possible(case, "accepted")
-    return (Event("accepted", actor, at),)
+def answer(case: Case, act: Act, *, result: Result, text: str) -> tuple[Event, ...]:
+    """The department reports what it did 答复; it may do so without accepting first.
 
-
-def hand_back(case: Case, department: str | None, actor: str, at: datetime, reason: str) -> tuple[Event, ...]:
-    """The department hands the case back to triage 退回."""
-    _held_by(case, department)
-    _possible(case, "returned")
-    return (Event("returned", actor, at, text=reason),)
-
-
-def answer(
-    case: Case, department: str | None, actor: str, at: datetime, *, result: Result, text: str
-) -> tuple[Event, ...]:
-    """The department reports what it did 答复; it may do so without accepting first."""
-    _held_by(case, department)
+    An urge whose cause turns out to have been met, because the answer was given in time and arrived
+    late, is withdrawn.
+    """
+    _held_by(case, act)
     _possible(case, "answered")
-    return (Event("answered", actor, at, result=result, text=text),)
+    on_time = case.answer_by is None or act.said_at <= case.answer_by
+    answered = Event("answered", act.actor, act.at, result=result, text=text, on_time=on_time)
+    if not on_time or case.chased < 2:
+        return (answered,)
+    return (answered, Event("urge-withdrawn", "system", act.at))
 
 
-def close(
-    case: Case, actor: str, at: datetime, *, is_staff: bool, result: Result | None
-) -> tuple[Event, ...]:
+def close(case: Case, act: Act, result: Result | None) -> tuple[Event, ...]:
     """The filing deputy or staff close an answered case 办结; `result` corrects the department's."""
-    if not is_staff and actor != str(case.deputy_id):
-        raise errors.not_your_case()
+    if not act.is_staff:
+        _filed_by(case, act)
     _possible(case, "closed")
-    return (Event("closed", actor, at, result=result),)
+    return (Event("closed", act.actor, act.at, result=result),)
 
 
-def rate(case: Case, actor: str, at: datetime, stars: int) -> tuple[Event, ...]:
+def settle(case: Case, act: Act, parent: Case | None) -> tuple[Event, ...]:
+    """A merged case is closed with its parent 随主件办结, so that its own filer can rate it."""
+    if parent is None or parent.state != "closed" or case.merged_into != parent.id or case.state != "merged":
+        return ()
+    return (
+        Event(
+            "settled", act.actor, act.at, result=parent.result, department=parent.department, other=parent.id
+        ),
+    )
+
+
+def rate(case: Case, act: Act, stars: int) -> tuple[Event, ...]:
     """The filing deputy rates a closed case 评价; a later rating replaces the earlier."""
-    if actor != str(case.deputy_id):
-        raise errors.not_your_case()
+    _filed_by(case, act)
     _possible(case, "rated")
-    return (Event("rated", actor, at, stars=stars),)
+    return (Event("rated", act.actor, act.at, stars=stars),)
+
+
+def reopen(case: Case, act: Act, reason: str, rules: Rules) -> tuple[Event, ...]:
+    """The filer is not content, and the case goes back to who answered it 重新办理, with a new clock."""
+    if not act.is_staff:
+        _filed_by(case, act)
+    _possible(case, "reopened")
+    ended = case.closed_at or case.answered_at or case.changed_at
+    if not _after(rules.cases.reopen, ended, rules).met(act.said_at):
+        raise errors.reopened_too_late()
+    clock = Clock(act.at)
+    return (
+        Event(
+            "reopened",
+            act.actor,
+            act.at,
+            department=case.department,
+            text=reason,
+            clock=clock,
+            dates=dates(clock, case.urgency, rules),
+        ),
+    )
+
+
+def urge(case: Case, act: Act, reason: str) -> tuple[Event, ...]:
+    """Staff or the filer urge the department 催办."""
+    if not act.is_staff:
+        _filed_by(case, act)
+    _possible(case, "urged")
+    return (Event("urged", act.actor, act.at, text=reason or None),)
+
+
+def supervise(case: Case, act: Act, reason: str) -> tuple[Event, ...]:
+    """Staff put the case under supervision 督办."""
+    _possible(case, "supervised")
+    return (Event("supervised", act.actor, act.at, text=reason or None),)
+
+
+def withdraw(case: Case, act: Act, reason: str) -> tuple[Event, ...]:
+    """The filer withdraws the case 撤回, which ends it."""
+    _filed_by(case, act)
+    _possible(case, "withdrawn")
+    return (Event("withdrawn", act.actor, act.at, text=reason or None),)
+
+
+def merge(case: Case, act: Act, parent: Case | None, reason: str) -> tuple[Event, ...]:
+    """Staff merge the case into another of the same matter 并案, with which it is answered and closed."""
+    _possible(case, "merged")
+    if parent is None or parent.id == case.id:
+        raise errors.parent_unknown()
+    if parent.state in FINISHED or parent.state == "answered":
+        raise errors.parent_not_open(parent.state)
+    return (Event("merged", act.actor, act.at, text=reason or None, other=parent.id),)
+
+
+def join(case: Case, act: Act, deputy: UUID) -> tuple[Event, ...]:
+    """Another deputy has met the same matter 附议 and follows the case; a second time changes nothing."""
+    _possible(case, "joined")
+    if deputy == case.deputy_id or deputy in case.followers:
+        return ()
+    if len(case.followers) >= FOLLOWERS_MAX:
+        raise errors.too_many_followers()
+    return (Event("joined", act.actor, act.at, other=deputy),)
+
+
+# -- what falls due --------------------------------------------------------------------------------------
+
+
+def due(case: Case, rules: Rules) -> Mapping[Due, datetime]:
+    """What falls due in a case as it stands, and when. A later step changes it; nothing runs by itself."""
+    found: dict[Due, datetime] = {}
+    limits = rules.cases
+    if case.state == "closed" and case.closed_at and case.stars is None and not case.reminded:
+        found["rating"] = _after(limits.rating_reminder, case.closed_at, rules).at
+    elif case.state == "waiting" and case.clock is not None and case.clock.paused:
+        found["waiting"] = _after(limits.waiting, case.clock.pauses[-1].begin, rules).at
+    elif case.state in STEPS["urged"].before and case.accept_by and case.answer_by:
+        if case.state == "routed" and case.chased < 1:
+            found["accept"] = case.accept_by
+        urged_at = _after(limits.urge, case.answer_by, rules).at
+        if case.chased < 2:
+            found["answer"] = urged_at
+        elif case.chased < 3:
+            found["supervise"] = _after(limits.supervise, urged_at, rules).at
+    return found
+
+
+def fall_due(case: Case, kind: Due, at: datetime, rules: Rules) -> tuple[Event, ...]:
+    """What happens when something falls due; nothing where the case has moved on.
+
+    The step carries the moment at which it was due, whenever somebody looked.
+    """
+    if due(case, rules).get(kind) != at:
+        return ()
+    when = max(at, case.changed_at)
+    if kind == "waiting":
+        return (_resumed(case, "resumed", Act("system", when, at), rules),)
+    if kind == "supervise":
+        return (Event("supervised", "system", when),)
+    if kind == "rating":
+        return (Event("reminded", "system", when),)
+    return (Event("urged", "system", when, chased=1 if kind == "accept" else 2),)
+
+
+def redate(case: Case, rules: Rules) -> tuple[Event, ...]:
+    """Count the deadlines again after the calendar or the rule pack changed 重算期限."""
+    if case.clock is None or case.clock.paused or case.state not in STEPS["redated"].before:
+        return ()
+    found = dates(case.clock, case.urgency, rules)
+    if found == Dates(
+        case.accept_by or found.accept_by,
+        case.answer_by or found.answer_by,
+        case.dates_reason or "",
+        case.provisional,
+        case.calendar or "",
+    ):
+        return ()
+    return (Event("redated", "system", case.changed_at, dates=found),)

@@ -42,3 +42,70 @@ def words_unreadable() -> Refusal:
 def category_unknown() -> Refusal:
     """The filer chose a category that does not exist; it would travel on events, so free text has no place there."""
     return Refusal("category-unknown", "Choose one of the known categories, or leave it out.", "invalid")
+
+
+def already_there() -> Refusal:
+    """The department named holds the case, or co-handles it, already."""
+    return Refusal("already-there", "This department has the case already; choose another.")
+
+
+def designated() -> Refusal:
+    """The case came back too often, and staff designated who handles it 首接负责."""
+    return Refusal(
+        "designated",
+        "Your department was designated for this case and cannot return it; ask staff to transfer it.",
+    )
+
+
+def returned_too_late() -> Refusal:
+    """The time in which a case can be handed back is over."""
+    return Refusal("returned-too-late", "The time for handing back is over; ask staff to transfer the case.")
+
+
+def extension_pending() -> Refusal:
+    """An extension was asked for already."""
+    return Refusal("extension-pending", "An extension was asked for already; wait for the decision.")
+
+
+def extension_too_long(left: int) -> Refusal:
+    """More time than the rule pack allows."""
+    return Refusal("extension-too-long", f"At most {max(left, 0)} more may be asked for.", "invalid")
+
+
+def extension_too_late() -> Refusal:
+    """The deadline has passed."""
+    return Refusal("extension-too-late", "The deadline has passed; more time must be asked for before it.")
+
+
+def no_extension_asked() -> Refusal:
+    """There is nothing to decide on."""
+    return Refusal("no-extension-asked", "Nobody has asked for more time on this case.")
+
+
+def reopened_too_late() -> Refusal:
+    """The time in which a case can be reopened is over."""
+    return Refusal("reopened-too-late", "The time for reopening is over; file a new case and name this one.")
+
+
+def parent_unknown() -> Refusal:
+    """The case to merge into, or to split, is not there, or is the same case."""
+    return Refusal("parent-unknown", "There is no other case with the id that you named.", "invalid")
+
+
+def parent_not_open(state: str) -> Refusal:
+    """The case to merge into is finished or answered."""
+    return Refusal("parent-not-open", f"A case that is {state} takes no others in.")
+
+
+def too_many_followers() -> Refusal:
+    """The case has as many followers as one event can name."""
+    return Refusal(
+        "too-many-followers", "So many follow this case that no more can; it is being looked after."
+    )
+
+
+def supplied_unreadable() -> Refusal:
+    """The sealed words that the filer supplies cannot be opened, or are no text."""
+    return Refusal(
+        "supplied-unreadable", "Seal a text (1-5,000 characters) to this service's key.", "invalid"
+    )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import BaseModel, Field, ValidationError
 
 from services.cases import domain, errors
-from services.cases.domain import Case, Event
+from services.cases.domain import Act, Case, Event
 from services.cases.routing import choose
 from services.cases.store import Context
 from shared.contracts import cases as contract
@@ -21,8 +22,8 @@ from shared.security.sealing import Opener, Unsealable
 
 _FACTS: dict[str, type[contract.CaseFact]] = {
     "filed": contract.CaseFiled,
-    "routed": contract.CaseRouted,
     "closed": contract.CaseClosed,
+    "settled": contract.CaseClosed,
     "rated": contract.CaseRated,
 }
 
@@ -38,6 +39,12 @@ class Words(BaseModel):
     contact: Annotated[str, Field(max_length=200, pattern=_NO_NUL)] | None = None
 
 
+class Supplied(BaseModel):
+    """The sealed words with which a filer answers a department's question."""
+
+    text: Annotated[str, Field(min_length=1, max_length=5000, pattern=_NO_NUL)]
+
+
 def read_words(opener: Opener, sealed: str) -> Words:
     """Open a case's words. Raises Refusal."""
     try:
@@ -46,13 +53,30 @@ def read_words(opener: Opener, sealed: str) -> Words:
         raise errors.words_unreadable() from None
 
 
+def read_supplied(opener: Opener, sealed: str) -> str:
+    """Open what a filer supplied. Raises Refusal."""
+    try:
+        return Supplied.model_validate(opener.open(sealed)).text
+    except (Unsealable, ValidationError):
+        raise errors.supplied_unreadable() from None
+
+
+def _act(case: Case, message: Received[Any]) -> Act:
+    who = message.sender()
+    return Act(
+        who.person,
+        message.not_before(case.changed_at),
+        message.now,
+        department=who.organisation if "department" in who.roles else None,
+        is_staff="staff" in who.roles,
+    )
+
+
 def file_case(case: Case | None, message: Received[contract.FileCase], context: Context) -> Decision[Case]:
     """File a case; routed at once where words and place say where to."""
     if case is not None:
         raise errors.case_exists()
     data = message.data
-    if data.category is not None and data.category not in context.words:
-        raise errors.category_unknown()
     words = read_words(context.opener, data.sealed)
     new = Case(
         id=subject_id(message),
@@ -65,74 +89,139 @@ def file_case(case: Case | None, message: Received[contract.FileCase], context: 
         filed_at=message.now,
         changed_at=message.now,
     )
-    route = choose(
+    route = _route_of(new, words, context)
+    return _decided(new, domain.file(new, route, context.rules_at(new.filed_at)), context, words)
+
+
+def split_case(case: Case | None, message: Received[contract.SplitCase], context: Context) -> Decision[Case]:
+    """Make a case of its own out of a part of another; it keeps the other's filer and place."""
+    if case is not None:
+        raise errors.case_exists()
+    other = context.cases.get(str(message.data.out_of))
+    if other is None:
+        raise errors.parent_unknown()
+    words = read_words(context.opener, message.data.sealed)
+    at = message.not_before(other.changed_at)
+    new = Case(
+        id=subject_id(message),
+        deputy_id=other.deputy_id,
+        county=other.county,
+        town=other.town,
+        origin=other.origin,
+        category=message.data.category,
+        sealed=message.data.sealed,
+        filed_at=at,
+        changed_at=at,
+        split_from=other.id,
+    )
+    route = _route_of(new, words, context)
+    events = domain.file(new, route, context.rules_at(at), by=message.sender().person)
+    return _decided(new, events, context, words)
+
+
+def _route_of(new: Case, words: Words, context: Context) -> domain.Route | None:
+    if new.category is not None and new.category not in context.words:
+        raise errors.category_unknown()
+    return choose(
         list(context.departments.values()),
         context.words,
-        category=data.category,
-        county=data.county,
+        category=new.category,
+        county=new.county,
         text=f"{words.title}\n{words.text}",
     )
-    return _decided(new, domain.file(new, route), context, words)
 
 
 def route_case(case: Case | None, message: Received[contract.RouteCase], context: Context) -> Decision[Case]:
     """Staff route a case by hand."""
-    found = _known(case)
-    department = context.departments.get(message.data.department)
-    if department is None:
+    found, data = _known(case), message.data
+    route = domain.Route(_active(data.department, context), found.category, "chosen by staff")
+    act = _act(found, message)
+    rules = context.rules_at(message.now)
+    events = domain.route(found, act, route, rules, note=data.reason, urgency=data.urgency)
+    return _decided(found, events, context)
+
+
+def transfer_case(
+    case: Case | None, message: Received[contract.TransferCase], context: Context
+) -> Decision[Case]:
+    """Staff move a case from one department to another."""
+    found, data = _known(case), message.data
+    route = domain.Route(_active(data.department, context), found.category, "transferred by staff")
+    rules = context.rules_at(message.now)
+    events = domain.transfer(found, _act(found, message), route, rules, note=data.reason)
+    return _decided(found, events, context)
+
+
+def _active(department: str, context: Context) -> str:
+    if department not in context.departments:
         raise errors.department_unknown()
-    route = domain.Route(department.code, found.category, "chosen by staff")
-    at = message.not_before(found.changed_at)
-    events = domain.route(found, route, message.sender().person, at, message.data.reason)
-    return _decided(found, events, context)
+    return department
 
 
-def accept_case(
-    case: Case | None, message: Received[contract.AcceptCase], context: Context
+def co_handle_case(
+    case: Case | None, message: Received[contract.CoHandle], context: Context
 ) -> Decision[Case]:
-    """The department takes the case on."""
-    found, who, at = _known(case), message.sender(), message.now
-    return _decided(
-        found, domain.accept(found, who.organisation, who.person, max(at, found.changed_at)), context
-    )
-
-
-def return_case(
-    case: Case | None, message: Received[contract.ReturnCase], context: Context
-) -> Decision[Case]:
-    """The department hands the case back."""
-    found, who = _known(case), message.sender()
-    at = message.not_before(found.changed_at)
-    return _decided(
-        found, domain.hand_back(found, who.organisation, who.person, at, message.data.reason), context
-    )
-
-
-def answer_case(
-    case: Case | None, message: Received[contract.AnswerCase], context: Context
-) -> Decision[Case]:
-    """The department answers."""
-    found, who, data = _known(case), message.sender(), message.data
-    at = message.not_before(found.changed_at)
-    events = domain.answer(found, who.organisation, who.person, at, result=data.result, text=data.text)
-    return _decided(found, events, context)
-
-
-def close_case(case: Case | None, message: Received[contract.CloseCase], context: Context) -> Decision[Case]:
-    """The filing deputy or staff close the case."""
-    found, who = _known(case), message.sender()
-    at = message.not_before(found.changed_at)
-    is_staff = "staff" in who.roles
-    return _decided(
-        found, domain.close(found, who.person, at, is_staff=is_staff, result=message.data.result), context
-    )
-
-
-def rate_case(case: Case | None, message: Received[contract.RateCase], context: Context) -> Decision[Case]:
-    """The filing deputy rates the case."""
+    """Staff add co-handling departments."""
     found = _known(case)
-    at = message.not_before(found.changed_at)
-    return _decided(found, domain.rate(found, message.sender().person, at, message.data.stars), context)
+    departments = [_active(code, context) for code in message.data.departments]
+    return _decided(
+        found, domain.co_handle(found, _act(found, message), departments, message.data.reason), context
+    )
+
+
+def supply_case(
+    case: Case | None, message: Received[contract.SupplyCase], context: Context
+) -> Decision[Case]:
+    """The filer supplies what the department asked for."""
+    found = _known(case)
+    supplied = read_supplied(context.opener, message.data.sealed)
+    rules = context.rules_at(message.now)
+    events = domain.supply(found, _act(found, message), message.data.sealed, rules)
+    return _decided(found, events, context, supplied=supplied)
+
+
+def merge_case(case: Case | None, message: Received[contract.MergeCase], context: Context) -> Decision[Case]:
+    """Staff merge the case into another."""
+    found, data = _known(case), message.data
+    parent = context.cases.get(str(data.into))
+    return _decided(found, domain.merge(found, _act(found, message), parent, data.reason), context)
+
+
+def settle_case(
+    case: Case | None, message: Received[contract.SettleCase], context: Context
+) -> Decision[Case]:
+    """A merged case is closed with its parent."""
+    found = _known(case)
+    parent = context.cases.get(str(message.data.parent))
+    return _decided(found, domain.settle(found, _act(found, message), parent), context)
+
+
+def join_case(case: Case | None, message: Received[contract.JoinCase], context: Context) -> Decision[Case]:
+    """Another deputy follows the case."""
+    found = _known(case)
+    events = domain.join(found, _act(found, message), UUID(message.sender().person))
+    return _decided(found, events, context)
+
+
+def fall_due(case: Case | None, message: Received[contract.FallDue], context: Context) -> Decision[Case]:
+    """Something falls due, by the rules by which it was noted when the case last changed."""
+    found, data = _known(case), message.data
+    events = domain.fall_due(found, data.due, data.at, context.rules_at(found.changed_at))
+    return _decided(found, events, context)
+
+
+Ask = Callable[[Case, Act, Any, domain.Rules], tuple[Event, ...]]
+
+
+def _step(ask: Ask) -> Decide[Case]:
+    """The decision on a command that needs no more than the case, its data and the rules."""
+
+    def decide(case: Case | None, message: Received[Any], context: Context) -> Decision[Case]:
+        found = _known(case)
+        rules = context.rules_at(message.now)
+        return _decided(found, ask(found, _act(found, message), message.data, rules), context)
+
+    return decide
 
 
 def _known(case: Case | None) -> Case:
@@ -142,14 +231,23 @@ def _known(case: Case | None) -> Case:
 
 
 def _decided(
-    case: Case, events: tuple[Event, ...], context: Context, words: Words | None = None
+    case: Case,
+    events: tuple[Event, ...],
+    context: Context,
+    words: Words | None = None,
+    *,
+    supplied: str | None = None,
 ) -> Decision[Case]:
     emissions: list[Emission] = []
     for event in events:
-        case = domain.evolve(case, event)
+        before, case = case, domain.evolve(case, event)
         emissions.append(Emission(_fact(case, event), sequence=case.version))
-        if event.step == "routed" and case.department is not None:
-            emissions.append(_dossier(case, words or read_words(context.opener, case.sealed)))
+        emissions += _to_departments(before, case, event, words, context, supplied)
+        if event.step in ("closed", "settled"):
+            emissions += [
+                Emission(contract.SettleCase(parent=case.id), subject=child)
+                for child in context.merged_into(case.id)
+            ]
     return Decision(case, case.version, emissions, time=case.changed_at)
 
 
@@ -165,28 +263,94 @@ def _fact(case: Case, event: Event) -> Contract:
         "result": case.result,
         "stars": case.stars,
         "origin": case.origin,
+        "urgency": case.urgency,
+        "co_handlers": case.co_handlers,
+        "answer_by": case.answer_by,
+        "on_time": case.on_time,
+        "returned": case.returned,
+        "reopened": case.reopened,
+        "merged_into": case.merged_into,
+        "split_from": case.split_from,
+        "followers": case.followers,
     }
-    if event.step == "routed":
-        return contract.CaseRouted(**fields, reason=case.reason or "")
+    if event.step in ("routed", "transferred"):
+        return contract.CaseRouted(
+            **fields, reason=case.reason or "", transferred=event.step == "transferred"
+        )
     known = _FACTS.get(event.step)
-    return known(**fields) if known else contract.CaseProgressed(**fields, step=event.step)
+    if known is not None:
+        return known(**fields)
+    return contract.CaseProgressed(**fields, step=event.step, by_system=event.actor == "system")
 
 
-def _dossier(case: Case, words: Words) -> Emission:
-    dossier = contract.Dossier(
+def _to_departments(
+    before: Case, case: Case, event: Event, words: Words | None, context: Context, supplied: str | None
+) -> list[Emission]:
+    """What the departments concerned hear of a step on their own topics: dossiers, news, and recalls."""
+    found: list[Emission] = []
+
+    def say(department: str | None, data: Contract) -> None:
+        if department is not None:
+            found.append(Emission(data, topic=f"department.{department}.routed", sequence=case.version))
+
+    def told(step: Any, text: str | None = None) -> contract.DepartmentTold:
+        return contract.DepartmentTold(
+            case_id=case.id, step=step, state=case.state, answer_by=case.answer_by, text=text
+        )
+
+    step = event.step
+    if step in _SENDS_DOSSIER:
+        dossier = _dossier(case, event, words or read_words(context.opener, case.sealed))
+        say(event.department if step == "co-handled" else case.department, dossier)
+    if step in _TOLD:
+        say(case.department, told(step, supplied if step == "supplied" else event.text))
+    if step == "transferred":
+        say(before.department, told("recalled"))
+    if step in ("withdrawn", "merged", "closed"):
+        gone: Any = "closed" if step == "closed" else "recalled"
+        for department in (before.department, *before.co_handlers):
+            say(department, told(gone))
+    return found
+
+
+_SENDS_DOSSIER: frozenset[domain.Step] = frozenset({"routed", "transferred", "reopened", "co-handled"})
+_TOLD: frozenset[domain.Step] = frozenset(
+    {
+        "supplied",
+        "resumed",
+        "extension-granted",
+        "extension-refused",
+        "opinion",
+        "urged",
+        "urge-withdrawn",
+        "supervised",
+        "redated",
+    }
+)
+
+
+def _dossier(case: Case, event: Event, words: Words) -> contract.Dossier:
+    return contract.Dossier(
         case_id=case.id,
         title=words.title,
         text=words.text,
         category=case.category,
         county=case.county,
         town=case.town,
-        reason=case.reason or "",
+        reason=(event.text if event.step == "reopened" else case.reason) or "",
+        role="co-handler" if event.step == "co-handled" else "lead",
+        urgency=case.urgency,
+        answer_by=case.answer_by,
+        again=case.reopened > 0,
     )
-    return Emission(dossier, topic=f"department.{case.department}.routed", sequence=case.version)
 
 
 class CaseDesk(Desk[Case]):
     """The desk of cases; tells a department on its own topic when its reply is refused."""
+
+    def changed(self, state: Case, context: Context) -> None:
+        """Let later decisions of the batch see the case as it stands now."""
+        context.note(state)
 
     def refused(self, message: Received[Any], refusal: Refusal, work: Work) -> None:
         """Send the refusal to the department that wrote to its replies topic."""
@@ -201,10 +365,38 @@ class CaseDesk(Desk[Case]):
 
 DECISIONS: dict[type[Contract], Decide[Case]] = {
     contract.FileCase: file_case,
+    contract.SplitCase: split_case,
     contract.RouteCase: route_case,
-    contract.AcceptCase: accept_case,
-    contract.ReturnCase: return_case,
-    contract.AnswerCase: answer_case,
-    contract.CloseCase: close_case,
-    contract.RateCase: rate_case,
+    contract.TransferCase: transfer_case,
+    contract.CoHandle: co_handle_case,
+    contract.SupplyCase: supply_case,
+    contract.MergeCase: merge_case,
+    contract.SettleCase: settle_case,
+    contract.JoinCase: join_case,
+    contract.AcceptCase: _step(lambda case, act, _, __: domain.accept(case, act)),
+    contract.ProgressCase: _step(lambda case, act, data, _: domain.progress(case, act, data.text)),
+    contract.AskFiler: _step(lambda case, act, data, _: domain.ask(case, act, data.text)),
+    contract.ReturnCase: _step(
+        lambda case, act, data, rules: domain.hand_back(case, act, data.reason, rules)
+    ),
+    contract.AskExtension: _step(
+        lambda case, act, data, rules: domain.ask_extension(case, act, data.days, data.reason, rules)
+    ),
+    contract.DecideExtension: _step(
+        lambda case, act, data, rules: domain.decide_extension(
+            case, act, granted=data.granted, reason=data.reason, rules=rules
+        )
+    ),
+    contract.GiveOpinion: _step(lambda case, act, data, _: domain.give_opinion(case, act, data.text)),
+    contract.AnswerCase: _step(
+        lambda case, act, data, _: domain.answer(case, act, result=data.result, text=data.text)
+    ),
+    contract.CloseCase: _step(lambda case, act, data, _: domain.close(case, act, data.result)),
+    contract.RateCase: _step(lambda case, act, data, _: domain.rate(case, act, data.stars)),
+    contract.ReopenCase: _step(lambda case, act, data, rules: domain.reopen(case, act, data.reason, rules)),
+    contract.UrgeCase: _step(lambda case, act, data, _: domain.urge(case, act, data.reason)),
+    contract.SuperviseCase: _step(lambda case, act, data, _: domain.supervise(case, act, data.reason)),
+    contract.WithdrawCase: _step(lambda case, act, data, _: domain.withdraw(case, act, data.reason)),
+    contract.FallDue: fall_due,
+    contract.RedateCase: _step(lambda case, _, __, rules: domain.redate(case, rules)),
 }

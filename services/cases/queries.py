@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.cases import tables
 from shared.database.rows import dictionaries
 
-_SHOWN = [column for column in tables.cases.c if column.name != "answer"]
+_SHOWN = [column for column in tables.cases.c if column.name not in ("answer", "clock")]
+OVERDUE = 2
+"""From this `chased` on, a case's answer is overdue: it was urged because the deadline had passed."""
 
 
 async def page(
-    connection: AsyncConnection, conditions: list[ColumnElement[bool]], *, number: int, size: int
+    connection: AsyncConnection,
+    conditions: list[ColumnElement[bool]],
+    *,
+    sort: Literal["newest", "deadline"] = "newest",
+    number: int,
+    size: int,
 ) -> tuple[list[dict[str, Any]], int]:
-    """One page of cases, newest first, and how many there are in all."""
+    """One page of cases, newest or most pressing first, and how many there are in all."""
+    cases = tables.cases.c
+    order = cases.filed_at.desc() if sort == "newest" else cases.answer_by.asc().nulls_last()
     total = await connection.scalar(select(func.count()).select_from(tables.cases).where(*conditions))
     rows = await connection.execute(
-        select(*_SHOWN)
-        .where(*conditions)
-        .order_by(tables.cases.c.filed_at.desc(), tables.cases.c.id)
-        .limit(size)
-        .offset((number - 1) * size)
+        select(*_SHOWN).where(*conditions).order_by(order, cases.id).limit(size).offset((number - 1) * size)
     )
     return dictionaries(rows), int(total or 0)
 
 
 async def one(connection: AsyncConnection, case_id: UUID) -> dict[str, Any] | None:
-    """A case with its steps, or None."""
+    """A case with its steps, and the cases that were merged into it or split from it; None where there is none."""
     found = (
         (await connection.execute(select(tables.cases).where(tables.cases.c.id == case_id)))
         .mappings()
@@ -43,7 +48,13 @@ async def one(connection: AsyncConnection, case_id: UUID) -> dict[str, Any] | No
         .where(tables.case_steps.c.case_id == case_id)
         .order_by(tables.case_steps.c.number)
     )
-    return {**found, "steps": dictionaries(steps)}
+    cases = tables.cases.c
+    related = await connection.execute(
+        select(cases.id, cases.state, cases.merged_into, cases.split_from)
+        .where(or_(cases.merged_into == case_id, cases.split_from == case_id))
+        .order_by(cases.id)
+    )
+    return {**found, "steps": dictionaries(steps), "related": dictionaries(related)}
 
 
 async def figures(connection: AsyncConnection) -> dict[str, Any]:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import select
+from pydantic import TypeAdapter
+from sqlalchemy import RowMapping, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.cases import tables
-from services.cases.domain import Case
+from services.cases import domain, tables
+from services.cases.domain import Case, Clock, Rules
 from services.cases.routing import Department, Words
+from shared.contracts.cases import CloseCase, FallDue, MergeCase, RedateCase, SettleCase, SplitCase
 from shared.contracts.identity import DepartmentChanged
 from shared.database.engine import VersionConflict
 from shared.database.rows import insert_rows, update_rows, upsert_rows
@@ -20,24 +25,45 @@ from shared.messaging.received import Received
 from shared.messaging.work import Work
 from shared.security.sealing import Opener
 
-_COLUMNS = tuple(field.name for field in fields(Case) if field.name != "steps")
+RulesAt = Callable[[datetime], Rules]
+"""The rules in force at a moment."""
+
+_COLUMNS = tuple(f.name for f in fields(Case) if f.name != "steps")
+_CLOCK = TypeAdapter(Clock | None)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Context:
-    """What decisions on cases look up: active departments, category words, the key that opens words."""
+    """What decisions on cases look up: departments, category words, rules, the key that opens words, other cases.
+
+    `cases` holds those that a command names beside its own, and every one that the batch has changed.
+    """
 
     departments: Mapping[str, Department]
     words: Words
     opener: Opener
+    rules_at: RulesAt
+    cases: dict[str, Case] = field(default_factory=dict)
+    children: defaultdict[UUID, set[UUID]] = field(default_factory=lambda: defaultdict(set))
+
+    def note(self, case: Case) -> None:
+        """A case as it stands now."""
+        self.cases[str(case.id)] = case
+        if case.state == "merged" and case.merged_into is not None:
+            self.children[case.merged_into].add(case.id)
+
+    def merged_into(self, parent: UUID) -> list[UUID]:
+        """The cases that were merged into one, in id order."""
+        return sorted(self.children.get(parent, ()))
 
 
 class CaseStore:
-    """Cases by id."""
+    """Cases by id. A batch locks its own cases and those that its commands name, all in id order."""
 
-    def __init__(self, words: Words, opener: Opener) -> None:
+    def __init__(self, words: Words, opener: Opener, rules_at: RulesAt) -> None:
         self._words = words
         self._opener = opener
+        self._rules_at = rules_at
 
     def key(self, message: Received[Any]) -> str:
         """The case id. Raises Refusal when the subject is none."""
@@ -45,25 +71,36 @@ class CaseStore:
 
     async def load(self, connection: AsyncConnection, messages: Sequence[Received[Any]]) -> dict[str, Case]:
         """The cases of a batch, locked in id order."""
-        ids = subject_ids(messages)
-        statement = select(tables.cases).where(tables.cases.c.id.in_(ids))
-        rows = await connection.execute(statement.order_by(tables.cases.c.id).with_for_update())
-        return {str(row["id"]): Case(**{name: row[name] for name in _COLUMNS}) for row in rows.mappings()}
+        ids = sorted({*subject_ids(messages), *_named(messages)})
+        return await _cases(connection, ids, lock=True)
 
-    async def context(self, connection: AsyncConnection, messages: Sequence[Received[Any]]) -> Context:  # noqa: ARG002
-        """Active departments, read anew for each batch."""
+    async def context(self, connection: AsyncConnection, messages: Sequence[Received[Any]]) -> Context:
+        """Active departments, read anew for each batch; the cases that commands name, and those merged into them."""
         rows = await connection.execute(
             select(tables.departments).where(tables.departments.c.state == "active")
         )
-        found = {
+        departments = {
             row.code: Department(row.code, frozenset(row.categories), frozenset(row.counties)) for row in rows
         }
-        return Context(found, self._words, self._opener)
+        found = Context(departments, self._words, self._opener, self._rules_at)
+        if named := _named(messages):
+            found.cases.update(await _cases(connection, named, lock=False))
+        ending = [m for m in messages if isinstance(m.data, CloseCase | SettleCase)]
+        if ending:
+            cases = tables.cases.c
+            merged = await connection.execute(
+                select(cases.id, cases.merged_into).where(
+                    cases.merged_into.in_(subject_ids(ending)), cases.state == "merged"
+                )
+            )
+            for row in merged:
+                found.children[row.merged_into].add(row.id)
+        return found
 
     async def save(
         self, connection: AsyncConnection, before: Mapping[str, Case], after: Mapping[str, Case]
     ) -> None:
-        """Write changed cases and their new steps."""
+        """Write changed cases, their new steps, and what falls due in them."""
         new = [_row(case) for key, case in after.items() if key not in before]
         old = [_row(case) for key, case in after.items() if key in before]
         await insert_rows(connection, tables.cases, new)
@@ -79,15 +116,92 @@ class CaseStore:
                 "department": step.department,
                 "reason": step.reason,
                 "text": step.text,
+                "sealed": step.sealed,
+                "answer_by": step.dates.answer_by if step.dates else None,
+                "dates_reason": step.dates.reason if step.dates else None,
             }
             for case in after.values()
             for index, step in enumerate(case.steps, start=1)
         ]
         await insert_rows(connection, tables.case_steps, steps)
+        if old:
+            known = [case.id for key, case in after.items() if key in before]
+            await connection.execute(delete(tables.case_due).where(tables.case_due.c.case_id.in_(known)))
+        waiting = [
+            {"case_id": case.id, "due": due, "at": at}
+            for case in after.values()
+            for due, at in domain.due(case, self._rules_at(case.changed_at)).items()
+        ]
+        await insert_rows(connection, tables.case_due, waiting)
+
+
+def _named(messages: Sequence[Received[Any]]) -> set[UUID]:
+    """The cases that commands name beside their own."""
+    found = set()
+    for message in messages:
+        match message.data:
+            case MergeCase(into=other) | SplitCase(out_of=other) | SettleCase(parent=other):
+                found.add(other)
+    return found
+
+
+async def _cases(
+    connection: AsyncConnection, ids: Sequence[UUID] | set[UUID], *, lock: bool
+) -> dict[str, Case]:
+    statement = select(tables.cases).where(tables.cases.c.id.in_(ids)).order_by(tables.cases.c.id)
+    rows = await connection.execute(statement.with_for_update() if lock else statement)
+    return {str(row["id"]): _case(row) for row in rows.mappings()}
+
+
+def _case(row: RowMapping) -> Case:
+    cells = {name: row[name] for name in _COLUMNS}
+    cells["co_handlers"] = tuple(cells["co_handlers"])
+    cells["followers"] = tuple(map(UUID, cells["followers"]))
+    cells["clock"] = _CLOCK.validate_python(cells["clock"])
+    return Case(**cells)
 
 
 def _row(case: Case) -> dict[str, Any]:
     return {name: getattr(case, name) for name in _COLUMNS}
+
+
+async def claim_due(work: Work, now: datetime, *, most: int) -> int:
+    """Turn what has fallen due into commands of the service to itself; returns how many.
+
+    Rows are claimed so that several replicas share them. A case that changes before its command is
+    handled gets its rows anew, and the command then finds nothing to do.
+    """
+    due = tables.case_due.c
+    ripe = (
+        select(due.case_id, due.due)
+        .where(due.at <= now)
+        .order_by(due.at)
+        .limit(most)
+        .with_for_update(skip_locked=True)
+        .cte("ripe")
+    )
+    rows = await work.connection.execute(
+        delete(tables.case_due)
+        .where(due.case_id == ripe.c.case_id, due.due == ripe.c.due)
+        .returning(due.case_id, due.due, due.at)
+    )
+    claimed = sorted(rows, key=lambda row: row.at)
+    for row in claimed:
+        work.announce(FallDue(due=row.due, at=row.at), subject=row.case_id, time=row.at)
+    return len(claimed)
+
+
+async def redate_open_cases(work: Work, calendar: str, now: datetime) -> int:
+    """Ask for new deadlines of every open case that was dated with another calendar; returns how many."""
+    cases = tables.cases.c
+    open_states = sorted(domain.STEPS["redated"].before)
+    rows = await work.connection.execute(
+        select(cases.id).where(cases.state.in_(open_states), cases.calendar != calendar)
+    )
+    ids = rows.scalars().all()
+    for case_id in ids:
+        work.announce(RedateCase(), subject=case_id, time=now)
+    return len(ids)
 
 
 async def keep_departments(messages: Sequence[Received[DepartmentChanged]], work: Work) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, DateTime, Index, Integer, MetaData, SmallInteger, Table, Text
+from sqlalchemy import Boolean, Column, DateTime, Index, Integer, MetaData, SmallInteger, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 
 from shared.messaging.tables import NAMING, messaging_tables
@@ -21,12 +21,31 @@ cases = Table(
     Column("town", Text),
     Column("origin", Text, nullable=False),
     Column("category", Text),
+    Column("urgency", Text, nullable=False),
     Column("department", Text),
+    Column("co_handlers", JSONB, nullable=False),
     Column("reason", Text),
     Column("result", Text),
     Column("answer", Text),
     Column("stars", SmallInteger),
     Column("returned", SmallInteger, nullable=False),
+    Column("designated", Boolean, nullable=False),
+    Column("reopened", SmallInteger, nullable=False),
+    Column("clock", JSONB),
+    Column("accept_by", DateTime(timezone=True)),
+    Column("answer_by", DateTime(timezone=True)),
+    Column("dates_reason", Text),
+    Column("provisional", Boolean, nullable=False),
+    Column("calendar", Text),
+    Column("extension_asked", SmallInteger),
+    Column("chased", SmallInteger, nullable=False),
+    Column("answered_at", DateTime(timezone=True)),
+    Column("on_time", Boolean),
+    Column("closed_at", DateTime(timezone=True)),
+    Column("reminded", Boolean, nullable=False),
+    Column("merged_into", UUID),
+    Column("split_from", UUID),
+    Column("followers", JSONB, nullable=False),
     Column("sealed", Text, nullable=False),
     Column("filed_at", DateTime(timezone=True), nullable=False),
     Column("changed_at", DateTime(timezone=True), nullable=False),
@@ -34,6 +53,10 @@ cases = Table(
 Index("cases_deputy_id_filed_at_idx", cases.c.deputy_id, cases.c.filed_at)
 Index("cases_department_state_idx", cases.c.department, cases.c.state)
 Index("cases_state_filed_at_idx", cases.c.state, cases.c.filed_at)
+Index("cases_co_handlers_idx", cases.c.co_handlers, postgresql_using="gin")
+Index("cases_followers_idx", cases.c.followers, postgresql_using="gin")
+Index("cases_merged_into_idx", cases.c.merged_into, postgresql_where=cases.c.merged_into.is_not(None))
+Index("cases_split_from_idx", cases.c.split_from, postgresql_where=cases.c.split_from.is_not(None))
 
 case_steps = Table(
     "case_steps",
@@ -46,7 +69,19 @@ case_steps = Table(
     Column("department", Text),
     Column("reason", Text),
     Column("text", Text),
+    Column("sealed", Text),
+    Column("answer_by", DateTime(timezone=True)),
+    Column("dates_reason", Text),
 )
+
+case_due = Table(
+    "case_due",
+    metadata,
+    Column("case_id", UUID, primary_key=True),
+    Column("due", Text, primary_key=True),
+    Column("at", DateTime(timezone=True), nullable=False),
+)
+Index("case_due_at_idx", case_due.c.at)
 
 departments = Table(
     "departments",

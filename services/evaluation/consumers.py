@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from services.evaluation.handlers import EventIntake, RubricDesk
 from services.evaluation.store import EvaluationStore
-from shared.contracts.cases import Dossier, ReplyRefused
+from shared.contracts.cases import DepartmentTold, Dossier, ReplyRefused
 from shared.contracts.evaluation import AdoptRubric
 from shared.contracts.registry import EVERY_SERVICE, Contract, Declaration, events
 from shared.messaging.runner import Handler
 
 # A department's own mail is for that department alone.
-_PRIVATE = (Dossier, ReplyRefused)
+_PRIVATE = (Dossier, ReplyRefused, DepartmentTold)
 # Its own facts would be a loop; outcomes answer commands; the clock is followed by the process itself.
 _OTHER_OWNERS = {"evaluation", EVERY_SERVICE, "simulation"}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -61,32 +61,93 @@ def case_routed(message: Received[cases.CaseRouted]) -> Notices:
     return (told, assigned)
 
 
+# Who is told of a step: the filer, those who joined, the department that holds the case, staff.
+_TO_FILER: Mapping[str, Kind] = {
+    "accepted": "case.accepted",
+    "progressed": "case.progressed",
+    "asked": "case.asked",
+    "resumed": "case.resumed",
+    "returned": "case.returned",
+    "extension-granted": "case.extended",
+    "answered": "case.answered",
+    "reminded": "case.reminded",
+    "reopened": "case.reopened",
+    "supervised": "case.supervised",
+    "merged": "case.merged",
+    "joined": "case.joined",
+}
+_TO_FOLLOWERS = frozenset({"answered", "reopened", "merged"})
+_TO_DEPARTMENT: Mapping[str, Kind] = {
+    "supplied": "work.supplied",
+    "resumed": "work.resumed",
+    "extension-granted": "work.extension-granted",
+    "extension-refused": "work.extension-refused",
+    "opinion": "work.opinion",
+    "reopened": "work.reopened",
+    "urged": "work.urged",
+    "urge-withdrawn": "work.urge-withdrawn",
+    "redated": "work.redated",
+    "supervised": "work.supervised",
+    "withdrawn": "work.recalled",
+    "merged": "work.recalled",
+}
+_TO_STAFF: Mapping[str, Kind] = {"returned": "case.triage", "extension-asked": "case.decide-extension"}
+
+
 def case_progressed(message: Received[cases.CaseProgressed]) -> Notices:
-    """The deputy learns of each step; a case handed back is work for staff."""
+    """Each step is told to whom it concerns; what nobody answered in time is told to staff as well."""
     fact = message.data
-    steps: dict[str, Kind] = {
-        "accepted": "case.accepted",
-        "answered": "case.answered",
-        "returned": "case.returned",
-    }
-    told = _filer(message, steps[fact.step], fact)
-    if fact.step != "returned":
-        return (told,)
-    back = notice(
+    step = fact.step
+    told: list[Notice] = []
+    if kind := _TO_FILER.get(step):
+        told.append(_filer(message, kind, fact))
+        if step in _TO_FOLLOWERS:
+            told += _followers(message, kind, fact)
+    if (kind := _TO_DEPARTMENT.get(step)) and fact.department is not None:
+        told.append(_about(message, kind, fact, department(fact.department)))
+    if step == "co-handled" and fact.co_handlers:
+        told.append(_about(message, "work.co-handled", fact, department(fact.co_handlers[-1])))
+    kind = "case.overdue" if step == "urged" and fact.by_system else _TO_STAFF.get(step)
+    if kind:
+        told.append(_about(message, kind, fact, StaffOf(fact.county)))
+    return tuple(told)
+
+
+def _about(message: Received[Any], kind: Kind, fact: cases.CaseFact, to: OnePerson | StaffOf) -> Notice:
+    answer_by = fact.answer_by.isoformat() if fact.answer_by else None
+    return notice(
         message.envelope.id,
-        "case.triage",
+        kind,
         fact.case_id,
         message.now,
-        StaffOf(fact.county),
+        to,
         category=fact.category,
         county=fact.county,
+        answer_by=answer_by,
     )
-    return (told, back)
+
+
+def _followers(message: Received[Any], kind: Kind, fact: cases.CaseFact) -> Notices:
+    return tuple(
+        notice(
+            message.envelope.id,
+            kind,
+            fact.case_id,
+            message.now,
+            OnePerson(str(follower)),
+            category=fact.category,
+            result=fact.result,
+        )
+        for follower in fact.followers
+    )
 
 
 def case_closed(message: Received[cases.CaseClosed]) -> Notices:
-    """The deputy learns that the case is closed and can be rated."""
-    return (_filer(message, "case.closed", message.data),)
+    """The deputy learns that the case is closed and can be rated, and so do those who joined."""
+    return (
+        _filer(message, "case.closed", message.data),
+        *_followers(message, "case.closed", message.data),
+    )
 
 
 def case_rated(message: Received[cases.CaseRated]) -> Notices:

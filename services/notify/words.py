@@ -18,10 +18,33 @@ SENTENCES: Mapping[Kind, str] = {
     "case.accepted": "承办单位已签收您的督事。",
     "case.answered": "承办单位已答复您的督事，结果：{result}。请查看并确认办结。",
     "case.returned": "承办单位退回了您的督事，将由人大工作人员重新交办。",
+    "case.progressed": "承办单位报告了督事的办理进展。",
+    "case.asked": "承办单位请您补充情况，补充前不计办理时间。",
+    "case.resumed": "补充情况的时间已过，您的督事恢复办理。",
+    "case.extended": "您的督事办理期限已延长，新的期限：{answer_by}。",
+    "case.reopened": "您关注的督事已重新办理，答复期限：{answer_by}。",
+    "case.supervised": "您的督事已列入督办。",
+    "case.merged": "您的督事已并入同类督事一并办理，办结时会通知您。",
     "case.closed": "您的督事已办结，结果：{result}。欢迎评价。",
     "case.rated": "代表评价了贵单位办理的督事：{stars}星。",
     "case.assigned": "贵单位有一件新的督事待签收，类别：{category}。",
+    "case.joined": "有代表对您的督事表示附议。",
+    "case.reminded": "您的督事已办结，请评价办理结果。",
+    "work.urge-withdrawn": "一件督事的答复是按期作出的，催办已撤销。",
+    "work.redated": "一件督事的期限已按新的放假安排重新计算：{answer_by}。",
+    "work.co-handled": "贵单位被确定为一件督事的会办单位，请向主办单位提出意见。",
+    "work.supplied": "代表已补充情况，请继续办理，答复期限：{answer_by}。",
+    "work.resumed": "补充情况的时间已过，请恢复办理，答复期限：{answer_by}。",
+    "work.extension-granted": "延期申请已获同意，新的答复期限：{answer_by}。",
+    "work.extension-refused": "延期申请未获同意，答复期限仍为：{answer_by}。",
+    "work.opinion": "会办单位已对一件督事提出会办意见。",
+    "work.reopened": "一件督事需重新办理，答复期限：{answer_by}。",
+    "work.urged": "催办：一件督事请抓紧办理，答复期限：{answer_by}。",
+    "work.supervised": "督办：一件督事已列入督办，答复期限：{answer_by}。",
+    "work.recalled": "一件督事已撤回或并案，贵单位不必再办理。",
     "case.triage": "有一件督事被退回，待重新交办。",
+    "case.decide-extension": "有一件督事申请延期，请审批。",
+    "case.overdue": "有一件督事逾期未办，系统已催办，期限：{answer_by}。",
     "activity.announced": "新的代表活动：{title}（{kind}），{starts_at}开始，欢迎报名。",
     "consultation.opened": "{kind}：{title}，截止{closes_at}，请提出意见。",
     "consultation.closed": "意见征集已结束：{title}，共{respondents}人参与，提出意见{opinions}条。",
@@ -46,7 +69,7 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
         "questionnaire": "问卷调查",
     },
 }
-_MOMENTS = {"starts_at", "closes_at"}
+_MOMENTS = {"starts_at", "closes_at", "answer_by"}
 _DAYS = {"happened_on"}
 
 

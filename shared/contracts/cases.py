@@ -9,21 +9,27 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from shared.contracts.identity import DepartmentCode, PlaceCode
 from shared.contracts.registry import Contract, command, event
 
-CaseState = Literal["triage", "routed", "accepted", "answered", "closed"]
+CaseState = Literal[
+    "triage", "routed", "accepted", "in-progress", "waiting", "answered", "closed", "withdrawn", "merged"
+]
 Result = Literal["solved", "explained", "unsolved"]
+Urgency = Literal["urgent", "inquiry", "normal", "complex"]
 Stars = Annotated[int, Field(ge=1, le=5)]
+Reason = Annotated[str, Field(min_length=1, max_length=500, repr=False)]
+Note = Annotated[str, Field(max_length=500, repr=False)]
+Sealed = Annotated[str, Field(max_length=120_000, repr=False)]
 
 
 @command("case.file", owner="cases", roles=("deputy",), key="case id")
 class FileCase(Contract):
     """File a case 督事. `sealed` is a JWE for cases of {"title", "text", "contact"?}."""
 
-    sealed: str = Field(max_length=120_000, repr=False)
+    sealed: Sealed
     county: PlaceCode
     town: PlaceCode | None = None
     category: str | None = Field(default=None, max_length=40, description="the filer's own choice, if any")
@@ -32,12 +38,33 @@ class FileCase(Contract):
     )
 
 
+@command("case.split", owner="cases", roles=("staff",), key="case id")
+class SplitCase(Contract):
+    """Staff make a case of its own out of a part of another 拆分; the subject is the new one's id.
+
+    It keeps the filer and place of the other. `sealed` is as with `case.file`.
+    """
+
+    sealed: Sealed
+    out_of: UUID
+    category: str | None = Field(default=None, max_length=40)
+
+
 @command("case.route", owner="cases", roles=("staff",), key="case id")
 class RouteCase(Contract):
     """Send a case in triage to a department by hand 派单."""
 
     department: DepartmentCode
-    reason: str = Field(default="", max_length=500, repr=False)
+    urgency: Urgency | None = None
+    reason: Note = ""
+
+
+@command("case.transfer", owner="cases", roles=("staff",), key="case id")
+class TransferCase(Contract):
+    """Move a case from the department that holds it to another 转办."""
+
+    department: DepartmentCode
+    reason: Reason
 
 
 @command("case.accept", owner="cases", roles=("department",), key="case id")
@@ -45,11 +72,63 @@ class AcceptCase(Contract):
     """The department takes the case on 签收."""
 
 
+@command("case.progress", owner="cases", roles=("department",), key="case id")
+class ProgressCase(Contract):
+    """The department says how far it is 办理进展."""
+
+    text: str = Field(min_length=1, max_length=2000, repr=False)
+
+
+@command("case.ask", owner="cases", roles=("department",), key="case id")
+class AskFiler(Contract):
+    """The department asks the filer for what it lacks 请求补充; the clock stands still until then."""
+
+    text: str = Field(min_length=1, max_length=1000, repr=False)
+
+
+@command("case.supply", owner="cases", roles=("deputy",), key="case id")
+class SupplyCase(Contract):
+    """The filer supplies what was asked for 补充情况. `sealed` is a JWE for cases of {"text"}."""
+
+    sealed: Sealed
+
+
 @command("case.return", owner="cases", roles=("department",), key="case id")
 class ReturnCase(Contract):
     """The department hands the case back 退回 because it is not its business."""
 
-    reason: str = Field(min_length=1, max_length=500, repr=False)
+    reason: Reason
+
+
+@command("case.ask-extension", owner="cases", roles=("department",), key="case id")
+class AskExtension(Contract):
+    """The department asks for more time 申请延期, in the unit of the rule pack (working days)."""
+
+    days: int = Field(ge=1, le=365)
+    reason: Reason
+
+
+@command("case.decide-extension", owner="cases", roles=("staff",), key="case id")
+class DecideExtension(Contract):
+    """Staff grant or refuse the time that was asked for 审批延期."""
+
+    granted: bool
+    reason: Note = ""
+
+
+@command("case.co-handle", owner="cases", roles=("staff",), key="case id")
+class CoHandle(Contract):
+    """Staff add departments that help the one that holds the case 会办."""
+
+    departments: tuple[DepartmentCode, ...] = Field(min_length=1, max_length=10)
+    reason: Note = ""
+
+
+@command("case.opinion", owner="cases", roles=("department",), key="case id")
+class GiveOpinion(Contract):
+    """A co-handling department gives its opinion to the lead 会办意见."""
+
+    text: str = Field(min_length=1, max_length=5000, repr=False)
 
 
 @command("case.answer", owner="cases", roles=("department",), key="case id")
@@ -74,8 +153,73 @@ class RateCase(Contract):
     stars: Stars
 
 
+@command("case.reopen", owner="cases", roles=("deputy", "staff"), key="case id")
+class ReopenCase(Contract):
+    """The filer is not content with answer or closing, and the case goes back 重新办理."""
+
+    reason: Reason
+
+
+@command("case.urge", owner="cases", roles=("deputy", "staff"), key="case id")
+class UrgeCase(Contract):
+    """Staff or the filer urge the department 催办."""
+
+    reason: Note = ""
+
+
+@command("case.supervise", owner="cases", roles=("staff",), key="case id")
+class SuperviseCase(Contract):
+    """Staff put the case under supervision 督办."""
+
+    reason: Reason
+
+
+@command("case.withdraw", owner="cases", roles=("deputy",), key="case id")
+class WithdrawCase(Contract):
+    """The filer withdraws the case 撤回."""
+
+    reason: Note = ""
+
+
+@command("case.merge", owner="cases", roles=("staff",), key="case id")
+class MergeCase(Contract):
+    """Staff merge the case into another of the same matter 并案; it is answered and closed with that."""
+
+    into: UUID
+    reason: Note = ""
+
+
+@command("case.join", owner="cases", roles=("deputy",), key="case id")
+class JoinCase(Contract):
+    """A deputy has met the same matter 附议 and follows the case from now on."""
+
+
+@command("case.fall-due", owner="cases", roles=("system",), key="case id")
+class FallDue(Contract):
+    """Something falls due in a case; sent by cases to itself, and without effect where the case moved on."""
+
+    due: Literal["accept", "answer", "supervise", "waiting", "rating"]
+    at: AwareDatetime
+
+
+@command("case.redate", owner="cases", roles=("system",), key="case id")
+class RedateCase(Contract):
+    """Count a case's deadlines again with the present calendar 重算期限; sent by cases to itself."""
+
+
+@command("case.settle", owner="cases", roles=("system",), key="case id")
+class SettleCase(Contract):
+    """Close a merged case with its parent 随主件办结; sent by cases to itself. The result is the parent's."""
+
+    parent: UUID
+
+
 class CaseFact(Contract):
-    """What every case event says of the case as it stands after the event."""
+    """What every case event says of the case as it stands after the event.
+
+    `on_time` is known from the answer on; `followers` are the deputies who joined; `merged_into` and
+    `split_from` tell where a case went and came from.
+    """
 
     case_id: UUID
     deputy_id: UUID
@@ -87,6 +231,15 @@ class CaseFact(Contract):
     result: Result | None = None
     stars: Stars | None = None
     origin: Literal["own", "resident"] = "own"
+    urgency: Urgency = "normal"
+    co_handlers: tuple[DepartmentCode, ...] = ()
+    answer_by: AwareDatetime | None = None
+    on_time: bool | None = None
+    returned: int = Field(default=0, ge=0)
+    reopened: int = Field(default=0, ge=0)
+    merged_into: UUID | None = None
+    split_from: UUID | None = None
+    followers: tuple[UUID, ...] = ()
 
 
 @event("case.filed", owner="cases", key="case id")
@@ -96,16 +249,40 @@ class CaseFiled(CaseFact):
 
 @event("case.routed", owner="cases", key="case id")
 class CaseRouted(CaseFact):
-    """The case went to a department 派单; `reason` says by which rule."""
+    """The case went to a department 派单, or from one to another 转办; `reason` says by which rule."""
 
     reason: str = Field(description="rule that chose the department, without the case's words")
+    transferred: bool = False
 
 
 @event("case.progressed", owner="cases", key="case id")
 class CaseProgressed(CaseFact):
-    """A step between routing and closing."""
+    """A step that is neither filing, routing, closing nor rating. `by_system`: nobody did it, it fell due."""
 
-    step: Literal["accepted", "answered", "returned"]
+    step: Literal[
+        "accepted",
+        "progressed",
+        "asked",
+        "supplied",
+        "resumed",
+        "returned",
+        "extension-asked",
+        "extension-granted",
+        "extension-refused",
+        "co-handled",
+        "opinion",
+        "answered",
+        "reminded",
+        "reopened",
+        "urged",
+        "urge-withdrawn",
+        "supervised",
+        "redated",
+        "withdrawn",
+        "merged",
+        "joined",
+    ]
+    by_system: bool = False
 
 
 @event("case.closed", owner="cases", key="case id")
@@ -120,7 +297,10 @@ class CaseRated(CaseFact):
 
 @event("department.routed", owner="cases", key="case id")
 class Dossier(Contract):
-    """What one department receives on `department.<code>.routed`, on that topic alone."""
+    """What one department receives on `department.<code>.routed`, on that topic alone.
+
+    `role` is `lead` 主办 for who handles and answers the case, `co-handler` 会办 for who gives an opinion.
+    """
 
     case_id: UUID
     title: str = Field(repr=False)
@@ -129,6 +309,33 @@ class Dossier(Contract):
     county: PlaceCode
     town: PlaceCode | None
     reason: str
+    role: Literal["lead", "co-handler"] = "lead"
+    urgency: Urgency = "normal"
+    answer_by: AwareDatetime | None = None
+    again: bool = Field(default=False, description="the case was answered before and has been reopened")
+
+
+@event("department.told", owner="cases", key="case id")
+class DepartmentTold(Contract):
+    """Tells a department, on `department.<code>.routed`, what became of a case that it holds or held."""
+
+    case_id: UUID
+    step: Literal[
+        "supplied",
+        "resumed",
+        "extension-granted",
+        "extension-refused",
+        "opinion",
+        "urged",
+        "urge-withdrawn",
+        "supervised",
+        "redated",
+        "closed",
+        "recalled",
+    ] = Field(description="`recalled`: the case is no longer this department's")
+    state: CaseState
+    answer_by: AwareDatetime | None = None
+    text: str | None = Field(default=None, repr=False)
 
 
 @event("department.refused", owner="cases", key="case id")

@@ -1,7 +1,8 @@
 """Which message types exist, who owns each, on which topic it travels and who may send it.
 
 Invariants: a type name belongs to one class for ever; an event's topic is its type name without the
-version suffix; a command travels on its owner's `<service>.commands`.
+version suffix; a command travels on its owner's `<service>.commands`, one that a service sends itself on
+`<service>.due`, which nobody else may write.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-Role = Literal["deputy", "staff", "department", "operator", "simulation"]
+Role = Literal["deputy", "staff", "department", "operator", "simulation", "system"]
+"""`system` is a service that sends itself what falls due; no person and no token has it."""
 
 EVERY_SERVICE = "*"
 
@@ -37,10 +39,15 @@ class Declaration:
     roles: frozenset[Role] = frozenset()
 
     @property
+    def of_system(self) -> bool:
+        """Whether a service sends it to itself."""
+        return self.roles == {"system"}
+
+    @property
     def topic(self) -> str:
         """The Kafka topic that the type travels on; for a command of every service, the pattern of it."""
         if self.kind == "command":
-            return f"{self.owner}.commands"
+            return f"{self.owner}.due" if self.of_system else f"{self.owner}.commands"
         name, _, version = self.type.rpartition(".")
         return name if version.startswith("v") and version[1:].isdigit() else self.type
 

@@ -21,6 +21,8 @@ class BusinessClock:
     def __init__(self, mode: Literal["append", "message"]) -> None:
         self.mode = mode
         self.offset = timedelta(0)
+        self.settled = mode == "append"
+        """Whether `now` can be relied on: in a simulation only once all ticks so far have been read."""
 
     def at(self, wall: datetime) -> datetime:
         """Business time at a wall time."""
@@ -29,6 +31,10 @@ class BusinessClock:
     def now(self) -> datetime:
         """Business time now; for stamping at the edge, never for a decision."""
         return self.at(datetime.now(UTC))
+
+    def settle(self) -> None:
+        """All ticks so far have been taken in."""
+        self.settled = True
 
     def tick(self, message: bytes | None, appended_at: datetime) -> None:
         """Take in a `clock.ticked` message; ignored outside a simulation, and when it can't be read."""

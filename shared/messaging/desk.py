@@ -98,6 +98,7 @@ class Desk(Generic[S]):
                 continue
             if decision.state is not states.get(key):
                 states[key] = changed[key] = decision.state
+                self.changed(decision.state, context)
             for emission in decision.emissions:
                 work.emit(
                     message,
@@ -111,6 +112,9 @@ class Desk(Generic[S]):
             if message.is_command:
                 work.accept(message, version=decision.version)
         await store.save(work.connection, before, changed)
+
+    def changed(self, state: S, context: Any) -> None:
+        """Called with each new state; a desk whose decisions look at other aggregates notes it in the context."""
 
     def refused(self, message: Received[Any], refusal: Refusal, work: Work) -> None:
         """Called for each refusal; a desk with other doors than the gateway tells them here."""

@@ -126,8 +126,12 @@ async def follow(
     from_end: bool,
     name: str,
     wait_ms: int | None = None,
+    caught_up: Callable[[], None] = lambda: None,
 ) -> None:
-    """Read topics without a group until cancelled, handing over each record; begins anew after failures."""
+    """Read topics without a group until cancelled, handing over each record; begins anew after failures.
+
+    `caught_up` is called whenever there is nothing more to read for the moment.
+    """
     health.watch(name)
     while True:
         consumer: AIOKafkaConsumer | None = None
@@ -140,6 +144,8 @@ async def follow(
                 for records in batches.values():
                     for record in records:
                         take(record)
+                if not batches:
+                    caught_up()
         except (KafkaError, LookupError, OSError, TimeoutError) as error:
             health.not_ready(name, f"{type(error).__name__}, trying again")
             log.warning("reader-restarts", reader=name, error=type(error).__name__)

@@ -139,7 +139,7 @@ class Decoder:
         self._service = service
         self._trust = trust
         self._clock = clock
-        self._commands_topic = f"{service}.commands"
+        self._own_topics = (f"{service}.commands", f"{service}.due")
         self._replay_topic = f"{service}.replay"
 
     async def decode(self, record: Record) -> Unit:
@@ -186,13 +186,16 @@ class Decoder:
         ):
             expected = position.topic
         if position.topic != expected or (
-            declaration.kind == "command" and not department and position.topic != self._commands_topic
+            declaration.kind == "command" and not department and position.topic not in self._own_topics
         ):
             return unreadable("wrong-topic", f"{type_} does not travel on {position.topic}", type=type_)
         actor: Actor | None = None
         if declaration.kind == "command":
             try:
-                actor = await self._actor(envelope, position, department[1] if department else None)
+                if declaration.of_system:
+                    actor = Actor(f"service:{self._service}", declaration.roles)
+                else:
+                    actor = await self._actor(envelope, position, department[1] if department else None)
             except Untrusted as error:
                 return unreadable("untrusted", str(error), type=type_)
         try:

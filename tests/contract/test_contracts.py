@@ -33,12 +33,13 @@ from tests.contract.from_schema import permitted
 
 SAMPLES = Path(__file__).with_name("samples")
 DECLARED: dict[str, Declaration] = {**commands(), **events()}
-TO_ONE_DEPARTMENT = ("department.routed", "department.refused")
+TO_ONE_DEPARTMENT = ("department.routed", "department.refused", "department.told")
 READ_OTHERWISE = {
     "command.outcomes": "every gateway reads them to answer who waits",
     "clock.ticked": "every process follows it for its business time",
     "department.routed": "the department's own system reads it",
     "department.refused": "the department's own system reads it",
+    "department.told": "the department's own system reads it",
     "rubric.adopted": "the audit recomputes every score by it; evaluation knows its own",
     "score.changed": "the gateway shows it live; the score itself is asked of evaluation",
 }
@@ -127,6 +128,11 @@ def test_an_event_has_a_topic_that_its_owner_alone_may_write(type_: str) -> None
 def test_a_command_travels_on_its_owners_topic_that_gateways_alone_may_write(type_: str) -> None:
     declaration = commands()[type_]
     owners = SERVICES if declaration.owner == EVERY_SERVICE else (declaration.owner,)
+    if declaration.of_system:
+        assert writers()[declaration.topic] == (declaration.owner,), (
+            "nobody else may say that something is due"
+        )
+        return
     assert {writers()[f"{owner}.commands"] for owner in owners} == {("gateway",)}
     assert writers()["department.code.replies"] == ("dept-code",)
 
@@ -156,7 +162,7 @@ def test_every_type_has_a_sample_and_every_sample_a_type() -> None:
 def received(whole: dict[str, Any], declaration: Declaration) -> Received[Any]:
     """The message as the runner's decoder gives it to a handler of the type's owner or reader."""
     topic, service = declaration.topic, owner_of(declaration)
-    if declaration.kind == "command":
+    if declaration.kind == "command" and not declaration.of_system:
         token = ISSUER.token("0192f0a0-0000-7000-8000-000000000201", *sorted(declaration.roles))
         whole, topic = whole | {"actortoken": token}, f"{service}.commands"
     verifier = TokenVerifier("http://127.0.0.1:9/jwks")

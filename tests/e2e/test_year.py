@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -49,6 +51,35 @@ def test_the_year_adds_up_on_the_fallback_broker_with_messages_from_a_file(tmp_p
     ]
     texts.write_text("\n".join(json.dumps(line, ensure_ascii=False) for line in lines), "utf-8")
     assert_all_equal(demo(tmp_path / "run", "--broker", "tansu", "--messages", str(texts)))
+
+
+@pytest.mark.timeout(240)
+def test_a_play_that_is_stopped_ends_at_once_and_leaves_no_process(tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    environment = {**os.environ, "DAIBIAOTONG_RUN": str(run_dir)}
+    command = [sys.executable, "-m", "cli.main", "demo", "--scale", "0.05"]
+    with subprocess.Popen(
+        command, cwd=CHECKOUT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as played:
+        assert played.stdout is not None
+        for line in played.stdout:
+            if "playing the year" in line:
+                break
+        played.terminate()
+        said = played.stdout.read()
+        assert played.wait(60) == 2, said
+    assert "stopping before the end" in said
+    assert left_over(run_dir) == []
+
+
+def left_over(run_dir: Path) -> list[int]:
+    """Processes that name the run folder in their command line or environment."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.pid != os.getpid() and str(run_dir) in f"{process.cmdline()} {process.environ()}":
+                found.append(process.pid)
+    return found
 
 
 def test_a_scale_that_makes_no_sense_is_said_in_one_line_and_starts_nothing(tmp_path: Path) -> None:

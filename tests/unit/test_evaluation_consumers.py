@@ -18,6 +18,7 @@ NOT_TAKEN_IN = {
     "clock.ticked": "followed by the process itself",
     "department.routed": "a department's own mail",
     "department.refused": "a department's own mail",
+    "department.told": "a department's own mail",
 }
 
 

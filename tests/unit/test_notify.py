@@ -37,6 +37,8 @@ FACT: dict[str, Any] = {
     "category": "城乡建设",
     "county": "330203",
     "department": "housing",
+    "co_handlers": ("parks",),
+    "answer_by": NOW + timedelta(days=5),
 }
 ROUTED = cases.CaseRouted(**FACT, state="routed", reason="2 words of category 城乡建设")
 RETURNED = cases.CaseProgressed(**{**FACT, "department": None}, state="triage", step="returned")
@@ -65,10 +67,12 @@ def progressed(step: Any, state: Any) -> cases.CaseProgressed:
     return cases.CaseProgressed(**FACT, state=state, step=step, result="solved")
 
 
+STEPS = get_args(cases.CaseProgressed.model_fields["step"].annotation)
 EVENTS: list[Contract] = [
     ROUTED,
     progressed("accepted", "accepted"),
-    progressed("answered", "answered"),
+    *(progressed(step, "in-progress") for step in STEPS if step not in ("accepted", "returned")),
+    progressed("urged", "routed").model_copy(update={"by_system": True}),
     RETURNED,
     cases.CaseClosed(**FACT, state="closed", result="explained"),
     cases.CaseRated(**FACT, state="closed", stars=4),
