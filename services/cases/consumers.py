@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from services.cases.handlers import DECISIONS, CaseDesk
+from services.cases.motions import handlers as motions
+from services.cases.motions.store import MotionStore, ReferralStore, keep_deputies
 from services.cases.store import CaseStore, keep_departments
-from shared.contracts.identity import DepartmentChanged
+from shared.contracts.identity import DepartmentChanged, DeputyChanged
 from shared.contracts.registry import Contract
+from shared.messaging.desk import Desk, FrontDesk
 from shared.messaging.runner import Handler
 
-EVENT_TOPICS = ("department.changed",)
+EVENT_TOPICS = ("department.changed", "deputy.changed")
 
 
-def handlers(store: CaseStore) -> dict[type[Contract], Handler]:
-    """Every message class that cases handles."""
-    return {**CaseDesk(store, DECISIONS).handlers(), DepartmentChanged: keep_departments}
+def handlers(
+    store: CaseStore, motion_store: MotionStore, referral_store: ReferralStore
+) -> dict[type[Contract], Handler]:
+    """Every message class that cases handles; one front desk, so that a mixed batch stays whole."""
+    desk = FrontDesk(
+        CaseDesk(store, DECISIONS),
+        motions.MotionDesk(motion_store, motions.DECISIONS),
+        Desk(referral_store, motions.ON_REFERRALS),
+    )
+    return {**desk.handlers(), DepartmentChanged: keep_departments, DeputyChanged: keep_deputies}
