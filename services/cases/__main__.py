@@ -14,14 +14,13 @@ import yaml
 from fastapi import APIRouter
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.cases import consumers, due
+from services.cases import consumers, due, tables
 from services.cases.api import router
 from services.cases.deadlines.calendar import ChinaCalendar
 from services.cases.deadlines.pack import in_force, load
 from services.cases.deadlines.reckoning import CHINA, Calendar
 from services.cases.deadlines.rules import Pack
 from services.cases.domain import Rules
-from services.cases.motions import tables as motion_tables
 from services.cases.motions.api import router as motion_router
 from services.cases.motions.domain import Rules as MotionRules
 from services.cases.motions.store import MotionStore, ReferralStore
@@ -75,7 +74,7 @@ def main() -> None:
     words = yaml.safe_load((HERE / "category_words.yaml").read_text("utf-8"))
     service = Service(
         name="cases",
-        metadata=motion_tables.metadata,
+        metadata=tables.metadata,
         migrations=HERE / "migrations",
         handlers=consumers.handlers(
             CaseStore(words, opener, rules_at),

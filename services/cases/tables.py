@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, DateTime, Index, Integer, MetaData, SmallInteger, Table, Text
+from sqlalchemy import Boolean, Column, DateTime, Index, Integer, SmallInteger, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 
-from shared.messaging.tables import NAMING, messaging_tables
+from services.cases.metadata import metadata
+from services.cases.motions import tables as motions  # whoever has the tables of cases has those of motions
 
-metadata = MetaData(naming_convention=NAMING)
-messaging_tables(metadata)
+__all__ = ["case_due", "case_steps", "cases", "departments", "metadata", "motions"]
 
 cases = Table(
     "cases",

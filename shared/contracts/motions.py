@@ -113,7 +113,7 @@ class GiveBackMotion(Contract):
 class AcceptMotion(Contract):
     """Accept and register a motion 受理登记; `turn` makes a suggestion of a bill 转为建议."""
 
-    number: str = Field(min_length=1, max_length=40, pattern=r"^[^\x00-\x1f]*$", description="编号")
+    number: str = Field(pattern=r"^[^\x00-\x1f]{1,40}$", description="编号")
     turn: bool = False
     reason: Note = ""
 

@@ -11,13 +11,15 @@ from gateway import openapi
 from gateway.reads import READS
 from gateway.services import ServiceName
 from gateway.writes import WRITES
-from shared.contracts import cases, evaluation, identity, notify
+from shared.contracts import cases, evaluation, identity, motions, notify
 from shared.contracts.registry import EVERY_SERVICE, commands
 
 WITH_ROUTES_OF_THEIR_OWN: dict[type, tuple[str, str]] = {
     cases.FileCase: ("post", "/api/cases"),
     cases.SplitCase: ("post", "/api/cases/{subject}/split"),
     cases.SupplyCase: ("post", "/api/cases/{subject}/supply"),
+    motions.DraftMotion: ("post", "/api/motions"),
+    motions.ReviseMotion: ("put", "/api/motions/{subject}"),
     identity.ImportRoster: ("post", "/api/roster-imports"),
     identity.SetPassword: ("put", "/api/me/password"),
     notify.MarkNotices: ("post", "/api/notices/mark"),

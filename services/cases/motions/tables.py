@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Boolean, Column, DateTime, Index, Integer, SmallInteger, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 
-from services.cases.tables import metadata
+from services.cases.metadata import metadata
 
 __all__ = ["case_referrals", "metadata", "motion_deadlines", "motion_deputies", "motion_steps", "motions"]
 
