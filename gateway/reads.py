@@ -71,6 +71,18 @@ READS = (
     ),
     Read("/webhooks", "cases", "A department's webhooks 推送地址", PAGE),
     Read("/webhooks/{id}/deliveries", "cases", "What was delivered to a webhook", ("state", *PAGE)),
+    Read(
+        "/motions",
+        "cases",
+        "Motions 议案建议 one may see",
+        ("state", "kind", "level", "department", "deputy", *PAGE),
+    ),
+    Read("/motions/{id}", "cases", "One motion with its way"),
+    Read(
+        "/motion-report", "cases", "The figures of a session 办理情况报告, for staff", ("from", "until", "at")
+    ),
+    Read("/motion-deadlines", "cases", "Open deadlines of motions, for staff", ("until", *PAGE)),
+    Read("/case-referrals/{id}", "cases", "What became of a case besides"),
     Read("/activities", "participation", "Activities", ("kind", "county", *PAGE)),
     Read("/activities/{id}", "participation", "One activity"),
     Read("/consultations", "participation", "Consultations", ("kind", "county", *PAGE)),

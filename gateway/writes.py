@@ -36,6 +36,7 @@ from shared.contracts import (
     evaluation,
     identity,
     learning,
+    motions,
     notify,
     operations,
     participation,
@@ -94,6 +95,35 @@ class WebhookRegistration(_Strict):
     department: identity.DepartmentCode | None = None
 
 
+class MotionText(_Strict):
+    """A motion 议案建议 as the deputy writes it; a bill says its cause 案由, basis 案据 and plan 方案. It is sealed."""
+
+    title: Annotated[str, Field(min_length=1, max_length=200, pattern=_TEXT)]
+    text: Annotated[str, Field(min_length=1, max_length=20_000, pattern=_TEXT)]
+    cause: Annotated[str, Field(max_length=5_000, pattern=_TEXT)] | None = None
+    basis: Annotated[str, Field(max_length=20_000, pattern=_TEXT)] | None = None
+    plan: Annotated[str, Field(max_length=20_000, pattern=_TEXT)] | None = None
+
+
+class MotionDrafting(MotionText):
+    """A new motion."""
+
+    id: UUID | None = None
+    kind: motions.MotionKind
+    secret: bool = False
+    from_case: UUID | None = None
+
+
+class MotionRevision(MotionText):
+    """A motion rewritten, whole."""
+
+    kind: motions.MotionKind | None = None
+    secret: bool | None = None
+
+
+_MOTION_WORDS = tuple(MotionText.model_fields)
+
+
 class Password(_Strict):
     """Sign-in name and password; both are sealed before they leave."""
 
@@ -137,6 +167,81 @@ WRITES = (
     Write("POST", "/cases/{subject}/join", cases.JoinCase, "Join a case as having met the same 附议"),
     Write("DELETE", "/webhooks/{subject}", webhooks.RemoveWebhook, "Remove a webhook 注销推送地址"),
     Write("POST", "/webhooks/{subject}/replay", webhooks.ReplayWebhook, "Deliver again 重新推送"),
+    Write("POST", "/case-referrals", motions.ReferCase, "Make a case a project lead 民生实事线索", new=True),
+    Write(
+        "POST", "/motions/{subject}/invitations", motions.InviteCosigners, "Ask deputies to co-sign 邀请联名"
+    ),
+    Write(
+        "POST",
+        "/motions/{subject}/cosign",
+        motions.CosignMotion,
+        "Confirm having read it and co-sign 联名确认",
+    ),
+    Write("POST", "/motions/{subject}/decline", motions.DeclineMotion, "Do not co-sign 谢绝联名"),
+    Write(
+        "POST", "/motions/{subject}/uncosign", motions.UncosignMotion, "Take one's signature back 退出联名"
+    ),
+    Write("POST", "/motions/{subject}/submit", motions.SubmitMotion, "Submit a motion 提交议案建议"),
+    Write("POST", "/motions/{subject}/withdraw", motions.WithdrawMotion, "Withdraw one's own motion 撤回"),
+    Write(
+        "POST",
+        "/motions/{subject}/give-back",
+        motions.GiveBackMotion,
+        "Return a motion for correction 退回修改",
+    ),
+    Write("POST", "/motions/{subject}/accept", motions.AcceptMotion, "Accept and register a motion 受理登记"),
+    Write("POST", "/motions/{subject}/refuse", motions.RefuseMotion, "Do not accept a motion 不予受理"),
+    Write("POST", "/motions/{subject}/assign", motions.AssignMotion, "Assign a motion to departments 交办"),
+    Write(
+        "POST",
+        "/motions/{subject}/object",
+        motions.ObjectToMotion,
+        "Say that it is not one's business 申请退回",
+    ),
+    Write(
+        "POST",
+        "/motions/{subject}/contact",
+        motions.ContactDeputy,
+        "Record a contact with the deputy 与代表沟通",
+    ),
+    Write(
+        "POST",
+        "/motions/{subject}/opinion",
+        motions.GiveMotionOpinion,
+        "Give a co-handler's opinion on a motion 会办意见",
+    ),
+    Write(
+        "POST",
+        "/motions/{subject}/extension",
+        motions.AskMotionExtension,
+        "Ask for more time on a motion 申请延期",
+    ),
+    Write(
+        "POST",
+        "/motions/{subject}/extension/decision",
+        motions.DecideMotionExtension,
+        "Grant or refuse it 审批延期",
+    ),
+    Write("POST", "/motions/{subject}/answer", motions.AnswerMotion, "Answer a motion 答复"),
+    Write(
+        "POST",
+        "/motions/{subject}/supervise",
+        motions.SuperviseMotion,
+        "Put a motion under key supervision 重点督办",
+    ),
+    Write("POST", "/motions/{subject}/rate", motions.RateMotion, "Rate the answer 评价"),
+    Write(
+        "POST",
+        "/motions/{subject}/promises/report",
+        motions.ReportPromise,
+        "Report how a promise was kept 报告承诺落实",
+    ),
+    Write(
+        "POST",
+        "/motions/{subject}/promises/rate",
+        motions.RatePromise,
+        "Rate how a promise was kept 评价承诺落实",
+    ),
     Write(
         "PUT",
         "/departments/{subject}",
@@ -288,6 +393,34 @@ def add(app: FastAPI, commands: Commands, seals: Seals, caller: Callable[..., Aw
         told = {**json.loads(bytes(answer.body)), "secret": secret}
         headers = {"location": answer.headers["location"]} if "location" in answer.headers else {}
         return json_response(told, answer.status_code, headers)
+
+    @app.post("/api/motions", summary="Begin a motion 起草议案建议", tags=["motions"])
+    async def draft_motion(request: Request, body: MotionDrafting, person: who) -> Response:
+        plain = content_of(body)
+        return await sealed(
+            request,
+            person,
+            motions.DraftMotion,
+            plain,
+            to="cases",
+            words={name: plain[name] for name in _MOTION_WORDS},
+            clear={name: plain[name] for name in ("kind", "secret", "from_case")},
+            subject=str(body.id) if body.id else None,
+        )
+
+    @app.put("/api/motions/{subject}", summary="Rewrite one's own motion 修改", tags=["motions"])
+    async def revise_motion(request: Request, subject: UUID, body: MotionRevision, person: who) -> Response:
+        plain = content_of(body)
+        return await sealed(
+            request,
+            person,
+            motions.ReviseMotion,
+            plain,
+            to="cases",
+            words={name: plain[name] for name in _MOTION_WORDS},
+            clear={name: plain[name] for name in ("kind", "secret")},
+            subject=str(subject),
+        )
 
     @app.put("/api/me/password", summary="Set one's own sign-in name and password", tags=["me"])
     async def set_password(request: Request, body: Password, person: who) -> Response:

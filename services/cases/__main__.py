@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
-from datetime import date
+from collections.abc import Callable, Sequence
+from datetime import date, datetime
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 import yaml
 from fastapi import APIRouter
@@ -19,6 +20,10 @@ from services.cases.deadlines.pack import in_force, load
 from services.cases.deadlines.reckoning import CHINA, Calendar
 from services.cases.deadlines.rules import Pack
 from services.cases.domain import Rules
+from services.cases.motions.api import router as motion_router
+from services.cases.motions.domain import Rules as MotionRules
+from services.cases.motions.store import MotionStore, ReferralStore
+from services.cases.motions.store import RulesAt as MotionRulesAt
 from services.cases.settings import CasesSettings
 from services.cases.store import CaseStore, RulesAt
 from services.cases.webhooks import api as webhooks_api
@@ -30,14 +35,27 @@ from shared.security.sealing import Opener
 HERE = Path(__file__).parent
 
 
-def rules_by_day(packs: Sequence[Pack], jurisdiction: str, calendar: Calendar) -> RulesAt:
-    """What gives the rules in force at a moment; a day's rules are looked up once."""
+R = TypeVar("R")
+
+
+def _by_day(packs: Sequence[Pack], jurisdiction: str, of: Callable[[Pack], R]) -> Callable[[datetime], R]:
+    """What gives something of the pack in force at a moment; a day's pack is looked up once."""
 
     @lru_cache(maxsize=4096)
-    def on(day: date) -> Rules:
-        return Rules(calendar, in_force(packs, jurisdiction, day).cases)
+    def on(day: date) -> R:
+        return of(in_force(packs, jurisdiction, day))
 
     return lambda moment: on(moment.astimezone(CHINA).date())
+
+
+def rules_by_day(packs: Sequence[Pack], jurisdiction: str, calendar: Calendar) -> RulesAt:
+    """What gives the rules of cases in force at a moment."""
+    return _by_day(packs, jurisdiction, lambda pack: Rules(calendar, pack.cases))
+
+
+def motion_rules_by_day(packs: Sequence[Pack], jurisdiction: str, calendar: Calendar) -> MotionRulesAt:
+    """What gives the rules of motions in force at a moment."""
+    return _by_day(packs, jurisdiction, lambda pack: MotionRules(calendar, pack.motions))
 
 
 def main() -> None:
@@ -45,7 +63,9 @@ def main() -> None:
     settings = CasesSettings()
     opener = Opener(json.loads(settings.sealing_key.get_secret_value()))
     calendar = ChinaCalendar()
-    rules_at = rules_by_day(load(), settings.jurisdiction, calendar)
+    packs = load()
+    rules_at = rules_by_day(packs, settings.jurisdiction, calendar)
+    motion_rules_at = motion_rules_by_day(packs, settings.jurisdiction, calendar)
     words = yaml.safe_load((HERE / "category_words.yaml").read_text("utf-8"))
     webhooks = WebhookStore(opener, loopback_allowed=settings.webhook_loopback_allowed)
 
@@ -53,13 +73,20 @@ def main() -> None:
         routes = api.router(opener, engine, caller)
         routes.include_router(open311.router(words, opener, engine, caller))
         routes.include_router(webhooks_api.router(engine, caller))
+        routes.include_router(motion_router(opener, motion_rules_at, engine, caller))
         return routes
 
     service = Service(
         name="cases",
         metadata=tables.metadata,
         migrations=HERE / "migrations",
-        handlers=consumers.handlers(CaseStore(words, opener, rules_at), webhooks, opener),
+        handlers=consumers.handlers(
+            CaseStore(words, opener, rules_at),
+            MotionStore(opener, motion_rules_at),
+            ReferralStore(opener, motion_rules_at),
+            webhooks,
+            opener,
+        ),
         router=router,
         event_topics=consumers.EVENT_TOPICS,
         replies=True,

@@ -10,7 +10,6 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
-    MetaData,
     SmallInteger,
     Table,
     Text,
@@ -18,10 +17,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 
-from shared.messaging.tables import NAMING, messaging_tables
+from services.cases.metadata import metadata
+from services.cases.motions import tables as motions  # whoever has the tables of cases has those of motions
 
-metadata = MetaData(naming_convention=NAMING)
-messaging_tables(metadata)
+__all__ = ["case_due", "case_steps", "cases", "departments", "metadata", "motions"]
 
 cases = Table(
     "cases",

@@ -6,11 +6,19 @@ from services.evaluation.handlers import EventIntake, RubricDesk
 from services.evaluation.store import EvaluationStore
 from shared.contracts.cases import DepartmentTold, Dossier, ReplyRefused
 from shared.contracts.evaluation import AdoptRubric
+from shared.contracts.motions import DepartmentToldOfMotion, MotionDossier, MotionReplyRefused
 from shared.contracts.registry import EVERY_SERVICE, Contract, Declaration, events
 from shared.messaging.runner import Handler
 
 # A department's own mail is for that department alone.
-_PRIVATE = (Dossier, ReplyRefused, DepartmentTold)
+_PRIVATE = (
+    Dossier,
+    ReplyRefused,
+    DepartmentTold,
+    MotionDossier,
+    MotionReplyRefused,
+    DepartmentToldOfMotion,
+)
 # Its own facts would be a loop; outcomes answer commands; the clock is followed by the process itself.
 _OTHER_OWNERS = {"evaluation", EVERY_SERVICE, "simulation"}
 

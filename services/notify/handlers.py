@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from services.notify import errors, queries, store
+from services.notify import errors, motions, queries, store
 from services.notify.domain import (
     Deputies,
     Kind,
@@ -273,6 +273,7 @@ NOTICES: dict[type[Contract], Callable[[Received[Any]], Notices]] = {
     participation.DutyLogged: duty_logged,
     learning.CoursePublished: course_published,
     learning.CourseCompleted: course_completed,
+    **motions.NOTICES,
 }
 
 

@@ -45,6 +45,34 @@ SENTENCES: Mapping[Kind, str] = {
     "case.triage": "有一件督事被退回，待重新交办。",
     "case.decide-extension": "有一件督事申请延期，请审批。",
     "case.overdue": "有一件督事逾期未办，系统已催办，期限：{answer_by}。",
+    "case.referred": "您的督事已转为{became}。",
+    "motion.invited": "有代表邀请您联名一件{kind}，请阅读文本后确认。",
+    "motion.changed": "您已联名的一件{kind}文本有修改，请重新阅读并确认。",
+    "motion.cosigned": "您联名的一件{kind}已提交。",
+    "motion.examine": "有一件新提交的{kind}待审查。",
+    "motion.returned": "您的{kind}需要修改，请按意见修改后再次提交。",
+    "motion.accepted": "您的{kind}已受理登记。",
+    "motion.turned": "您的议案已转为建议、批评和意见办理。",
+    "motion.refused": "您的{kind}未予受理，请查看理由。",
+    "motion.assigned": "您的{kind}已交办，答复期限：{due_at}。",
+    "motion.objected": "承办单位对您的{kind}申请退回，将重新确定承办单位。",
+    "motion.reassign": "有承办单位对一件{kind}申请退回，请处理，期限：{due_at}。",
+    "motion.decide-extension": "有一件{kind}申请延期答复，请审批。",
+    "motion.extended": "您的{kind}答复期限已延长至{due_at}。",
+    "motion.supervised": "您的{kind}已列入重点督办。",
+    "motion.answered": "承办单位已答复您的{kind}，请评价办理态度和办理结果。",
+    "motion.redo": "代表对一件{kind}的办理不满意，需再次办理，期限：{due_at}。",
+    "motion.promise-reported": "承办单位报告了您的{kind}承诺事项的落实情况，请评价。",
+    "work.motion": "贵单位为一件{kind}的主办单位，答复期限：{due_at}。",
+    "work.motion-co-handled": "贵单位为一件{kind}的会办单位，请向主办单位提出意见。",
+    "work.motion-opinion": "会办单位已对一件{kind}提出会办意见。",
+    "work.motion-extension-granted": "一件{kind}的延期申请已获同意，新的答复期限：{due_at}。",
+    "work.motion-extension-refused": "一件{kind}的延期申请未获同意，答复期限仍为：{due_at}。",
+    "work.motion-supervised": "一件{kind}已列入重点督办，期限：{due_at}。",
+    "work.motion-rated": "代表已评价贵单位办理的一件{kind}。",
+    "work.motion-redo": "代表对一件{kind}的办理不满意，请再次办理，期限：{due_at}。",
+    "work.motion-promise-rated": "代表已评价贵单位一件{kind}承诺事项的落实情况。",
+    "work.motion-withdrawn": "代表已撤回一件{kind}，贵单位不必再办理。",
     "activity.announced": "新的代表活动：{title}（{kind}），{starts_at}开始，欢迎报名。",
     "consultation.opened": "{kind}：{title}，截止{closes_at}，请提出意见。",
     "consultation.closed": "意见征集已结束：{title}，共{respondents}人参与，提出意见{opinions}条。",
@@ -55,6 +83,7 @@ SENTENCES: Mapping[Kind, str] = {
 }
 
 _WORDS: Mapping[str, Mapping[str, str]] = {
+    "became": {"motion": "议案、建议", "project-lead": "民生实事线索"},
     "result": {"solved": "已解决", "explained": "已解释说明", "unsolved": "未解决"},
     "kind": {
         "theme": "主题活动",
@@ -67,9 +96,11 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
         "meeting": "会议",
         "legislation": "立法意见征集",
         "questionnaire": "问卷调查",
+        "bill": "议案",
+        "suggestion": "建议",
     },
 }
-_MOMENTS = {"starts_at", "closes_at", "answer_by"}
+_MOMENTS = {"starts_at", "closes_at", "answer_by", "due_at"}
 _DAYS = {"happened_on"}
 
 

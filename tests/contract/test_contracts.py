@@ -33,17 +33,27 @@ from tests.contract.from_schema import permitted
 
 SAMPLES = Path(__file__).with_name("samples")
 DECLARED: dict[str, Declaration] = {**commands(), **events()}
-TO_ONE_DEPARTMENT = ("department.routed", "department.refused", "department.told")
+TO_ONE_DEPARTMENT = (
+    "department.routed",
+    "department.refused",
+    "department.told",
+    "department.motion",
+    "department.motion-told",
+    "department.motion-refused",
+)
 READ_OTHERWISE = {
     "command.outcomes": "every gateway reads them to answer who waits",
     "clock.ticked": "every process follows it for its business time",
     "department.routed": "the department's own system reads it",
     "department.refused": "the department's own system reads it",
     "department.told": "the department's own system reads it",
+    "department.motion": "the department's own system reads it",
+    "department.motion-told": "the department's own system reads it",
+    "department.motion-refused": "the department's own system reads it",
     "rubric.adopted": "the audit recomputes every score by it; evaluation knows its own",
     "score.changed": "the gateway shows it live; the score itself is asked of evaluation",
 }
-MAPS = {"answers", "categories", "rows", "rubric"}
+MAPS = {"answers", "categories", "ratings", "rows", "rubric"}
 KINDS = ("commands", "dead", "replay")
 ISSUER = Issuer()
 

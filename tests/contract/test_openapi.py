@@ -11,7 +11,7 @@ from gateway import openapi
 from gateway.reads import READS
 from gateway.services import ServiceName
 from gateway.writes import WRITES
-from shared.contracts import cases, evaluation, identity, notify, webhooks
+from shared.contracts import cases, evaluation, identity, motions, notify, webhooks
 from shared.contracts.registry import EVERY_SERVICE, commands
 
 WITH_ROUTES_OF_THEIR_OWN: dict[type, tuple[str, str]] = {
@@ -19,6 +19,8 @@ WITH_ROUTES_OF_THEIR_OWN: dict[type, tuple[str, str]] = {
     cases.SplitCase: ("post", "/api/cases/{subject}/split"),
     cases.SupplyCase: ("post", "/api/cases/{subject}/supply"),
     webhooks.RegisterWebhook: ("post", "/api/webhooks"),
+    motions.DraftMotion: ("post", "/api/motions"),
+    motions.ReviseMotion: ("put", "/api/motions/{subject}"),
     identity.ImportRoster: ("post", "/api/roster-imports"),
     identity.SetPassword: ("put", "/api/me/password"),
     notify.MarkNotices: ("post", "/api/notices/mark"),

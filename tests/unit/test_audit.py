@@ -73,9 +73,9 @@ def log() -> list[Event]:
 
 
 SHOWN = {
-    ANNA: Score(530, {"supervision": 300, "learning": 230, "participation": 0, "duties": 0}),
-    BO: Score(150, {"supervision": 0, "learning": 0, "participation": 0, "duties": 150}),
-    CY: Score(0, {"supervision": 0, "learning": 0, "participation": 0, "duties": 0}),
+    ANNA: Score(530, {"supervision": 300, "motions": 0, "learning": 230, "participation": 0, "duties": 0}),
+    BO: Score(150, {"supervision": 0, "motions": 0, "learning": 0, "participation": 0, "duties": 150}),
+    CY: Score(0, {"supervision": 0, "motions": 0, "learning": 0, "participation": 0, "duties": 0}),
 }
 
 
@@ -113,7 +113,7 @@ def test_one_altered_point_is_found(deputy: str) -> None:
 
 
 def test_points_moved_between_categories_under_the_same_total_are_found() -> None:
-    moved = Score(530, {"supervision": 200, "learning": 330, "participation": 0, "duties": 0})
+    moved = Score(530, {"supervision": 200, "motions": 0, "learning": 330, "participation": 0, "duties": 0})
     compared, _ = audit(log(), {**SHOWN, ANNA: moved})
     assert {d.what for d in compared.differences} == {"supervision", "learning"}
 
@@ -213,7 +213,8 @@ def test_a_rubric_adopted_for_a_later_year_leaves_earlier_years_to_the_file() ->
 def test_the_audit_reads_the_topics_that_the_rubric_looks_at() -> None:
     assert topics_of(RUBRIC) == [
         "activity.attended", "case.closed", "case.filed", "case.rated", "consultation.answered",
-        "course.completed", "deputy.changed", "duty.logged", "rubric.adopted",
+        "course.completed", "deputy.changed", "duty.logged", "motion.cosigned", "motion.progressed",
+        "motion.rated", "motion.submitted", "rubric.adopted",
     ]  # fmt: skip
 
 
@@ -238,11 +239,13 @@ def test_without_a_broker_or_with_unusable_counts_the_audit_says_so() -> None:
 def _drawn(type_: str, sequence: int, deputy: int, thing: int, day: int, pick: int, number: int) -> Event:
     data = {
         "deputy_id": str(UUID(int=deputy)),
-        **{name: str(UUID(int=thing)) for name in ("case_id", "course_id", "duty_id", "activity_id", "consultation_id")},
+        **{name: str(UUID(int=thing)) for name in ("case_id", "course_id", "duty_id", "activity_id", "consultation_id", "motion_id")},
+        **{name: str(UUID(int=deputy)) for name in ("cosigner_id", "rater_id")},
+        "step": ("accepted", "turned", "withdrawn")[pick % 3], "rated_round": 1 + pick % 2,
         "origin": ("own", "resident")[pick % 2],
         "result": ("solved", "explained", "unsolved")[pick % 3],
         "state": ("declared", "confirmed", "withdrawn", "rejected")[pick % 4],
-        "kind": ("inspection", "research", "reception", "visit", "hearing", "meeting", "theme", "training")[number % 8],
+        "kind": ("inspection", "research", "reception", "visit", "hearing", "meeting", "theme", "training", "bill", "suggestion")[number % 10],
         "minutes": number, "mark": number, "opinions": number % 9, "stars": 5,
         "happened_on": str(date(2021, 12, 29) + timedelta(days=day)),
     }  # fmt: skip

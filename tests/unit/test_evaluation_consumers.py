@@ -19,6 +19,9 @@ NOT_TAKEN_IN = {
     "department.routed": "a department's own mail",
     "department.refused": "a department's own mail",
     "department.told": "a department's own mail",
+    "department.motion": "a department's own mail",
+    "department.motion-told": "a department's own mail",
+    "department.motion-refused": "a department's own mail",
 }
 
 

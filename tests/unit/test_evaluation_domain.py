@@ -377,9 +377,11 @@ def test_the_shipped_rubric_scores_every_kind_of_work_and_gives_nothing_for_pres
     assert {item.event for item in SHIPPED.items} == {
         "case.filed", "case.closed", "case.rated", "course.completed",
         "activity.attended", "consultation.answered", "duty.logged",
+        "motion.submitted", "motion.cosigned", "motion.progressed", "motion.rated",
     }  # fmt: skip
     assert {category.key for category in SHIPPED.categories} == {
         "supervision",
+        "motions",
         "learning",
         "participation",
         "duties",

@@ -22,7 +22,7 @@ from services.notify.domain import (
 )
 from services.notify.handlers import NOTICES, reader_of
 from services.notify.words import SENTENCES, sentence
-from shared.contracts import cases, learning, participation
+from shared.contracts import cases, learning, motions, participation
 from shared.contracts.envelope import Actor
 from shared.contracts.registry import Contract
 from shared.messaging.received import Position, Received
@@ -68,7 +68,38 @@ def progressed(step: Any, state: Any) -> cases.CaseProgressed:
 
 
 STEPS = get_args(cases.CaseProgressed.model_fields["step"].annotation)
+MOTION: dict[str, Any] = {
+    "motion_id": SUBJECT,
+    "deputy_id": ANNA,
+    "kind": "suggestion",
+    "level": "county",
+    "congress": "330203",
+    "signers": (ANNA, UUID(int=0xB)),
+    "lead": "housing",
+    "co_handlers": ("roads",),
+    "due_at": NOW,
+}
+MOTION_STEPS = (
+    *("returned", "accepted", "turned", "refused", "objected", "co-objected", "opinion", "supervised"),
+    *("extension-asked", "extension-granted", "extension-refused", "promise-reported", "promise-rated"),
+    "withdrawn",
+)
+RATED = {"rater_id": ANNA, "rated_round": 1, "ratings": {"result": "unsatisfied"}}
+COSIGNER = UUID(int=0xB)
+MOTIONS: list[Contract] = [
+    motions.MotionInvited(**MOTION, state="draft", cosigner_id=COSIGNER),
+    motions.MotionInvited(**MOTION, state="draft", cosigner_id=COSIGNER, again=True),
+    motions.MotionCosigned(**MOTION, state="submitted", cosigner_id=COSIGNER),
+    motions.MotionSubmitted(**MOTION, state="submitted"),
+    motions.MotionAssigned(**MOTION, state="assigned"),
+    *(motions.MotionProgressed(**MOTION, state="assigned", step=step) for step in MOTION_STEPS),  # type: ignore[arg-type]
+    motions.MotionAnswered(**MOTION, state="answered", to_every_signer=False),
+    motions.MotionRated(**MOTION, **RATED, state="closed", by_lead=True),
+    motions.MotionRated(**MOTION, **RATED, state="redo", by_lead=True),
+    motions.CaseReferred(case_id=SUBJECT, deputy_id=ANNA, became="project-lead"),
+]
 EVENTS: list[Contract] = [
+    *MOTIONS,
     ROUTED,
     progressed("accepted", "accepted"),
     *(progressed(step, "in-progress") for step in STEPS if step not in ("accepted", "returned")),
@@ -143,6 +174,23 @@ def test_an_event_makes_the_same_notices_each_time_and_another_event_makes_other
     assert first
     assert not {n.id for n in first.values()} & {n.id for n in other.values()}
     assert len({n.id for n in first.values()}) == len(first)
+
+
+def test_every_signer_learns_of_an_answer_that_goes_to_each_of_them_and_the_author_alone_otherwise() -> None:
+    def asked(*, every: bool) -> set[Any]:
+        answered = motions.MotionAnswered(**MOTION, state="answered", to_every_signer=every)
+        return {one.to for one in NOTICES[type(answered)](received(answered))}
+
+    assert asked(every=True) == {OnePerson(str(ANNA)), OnePerson(str(COSIGNER))}
+    assert asked(every=False) == {OnePerson(str(ANNA))}
+
+
+def test_a_cosigners_rating_is_told_to_nobody_and_the_leads_to_the_department() -> None:
+    theirs = motions.MotionRated(**MOTION, **RATED, state="answered", by_lead=False)
+    assert told(theirs) == {}
+    again = told(motions.MotionRated(**MOTION, **RATED, state="redo", by_lead=True))
+    assert again["work.motion-redo"].to == OnePerson("department:housing")
+    assert again["motion.redo"].to == StaffOf("330203")
 
 
 def test_a_notice_keeps_the_business_time_of_its_event() -> None:

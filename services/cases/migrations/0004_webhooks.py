@@ -5,7 +5,7 @@ from alembic import op
 from shared.database.migrate import run_script
 
 revision = "cases_0004"
-down_revision = "cases_0002"
+down_revision = "cases_0003"
 
 
 def upgrade() -> None:
