@@ -16,6 +16,7 @@ import asyncio
 import json
 import os
 import random
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ class Platform:
         """Everything that is sent about one case, in the order in which it is sent."""
         accept, answer = self._step("accept", case_id), self._answer(case_id)
         hand_back = self._step("return", case_id, reason="不属于本平台职责。")
-        return {
+        plans: dict[str, Callable[[], list[Sent]]] = {
             "properly": lambda: [accept, answer],
             "each twice": lambda: [accept, accept, answer, answer],
             "answer before accept": lambda: [answer, accept],
@@ -52,9 +53,21 @@ class Platform:
             "two answers": lambda: [accept, answer, self._answer(case_id)],
             "other words under the same id": lambda: [answer, self._answer(case_id, answer[0]), accept],
             "shuffled": lambda: self._shuffled([accept, accept, answer, answer, hand_back]),
-            "rubbish between": lambda: [self._rubbish(), accept, self._malformed(case_id), answer, self._rubbish()],
-            "somebody else's case": lambda: [self._answer(self._stranger()), accept, answer, self._step("accept", self._stranger())],
-        }[self.chance.choice(MISCHIEF)]()  # fmt: skip
+            "rubbish between": lambda: [
+                self._rubbish(),
+                accept,
+                self._malformed(case_id),
+                answer,
+                self._rubbish(),
+            ],
+            "somebody else's case": lambda: [
+                self._answer(self._stranger()),
+                accept,
+                answer,
+                self._step("accept", self._stranger()),
+            ],
+        }
+        return plans[self.chance.choice(MISCHIEF)]()
 
     def _stranger(self) -> str:
         return self.chance.choice([*self.foreign, str(self._id())])
