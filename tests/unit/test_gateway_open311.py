@@ -400,6 +400,8 @@ async def test_a_filing_without_an_outcome_yet_gets_a_token_to_ask_with(at: Door
     [
         ({"status": "accepted"}, "case.accept", {}),
         ({"status": "INVESTIGATING"}, "case.accept", {}),
+        ({"status": "in_progress", "description": "已派人"}, "case.progress", {"text": "已派人"}),
+        ({"status": "action_scheduled", "description": "下周施工"}, "case.progress", {"text": "下周施工"}),
         ({"status": "fixed", "description": "已修复"}, "case.answer", {"result": "solved", "text": "已修复"}),
         ({"status": "no_further_action", "description": "无条件"}, "case.answer", {"result": "unsolved", "text": "无条件"}),
         ({"status": "closed", "result": "explained", "description": "已说明"}, "case.answer", {"result": "explained", "text": "已说明"}),

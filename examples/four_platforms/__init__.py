@@ -1,0 +1,1 @@
+"""A department system that misbehaves on purpose; see README.md."""
