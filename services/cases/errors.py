@@ -109,3 +109,8 @@ def supplied_unreadable() -> Refusal:
     return Refusal(
         "supplied-unreadable", "Seal a text (1-5,000 characters) to this service's key.", "invalid"
     )
+
+
+def nothing_asked_for() -> Refusal:
+    """The query has neither a letter nor a digit."""
+    return Refusal("query-without-words", "Search for at least one letter, character or digit.", "invalid")

@@ -38,6 +38,11 @@ class Words(BaseModel):
     text: Annotated[str, Field(min_length=1, max_length=20_000, pattern=_NO_NUL)]
     contact: Annotated[str, Field(max_length=200, pattern=_NO_NUL)] | None = None
 
+    @property
+    def searched(self) -> str:
+        """What a search looks through."""
+        return f"{self.title}\n{self.text}"
+
 
 class Supplied(BaseModel):
     """The sealed words with which a filer answers a department's question."""
