@@ -78,6 +78,7 @@ PURE = {service: {"domain", "errors"} for service in SERVICES}
 PURE["cases"] |= {"deadlines.reckoning", "deadlines.rules", "metrics"}
 PURE["cases"] |= {"search.grams", "search.clusters"}
 PURE["cases"] |= {"motions.domain", "motions.errors", "motions.figures"}
+PURE["cases"] |= {"routing.choosing"}
 
 
 @pytest.mark.parametrize(
