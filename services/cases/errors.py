@@ -97,6 +97,11 @@ def parent_not_open(state: str) -> Refusal:
     return Refusal("parent-not-open", f"A case that is {state} takes no others in.")
 
 
+def nothing_to_gather() -> Refusal:
+    """None of the cases named can be merged any more."""
+    return Refusal("nothing-to-gather", "None of these cases is open any more; look at the list again.")
+
+
 def too_many_followers() -> Refusal:
     """The case has as many followers as one event can name."""
     return Refusal(
