@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import date, datetime
 from operator import attrgetter
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -29,18 +28,11 @@ class SetAside(Exception):  # noqa: N818 - named by what it says
     """An event that must be looked at one by one."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Worth:
-    """What events of one combination are worth under one item."""
-
-    item: str
-    deputy: Callable[[Any], str]
-    evidence: Callable[[Any], str]
-    day: date
-    points: int
-    per: Callable[[Any], Any] | None
-    rubric: str
-    version: int
+_Worth = tuple[
+    Callable[[Any], str], str, Callable[[Any], str], Callable[[Any], Any] | None, int, date, str, int
+]
+"""What events of one combination are worth under one item: how to read deputy, item, how to read evidence
+and units (None: not by unit), points, day, rubric and its version. A tuple, because it is unpacked per row."""
 
 
 class _TypePlan:
@@ -84,15 +76,15 @@ class _TypePlan:
             if not counts and item.key in found:
                 continue
             scores = counts and all(condition.holds(values) for condition in item.when)
-            found[item.key] = _Worth(
-                item=item.key,
-                deputy=attrgetter(item.deputy),
-                evidence=_evidence(item, day),
-                day=day,
-                points=item.points if scores else 0,
-                per=attrgetter(item.per) if scores and item.per else None,
-                rubric=rubric.name,
-                version=rubric.version,
+            found[item.key] = (
+                attrgetter(item.deputy),
+                item.key,
+                _evidence(item, day),
+                attrgetter(item.per) if scores and item.per else None,
+                item.points if scores else 0,
+                day,
+                rubric.name,
+                rubric.version,
             )
         return tuple(found.values())
 
@@ -131,26 +123,27 @@ class Scorer:
         plan = self._plans[type_]
         if plan is None:
             raise SetAside
-        data, time = message.data, message.time
+        data, time, sequence = message.data, message.time, message.sequence or 0
         found: list[Row] = []
         try:
-            for worth in plan.worth(time, data):
-                points = worth.points if worth.per is None else worth.points * worth.per(data)
-                if not -POINTS_LIMIT <= points <= POINTS_LIMIT:
-                    raise SetAside
+            for deputy, item, evidence, per, points, day, rubric, version in plan.worth(time, data):
+                if per is not None:
+                    points *= per(data)  # noqa: PLW2901 - by unit
+                    if not -POINTS_LIMIT <= points <= POINTS_LIMIT:
+                        raise SetAside
                 found.append(
                     (
-                        worth.deputy(data),
-                        worth.item,
-                        worth.evidence(data),
+                        deputy(data),
+                        item,
+                        evidence(data),
                         message.id,
                         type_,
-                        message.sequence or 0,
+                        sequence,
                         time,
-                        worth.day,
+                        day,
                         points,
-                        worth.rubric,
-                        worth.version,
+                        rubric,
+                        version,
                     )
                 )
         except TypeError:  # a field is null that an item counts on
