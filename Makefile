@@ -37,10 +37,10 @@ check: $(STAMP) ## format, lint, types, import rules and the quick tests
 	$(BIN)/pytest $(wildcard tests/unit tests/architecture tests/contract) -q
 
 test: check ## check, then the tests with real backends and processes
-	$(BIN)/pytest $(wildcard tests/integration tests/e2e tests/chaos)
+	$(BIN)/pytest $(wildcard tests/integration tests/e2e tests/browser tests/chaos)
 
 test-full: check ## test, with the long random and load runs
-	$(BIN)/pytest $(wildcard tests/integration tests/e2e tests/chaos) --full
+	$(BIN)/pytest $(wildcard tests/integration tests/e2e tests/browser tests/chaos) --full
 
 clean: ## remove the run folder (all local data) and caches; refused while a suite runs
 	@python=$$($(FIND_PYTHON)); test ! -e .run/lock || "$${python:-$(BIN)/python}" deploy/local/lock.py .run

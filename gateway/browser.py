@@ -43,7 +43,8 @@ def require_own_page(request: Request) -> None:
     if site is not None:
         own = site == "same-origin"
     else:  # browsers before 2023
-        own = urlsplit(request.headers.get("origin", "")).netloc == request.headers.get("host", "")
+        asked_by = urlsplit(request.headers.get("origin", "")).netloc
+        own = asked_by != "" and asked_by == request.headers.get("host")
     if not own:
         raise Problem(403, "foreign-page", "A session in a browser is for this site's own pages.")
 

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -107,24 +107,21 @@ def _is(stamp: Path, digest: str) -> bool:
 
 def build(*, check: bool = False) -> None:
     """Bring the built pages up to date. Raises BuildError."""
-    lock = _digest([WEB / "package-lock.json", WEB / "package.json"])
-    installed = WEB / "node_modules" / ".lock-digest"
-    wanted: Mapping[str, tuple[Path, str]] = {
-        "check": (WEB / "node_modules" / ".checked", _digest([*_sources(), _DOCUMENT])),
-        "build": (BUILT / ".sources", _digest(_sources())),
-    }
-    steps = [name for name, (stamp, digest) in wanted.items() if not _is(stamp, digest)]
-    if not check and "check" in steps:
-        steps.remove("check")
+    built, checked = BUILT / ".sources", WEB / "node_modules" / ".checked"
+    wanted = {"build": (built, _digest(_sources()))}
+    if check:
+        wanted["check"] = (checked, _digest([*_sources(), _DOCUMENT]))
+    steps = {name: found for name, found in wanted.items() if not _is(*found)}
     if not steps:
         return
     node = find_node()
+    lock = _digest([WEB / "package-lock.json", WEB / "package.json"])
+    installed = WEB / "node_modules" / ".lock-digest"
     if not _is(installed, lock):
         node.run("ci", "--no-audit", "--no-fund", "--loglevel=error")
         installed.write_text(lock)
-    for step in steps:
+    for step, (stamp, digest) in steps.items():
         node.run("run", "--silent", step)
-        stamp, digest = wanted[step]
         stamp.write_text(digest)
 
 

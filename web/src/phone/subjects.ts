@@ -2,9 +2,11 @@
 import type { RouteLocationRaw } from 'vue-router'
 import type { Schemas } from '@/api/client'
 
-const PAGES: Record<string, string> = { case: 'case' }
+const PAGES: Record<string, string> = { case: 'case', activity: 'activity', consultation: 'consultation', course: 'course' }
 
 export function placeOf({ kind, subject }: Schemas['Notice']): RouteLocationRaw | undefined {
-  const name = PAGES[kind.split('.')[0] ?? '']
+  const about = kind.split('.')[0] ?? ''
+  if (about === 'duty') return { name: 'duties' }
+  const name = PAGES[about]
   return name === undefined ? undefined : { name, params: { id: subject } }
 }
