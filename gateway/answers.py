@@ -143,9 +143,11 @@ class WholeCase(Case):
 
 
 class CasePage(Page):
-    """Cases."""
+    """Cases; `next` is the address of what comes behind them."""
 
     items: tuple[Case, ...]
+    next: str | None
+    total_is_estimate: bool
 
 
 class Notice(Answer):

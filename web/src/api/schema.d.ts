@@ -310,6 +310,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/cases/{subject}/gather": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Merge many reports into a case 批量并案 */
+        post: operations["post_GatherCases"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/cases/{subject}/join": {
         parameters: {
             query?: never;
@@ -1304,6 +1321,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/cases/{id}/similar": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Open cases about the same 相似事项 */
+        get: operations["get_cases_id_similar"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/case-clusters": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Many reports of one matter 集中反映, for staff */
+        get: operations["get_case_clusters"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/indicators": {
         parameters: {
             query?: never;
@@ -1604,6 +1655,23 @@ export interface paths {
         put?: never;
         /** Tokens for machines (OAuth 2.0) */
         post: operations["token_api_token_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/cases/similar": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Open cases about the same, before filing 相似事项 */
+        post: operations["similar_api_cases_similar_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2151,7 +2219,7 @@ export interface components {
         };
         /**
          * CasePage
-         * @description Cases.
+         * @description Cases; `next` is the address of what comes behind them.
          */
         CasePage: {
             /** Total */
@@ -2162,6 +2230,10 @@ export interface components {
             size: number;
             /** Items */
             items: components["schemas"]["Case"][];
+            /** Next */
+            next: string | null;
+            /** Total Is Estimate */
+            total_is_estimate: boolean;
         };
         /**
          * CaseSplit
@@ -2662,6 +2734,19 @@ export interface components {
             title: string;
             /** Category */
             category: string;
+        };
+        /**
+         * GatherCases
+         * @description Staff merge many reports of one matter into this case 批量并案; what is finished already stays as it is.
+         */
+        GatherCases: {
+            /** Cases */
+            cases: string[];
+            /**
+             * Reason
+             * @default
+             */
+            reason: string;
         };
         /**
          * GiveBackMotion
@@ -3490,6 +3575,25 @@ export interface components {
             login: string;
             /** Password */
             password: string;
+        };
+        /**
+         * SimilarAsked
+         * @description A case that is about to be filed; what is like it is looked for, nothing is kept.
+         */
+        SimilarAsked: {
+            /**
+             * Title
+             * @default
+             */
+            title: string;
+            /** Text */
+            text: string;
+            /** County */
+            county: string;
+            /** Town */
+            town?: string | null;
+            /** Category */
+            category?: string | null;
         };
         /**
          * SubmitMotion
@@ -4647,6 +4751,54 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": components["schemas"]["MergeCase"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Accepted"];
+                };
+            };
+            /** @description No outcome yet: ask again at `Location` */
+            202: {
+                headers: {
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_GatherCases: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description the command's id; the same id again acts once and gets the first outcome */
+                "Idempotency-Key"?: string;
+                /** @description business time; only for the simulation, where it is allowed */
+                "Simulated-Time"?: string;
+            };
+            path: {
+                subject: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["GatherCases"];
             };
         };
         responses: {
@@ -6642,14 +6794,19 @@ export interface operations {
     get_cases: {
         parameters: {
             query?: {
+                q?: string;
                 state?: string;
                 department?: string;
                 deputy?: string;
                 county?: string;
+                place?: string;
                 category?: string;
                 merged_into?: string;
                 overdue?: string;
+                filed_from?: string;
+                filed_until?: string;
                 sort?: string;
+                after?: string;
                 page?: string;
                 size?: string;
             };
@@ -7562,6 +7719,71 @@ export interface operations {
             };
         };
     };
+    get_cases_id_similar: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_case_clusters: {
+        parameters: {
+            query?: {
+                county?: string;
+                days?: string;
+                least?: string;
+                size?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     get_indicators: {
         parameters: {
             query?: {
@@ -8137,6 +8359,52 @@ export interface operations {
                 content: {
                     "application/json": unknown;
                 };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    similar_api_cases_similar_post: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description the command's id; the same id again acts once and gets the first outcome */
+                "Idempotency-Key"?: string;
+                /** @description business time; only for the simulation, where it is allowed */
+                "Simulated-Time"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SimilarAsked"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Accepted"];
+                };
+            };
+            /** @description No outcome yet: ask again at `Location` */
+            202: {
+                headers: {
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description A problem */
             default: {
