@@ -58,6 +58,7 @@ READS = (
             "category",
             "merged_into",
             "overdue",
+            "extension_asked",
             "sort",
             *PAGE,
         ),

@@ -95,6 +95,7 @@ def router(opener: Opener, engine: AsyncEngine, caller: WhoCalls) -> APIRouter:
         category: Annotated[str | None, Query(max_length=40)] = None,
         merged_into: UUID | None = None,
         overdue: bool = False,
+        extension_asked: bool = False,
         sort: Literal["newest", "deadline"] = "newest",
         page: Annotated[int, Query(ge=1, le=1_000_000)] = 1,
         size: Annotated[int, Query(ge=1, le=500)] = 20,
@@ -113,6 +114,8 @@ def router(opener: Opener, engine: AsyncEngine, caller: WhoCalls) -> APIRouter:
         ]
         if overdue:
             conditions.append(columns.chased >= queries.OVERDUE)
+        if extension_asked:  # what staff have to decide on 待审批延期
+            conditions.append(columns.extension_asked.is_not(None))
         async with engine.connect() as connection:
             rows, total = await queries.page(connection, conditions, sort=sort, number=page, size=size)
         return {
