@@ -16,7 +16,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.cases import domain, tables
 from services.cases.domain import Case, Clock, Rules
 from services.cases.routing import Department, Words
-from shared.contracts.cases import CloseCase, FallDue, MergeCase, RedateCase, SettleCase, SplitCase
+from shared.contracts.cases import (
+    CloseCase,
+    FallDue,
+    MergeCase,
+    RedateCase,
+    SettleCase,
+    SplitCase,
+    WithdrawCase,
+)
 from shared.contracts.identity import DepartmentChanged
 from shared.database.engine import VersionConflict
 from shared.database.rows import insert_rows, update_rows, upsert_rows
@@ -85,7 +93,7 @@ class CaseStore:
         found = Context(departments, self._words, self._opener, self._rules_at)
         if named := _named(messages):
             found.cases.update(await _cases(connection, named, lock=False))
-        ending = [m for m in messages if isinstance(m.data, CloseCase | SettleCase)]
+        ending = [m for m in messages if isinstance(m.data, CloseCase | SettleCase | WithdrawCase)]
         if ending:
             cases = tables.cases.c
             merged = await connection.execute(
