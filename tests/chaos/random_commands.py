@@ -346,7 +346,9 @@ class Generator:
         possible = [name for name in makers if case.state in case_domain.STEPS[name].before]
         if not possible or rng.random() < _ILLEGAL:
             possible = list(makers)
-        weights = [_RARE.get(name, 1.0) for name in possible]
+        idle = set() if case.extension_asked else {"extension-granted", "extension-refused"}
+        idle |= set() if case.co_handlers else {"opinion"}
+        weights = [_weight(name, idle) for name in possible]
         return makers[rng.choices(possible, weights)[0]]()
 
     def _case_steps(
@@ -399,7 +401,7 @@ class Generator:
         rng = world.rng
         if motion is None:
             from_case = rng.choice((None, world.case_ids[0], self._uuid()))
-            kind: motions.MotionKind = rng.choice(("bill", "suggestion"))
+            kind: motions.MotionKind = rng.choice(("bill", "suggestion", "suggestion"))
             draft = motions.DraftMotion(
                 sealed=self._motion_words(rng, kind),
                 kind=kind,
@@ -411,7 +413,7 @@ class Generator:
         possible = [name for name in makers if motion.state in motion_domain.STEPS[name].before]
         if not possible or rng.random() < _ILLEGAL:
             possible = list(makers)
-        weights = [_RARE.get(name, 1.0) for name in possible]
+        weights = [_weight(name, _idle_in(motion)) for name in possible]
         return makers[rng.choices(possible, weights)[0]]()
 
     def _motion_words(self, rng: random.Random, kind: str) -> str:
@@ -434,7 +436,13 @@ class Generator:
         return {
             "revised": lambda: (motions.ReviseMotion(sealed=self._motion_words(rng, motion.kind)), author),
             "invited": lambda: (
-                motions.InviteCosigners(deputies=tuple(rng.sample(self.deputies, rng.choice((1, 3, 9))))),
+                motions.InviteCosigners(
+                    deputies=tuple(
+                        rng.sample(
+                            self.deputies, rng.choice((1, 3) if motion.kind == "suggestion" else (9, 11))
+                        )
+                    )
+                ),
                 author,
             ),
             "cosigned": lambda: (
@@ -502,20 +510,50 @@ def refer_the_case(world: World) -> Contract:
     return motions.ReferCase(case_id=world.case_ids[0], reason="列入民生实事")
 
 
+def _idle_in(motion: Motion) -> set[str]:
+    """Steps that the diagram permits and that would only be refused as the motion stands: asked for seldom."""
+    states = {cosigner.state for cosigner in motion.cosigners}
+    idle = set() if "invited" in states else {"cosigned", "declined"}
+    idle |= set() if "confirmed" in states else {"uncosigned", "cosigner-rated"}
+    idle |= set() if motion.extension_asked else {"extension-granted", "extension-refused"}
+    idle |= {"contacted"} if motion.contacted >= motion.round else {"answered"}
+    idle |= set() if motion.co_handlers else {"opinion", "co-objected"}
+    idle |= set() if any(promise.state == "open" for promise in motion.promises) else {"promise-reported"}
+    idle |= set() if any(p.state != "open" and not p.rating for p in motion.promises) else {"promise-rated"}
+    if (
+        motion.kind == "bill"
+        and len(motion.signers) < MOTION_RULES(START).motions.signers.value["bill"]["county"]
+    ):
+        idle |= {"submitted"}
+    return idle | ({"turned"} if motion.kind == "suggestion" else set())
+
+
+def _weight(name: str, idle: set[str]) -> float:
+    return _RARE.get(name, 1.0) * (0.05 if name in idle else 1.0)
+
+
 _RARE: Mapping[str, float] = {
-    "withdrawn": 0.12,
+    "withdrawn": 0.06,
     "merged": 0.5,
     "refused": 0.15,
     "uncosigned": 0.2,
     "declined": 0.3,
     "revised": 0.3,
     "returned": 0.4,
-    "cosigned": 3.0,
-    "submitted": 1.5,
+    "objected": 0.5,
+    "supervised": 0.4,
+    "urged": 0.5,
+    "invited": 0.6,
+    "cosigned": 8.0,
+    "submitted": 3.0,
+    "turned": 2.0,
+    "assigned": 0.8,
+    "rated": 1.5,
+    "promise-reported": 2.0,
+    "promise-rated": 3.0,
     "answered": 2.0,
     "contacted": 1.5,
     "accepted": 2.0,
-    "assigned": 1.5,
     "closed": 2.0,
     "reopened": 0.5,
 }
