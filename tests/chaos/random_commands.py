@@ -34,7 +34,7 @@ from services.cases.motions import handlers as motion_handlers
 from services.cases.motions.domain import Deputy, Motion
 from services.cases.motions.store import Context as MotionContext
 from services.cases.motions.store import Referral
-from services.cases.routing import Department
+from services.cases.routing.choosing import Department
 from services.cases.store import Context as CaseContext
 from shared.contracts import cases, motions
 from shared.contracts.envelope import Actor, Envelope

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from deploy.local.runfolder import CHECKOUT
 from examples.department_system.department_system import CONCERNS_MANY, DISPUTED
-from services.cases.routing import category_of
+from services.cases.routing.choosing import category_of
 from simulation.case_texts import CaseText, MessagesError, generated_text, read_messages
 from simulation.city import CATEGORIES, City, Scale, build_city
 from simulation.motions import BILL_SIGNERS, write_session
