@@ -311,7 +311,12 @@ class Soak:
 
 
 def _bare_case(case: Case) -> Case:
-    return replace(case, steps=())
+    """A case without the steps not yet written; of a merged one also without what its parent tells it later."""
+    bare = replace(case, steps=())
+    if case.merged_into is None:
+        return bare
+    now = case.filed_at
+    return replace(bare, version=0, changed_at=now, closed_at=now, answer=None, result=None, department=None)
 
 
 def _bare(motion: Motion) -> dict[str, Any]:
