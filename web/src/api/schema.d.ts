@@ -6803,6 +6803,7 @@ export interface operations {
                 category?: string;
                 merged_into?: string;
                 overdue?: string;
+                extension_asked?: string;
                 filed_from?: string;
                 filed_until?: string;
                 sort?: string;
