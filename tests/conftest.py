@@ -29,7 +29,7 @@ from shared.testing.issuer import Issuer
 CHECKOUT = Path(__file__).resolve().parents[1]
 
 # How long an example takes says how busy the machine is, nothing about the claim; pytest's timeout holds.
-settings.register_profile("claims", suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("claims", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("claims")
 
 
