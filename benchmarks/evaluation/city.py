@@ -73,7 +73,11 @@ def events(count: int, seed: int = 7) -> Iterator[Event]:
         more: dict[str, Any]
         if kind < 0.2 or not cases:
             cases.append((_id(dice), deputy))
-            case: dict[str, Any] = {"state": "routed", "county": "330203", "origin": dice.choice(("own", "resident"))}
+            case: dict[str, Any] = {
+                "state": "routed",
+                "county": "330203",
+                "origin": dice.choice(("own", "resident")),
+            }
             found = _of_case("case.filed", cases[-1], moment, 1, case, message_id)
         elif kind < 0.35:
             case = {
