@@ -13,7 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.routing import Match
 from starlette.types import Scope
 
-from gateway import open311, openapi, reads, roster, stream, writes
+from gateway import concerns, open311, openapi, reads, roster, stream, writes
 from gateway.commands import Caller, Commands
 from gateway.edge import Edge
 from gateway.sealing import Seals
@@ -80,6 +80,7 @@ def build(parts: Parts) -> FastAPI:
     seals = Seals(parts.services)
     writes.add(app, commands, seals, who)
     roster.add(app, commands, parts.services, parts.settings, who)
+    concerns.add(app, commands, seals, parts.services, parts.settings, caller)
     reads.add(app, parts.services, parts.health, who)
     stream.add(app, parts.hints, parts.settings, who)
 

@@ -64,6 +64,12 @@ READS = (
     ),
     Read("/cases/{id}", "cases", "One case with its way"),
     Read(
+        "/cases/{id}/contact",
+        "cases",
+        "A resident's contact data 联系方式; the reading is noted",
+        ("purpose",),
+    ),
+    Read(
         "/indicators",
         "cases",
         "Honest figures of cases: numerator, denominator, what was left out, for staff",

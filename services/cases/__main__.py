@@ -14,7 +14,7 @@ import yaml
 from fastapi import APIRouter
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.cases import api, consumers, due, open311, tables
+from services.cases import api, consumers, due, errors, open311, tables
 from services.cases.deadlines.calendar import ChinaCalendar
 from services.cases.deadlines.pack import in_force, load
 from services.cases.deadlines.reckoning import CHINA, Calendar
@@ -88,6 +88,7 @@ def main() -> None:
             opener,
         ),
         router=router,
+        refusals_by_constraint={"cases_receipt_idx": errors.receipt_taken()},
         event_topics=consumers.EVENT_TOPICS,
         replies=True,
         loops={

@@ -1,29 +1,35 @@
 """Read-only HTTP of cases: lists, one case with its way, figures, and the key to seal words to.
 
 Invariant: a deputy sees the cases that they filed or joined, a department those it holds or co-handles,
-staff all; contact data are shown only to the deputy who took them.
+staff all; contact data are shown in no list, only to who handles the case, and never without a note of who read
+them and what for, written in the same transaction.
 """
 
 # No postponed annotations here: FastAPI could not find names that are made inside `router`.
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import AwareDatetime
 from sqlalchemy import ColumnElement, or_
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.cases import errors, queries, tables
 from services.cases.domain import State
-from services.cases.handlers import read_supplied, read_words
+from services.cases.handlers import read_contact, read_supplied, read_words
 from services.cases.metrics import METRICS, REASONS, Figure, Metric, measure_groups
+from services.cases.store import note_contact_read
 from shared.contracts.envelope import Actor
 from shared.contracts.identity import DepartmentCode, PlaceCode
 from shared.host import WhoCalls
 from shared.http.callers import require
 from shared.refusals import Refusal
 from shared.security.sealing import Opener
+
+Purpose = Literal["handling", "visit", "verification"]
+"""What contact data are read for: 办理, 回访, 核实."""
 
 
 def _visible(actor: Actor) -> list[ColumnElement[bool]]:
@@ -39,8 +45,10 @@ def _visible(actor: Actor) -> list[ColumnElement[bool]]:
     raise Refusal("role-not-allowed", "Your role has no cases to see.", "forbidden")
 
 
-def _shown(row: dict[str, Any], opener: Opener, actor: Actor) -> dict[str, Any]:
+def _shown(row: dict[str, Any], opener: Opener) -> dict[str, Any]:
     sealed = row.pop("sealed")
+    for hidden in ("follow", "contact", "consent"):
+        row.pop(hidden, None)
     try:
         words = read_words(opener, sealed)
     except Refusal:  # the content key was destroyed: the words are erased, the case stays
@@ -49,9 +57,32 @@ def _shown(row: dict[str, Any], opener: Opener, actor: Actor) -> dict[str, Any]:
     for step in shown.get("steps", ()):
         if (supplied := step.pop("sealed")) is not None:
             step["text"] = _supplied(opener, supplied)
-    if actor.person == str(row["deputy_id"]):
-        shown["contact"] = words.contact
     return shown
+
+
+def _contact(row: Mapping[str, Any], opener: Opener) -> str | None:
+    """The contact data of a case as `queries.one` gives it; None where there are none any more."""
+    try:
+        if row["contact"] is not None:
+            return read_contact(opener, row["contact"])
+        return read_words(opener, row["sealed"]).contact
+    except Refusal:  # erased, as above
+        return None
+
+
+def _contact_role(row: Mapping[str, Any], actor: Actor) -> str:
+    """As who somebody may read the contact data of a case. Raises Refusal.
+
+    The lead department may while it works on the case; who only gives an opinion, or has handed it back, may not.
+    """
+    if actor.person == str(row["deputy_id"]):
+        return "deputy"
+    if "staff" in actor.roles:
+        return "staff"
+    held = row["state"] in ("accepted", "in-progress", "waiting", "answered")
+    if "department" in actor.roles and actor.organisation == row["department"] and held:
+        return "department"
+    raise errors.not_your_case()
 
 
 def _supplied(opener: Opener, sealed: str) -> str | None:
@@ -116,16 +147,19 @@ def router(opener: Opener, engine: AsyncEngine, caller: WhoCalls) -> APIRouter:
         async with engine.connect() as connection:
             rows, total = await queries.page(connection, conditions, sort=sort, number=page, size=size)
         return {
-            "items": [_shown(row, opener, actor) for row in rows],
+            "items": [_shown(row, opener) for row in rows],
             "total": total,
             "page": page,
             "size": size,
         }
 
     @routes.get("/cases/{case_id}")
-    async def case(case_id: UUID, actor: who) -> dict[str, Any]:
-        async with engine.connect() as connection:
+    async def case(request: Request, case_id: UUID, actor: who) -> dict[str, Any]:
+        async with engine.begin() as connection:
             found = await queries.one(connection, case_id)
+            contact = None
+            if found is not None and actor.person == str(found["deputy_id"]):
+                contact = await shown_contact(connection, found, actor, "handling", request)
         if found is None:
             raise errors.case_unknown()
         is_staff = bool(actor.roles & {"staff", "operator", "simulation"})
@@ -135,7 +169,36 @@ def router(opener: Opener, engine: AsyncEngine, caller: WhoCalls) -> APIRouter:
         )
         if not (is_staff or own or holds):
             raise errors.not_your_case()
-        return _shown(found, opener, actor)
+        shown = _shown(found, opener)
+        return {**shown, "contact": contact} if actor.person == str(found["deputy_id"]) else shown
+
+    @routes.get("/cases/{case_id}/contact")
+    async def contact(request: Request, case_id: UUID, purpose: Purpose, actor: who) -> dict[str, Any]:
+        async with engine.begin() as connection:
+            found = await queries.one(connection, case_id)
+            if found is None:
+                raise errors.case_unknown()
+            said = await shown_contact(connection, found, actor, purpose, request)
+        if said is None:
+            raise errors.contact_unknown()
+        return {"contact": said}
+
+    async def shown_contact(
+        connection: AsyncConnection, row: Mapping[str, Any], actor: Actor, purpose: Purpose, request: Request
+    ) -> str | None:
+        role = _contact_role(row, actor)
+        found = _contact(row, opener)
+        if found is not None:
+            await note_contact_read(
+                connection,
+                row["id"],
+                person=actor.person,
+                role=role,
+                organisation=actor.organisation,
+                purpose=purpose,
+                at=request.app.state.clock.now(),
+            )
+        return found
 
     @routes.get("/indicators")
     async def indicators(

@@ -18,7 +18,7 @@ from shared.contracts.envelope import Actor
 from shared.host import WhoCalls
 from shared.security.sealing import Opener
 
-ENDED = ("closed", "withdrawn", "merged")
+ENDED = ("closed", "withdrawn", "merged", "declined")
 """States in which Open311 calls a request closed; everything else is open."""
 _MOST = 1000
 
@@ -56,7 +56,7 @@ def router(
             conditions.append(columns.category.in_(category))
         async with engine.connect() as connection:
             rows, total = await queries.page(connection, conditions, number=page, size=size)
-        return {"items": [api._shown(row, opener, actor) for row in rows], "total": total}
+        return {"items": [api._shown(row, opener) for row in rows], "total": total}
 
     @routes.get("/steps")
     async def steps(

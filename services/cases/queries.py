@@ -13,7 +13,8 @@ from services.cases import tables
 from services.cases.metrics import CaseRow
 from shared.database.rows import dictionaries
 
-_SHOWN = [column for column in tables.cases.c if column.name not in ("answer", "clock")]
+_NOT_LISTED = ("answer", "clock", "follow", "contact", "consent")
+_SHOWN = [column for column in tables.cases.c if column.name not in _NOT_LISTED]
 _ACCEPTED = ("accepted", "in-progress", "waiting", "answered", "closed")
 OVERDUE = 2
 """From this `chased` on, a case's answer is overdue: it was urged because the deadline had passed."""
@@ -78,7 +79,7 @@ async def metric_groups(
         answered.label("answered"),
         cases.on_time,
         cases.result,
-        cases.stars,
+        func.coalesce(cases.resident_stars, cases.stars).label("stars"),
         or_(cases.department.is_not(None), cases.returned > 0).label("routed"),
         (cases.returned + cases.transferred > 0).label("moved"),
         (cases.reopened > 0).label("reopened"),

@@ -30,7 +30,7 @@ _READ_AS = str.maketrans({"o": "0", "i": "1", "l": "1", "-": None, " ": None})
 
 _DEPARTMENT_CODE = re.compile(r"[a-z0-9-]{2,40}")
 _RESERVED_CODE = "changed"  # department.changed is a topic
-PLACE_CODE = re.compile(r"[0-9]{4,12}")
+PLACE_CODE = re.compile(r"[1-9][0-9]{5}([0-9]{3}){0,2}")
 _LOGIN = re.compile(r"[\w.@-]{3,40}")
 _UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
