@@ -13,9 +13,10 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.routing import Match
 from starlette.types import Scope
 
-from gateway import concerns, open311, openapi, reads, roster, stream, writes
+from gateway import concerns, following, open311, openapi, reads, roster, stream, writes
 from gateway.commands import Caller, Commands
 from gateway.edge import Edge
+from gateway.intake import Intake
 from gateway.sealing import Seals
 from gateway.services import Services
 from gateway.settings import GatewaySettings
@@ -80,7 +81,9 @@ def build(parts: Parts) -> FastAPI:
     seals = Seals(parts.services)
     writes.add(app, commands, seals, who)
     roster.add(app, commands, parts.services, parts.settings, who)
-    concerns.add(app, commands, seals, parts.services, parts.settings, caller)
+    intake = Intake(parts.services, parts.settings, caller)
+    concerns.add(app, commands, seals, parts.services, intake, parts.settings)
+    following.add(app, commands, seals, parts.services, intake, parts.settings)
     reads.add(app, parts.services, parts.health, who)
     stream.add(app, parts.hints, parts.settings, who)
 

@@ -33,6 +33,9 @@ class GatewaySettings(ProcessSettings):
     intake_client_secret: SecretStr
     concerns_per_address: Limit = "20/hour"
     concerns_per_code: Limit = "120/hour"
+    follow_attempts_per_address: Limit = "60/minute"
+    follow_requests_per_concern: Limit = "60/minute"
+    follow_seconds: int = Field(default=3600, ge=60)
     outcome_wait_seconds: float = Field(default=2.0, gt=0, le=30)
     roster_wait_seconds: float = Field(default=20.0, gt=0, le=120)
     waiting_max: int = Field(default=5000, ge=1)

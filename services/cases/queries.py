@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, RowMapping, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.cases import tables
@@ -45,8 +45,28 @@ async def one(connection: AsyncConnection, case_id: UUID) -> dict[str, Any] | No
         .mappings()
         .first()
     )
-    if found is None:
-        return None
+    return None if found is None else await _with_way(connection, found)
+
+
+async def by_follow(connection: AsyncConnection, follow: str) -> dict[str, Any] | None:
+    """The case that the digest of a follow link's secret opens, as `one` gives it; None where there is none."""
+    found = (
+        (await connection.execute(select(tables.cases).where(tables.cases.c.follow == follow)))
+        .mappings()
+        .first()
+    )
+    return None if found is None else await _with_way(connection, found)
+
+
+async def contact_reads(connection: AsyncConnection, case_id: UUID) -> list[dict[str, Any]]:
+    """Who read a case's contact data, oldest first."""
+    reads = tables.contact_reads
+    found = await connection.execute(select(reads).where(reads.c.case_id == case_id).order_by(reads.c.number))
+    return dictionaries(found)
+
+
+async def _with_way(connection: AsyncConnection, found: RowMapping) -> dict[str, Any]:
+    case_id = found["id"]
     steps = await connection.execute(
         select(tables.case_steps)
         .where(tables.case_steps.c.case_id == case_id)

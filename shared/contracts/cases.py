@@ -59,7 +59,7 @@ class SubmitConcern(Contract):
     """
 
     sealed: Sealed
-    contact: Annotated[str, Field(max_length=4096, repr=False)] | None = None
+    contact: str | None = Field(default=None, max_length=4096, repr=False)
     deputy_id: UUID
     county: PlaceCode
     town: PlaceCode | None = None
