@@ -127,6 +127,9 @@ class CaseStore:
         if erased := [c.id for c in after.values() if any(s.step == "erased" for s in c.steps)]:
             step = tables.case_steps
             await connection.execute(update(step).where(step.c.case_id.in_(erased)).values(sealed=None))
+            copies = tables.webhook_deliveries
+            ids = [str(case_id) for case_id in erased]
+            await connection.execute(update(copies).where(copies.c.case_id.in_(ids)).values(sealed=""))
         if old:
             known = [case.id for key, case in after.items() if key in before]
             await connection.execute(delete(tables.case_due).where(tables.case_due.c.case_id.in_(known)))
