@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from services.cases import domain, errors
 from services.cases.domain import Act, Case, Event
-from services.cases.routing import choose
+from services.cases.routing.choosing import choose
 from services.cases.store import Context
 from shared.contracts import cases as contract
 from shared.contracts.registry import Contract

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.cases import domain, tables
 from services.cases.domain import Case, Clock, Rules
-from services.cases.routing import Department, Words
+from services.cases.routing.choosing import Department, Words
 from shared.contracts.cases import CloseCase, FallDue, MergeCase, RedateCase, SettleCase, SplitCase
 from shared.contracts.identity import DepartmentChanged
 from shared.database.engine import VersionConflict

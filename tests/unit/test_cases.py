@@ -20,7 +20,7 @@ import services.cases
 from deploy.local.runfolder import CHECKOUT
 from services.cases import domain, handlers
 from services.cases.domain import FINISHED, STEPS, Act, Case, Event, Route, Rules
-from services.cases.routing import Department, category_of, choose
+from services.cases.routing.choosing import Department, category_of, choose
 from services.cases.store import Context
 from shared.contracts import cases as contract
 from shared.contracts.envelope import Actor
