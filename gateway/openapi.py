@@ -24,15 +24,17 @@ OF_RESIDENTS = frozenset(
 """Commands of residents, who have no token; where no outcome is there yet, the request is sent again."""
 PUBLIC = OF_RESIDENTS | {
     "/api/sign-in",
+    "/api/session",
     "/api/token",
     "/api/codes/{code}",
+    "/api/surroundings",
     "/api/concern-notice",
     "/api/concerns/open",
     CONCERN,
     "/f/{secret}",
 }
 """Routes that need no token."""
-NO_COMMANDS = frozenset({"/api/sign-in", "/api/token", "/api/concerns/open"})
+NO_COMMANDS = frozenset({"/api/sign-in", "/api/session", "/api/token", "/api/concerns/open"})
 """POSTs that are no commands."""
 
 _PROBLEM: dict[str, Any] = {
