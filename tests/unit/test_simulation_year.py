@@ -62,7 +62,7 @@ def test_the_full_script_ends_with_the_reported_figures(city: City, year: Year) 
 
 
 @given(seed=st.integers(0, 1_000), scale=SCALES)
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 def test_at_every_scale_each_figure_is_the_reported_one_divided_and_rounded_up(
     seed: int, scale: Scale
 ) -> None:
@@ -79,7 +79,7 @@ def test_at_every_scale_each_figure_is_the_reported_one_divided_and_rounded_up(
 
 
 @given(seed=st.integers(0, 1_000))
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=3)
 def test_one_seed_gives_one_script(seed: int) -> None:
     city = build_city(seed, Scale(100))
     assert write_year(city, seed, Scale(100)) == write_year(city, seed, Scale(100))
@@ -87,7 +87,7 @@ def test_one_seed_gives_one_script(seed: int) -> None:
 
 
 @given(seed=st.integers(0, 1_000), scale=SCALES)
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 def test_every_instant_lies_in_the_year_and_steps_of_one_thing_rise(seed: int, scale: Scale) -> None:
     city = build_city(seed, scale)
     year = write_year(city, seed, scale)
