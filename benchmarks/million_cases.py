@@ -39,6 +39,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
+from deploy.kafka.provision import Catalogue
 from deploy.local.runfolder import CHECKOUT
 from deploy.local.stack import LocalStack
 from deploy.local.supervisor import ProcessSpec, http_ready
@@ -433,11 +434,13 @@ async def _run(stack: LocalStack, arguments: argparse.Namespace, console: Consol
         env=env,
         cwd=CHECKOUT,
         ready=http_ready(f"http://127.0.0.1:{port}/readyz"),
+        ready_seconds=180,
     )
+    await asyncio.to_thread(lambda: stack.provisioner().apply(Catalogue.load()))
     await asyncio.to_thread(stack.supervisor.start, spec)
     city = build_city(SEED, Scale.parse("1"))
     began = time.perf_counter()
-    pool = pool_of(opener, keyed, city, TEXTS)
+    pool = pool_of(opener, keyed, city, min(TEXTS, arguments.cases))
     rows = Load(city, pool, arguments.cases)
     async with _connected(stack) as connection:
         if await connection.fetchval("SELECT count(*) FROM (SELECT 1 FROM cases LIMIT 1) AS one") == 0:
