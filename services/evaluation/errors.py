@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from shared.refusals import Refusal
 
 
@@ -33,6 +35,23 @@ def rubric_version_taken(version: int) -> Refusal:
 def rubric_date_taken() -> Refusal:
     """Two rubrics of different names cannot begin together."""
     return Refusal("rubric-date-taken", "Another rubric begins on that day.")
+
+
+def rubric_outside_its_dates() -> Refusal:
+    """The day of adoption is not among those that the rubric itself states."""
+    return Refusal(
+        "rubric-outside-its-dates",
+        "effective_from lies outside the dates that the rubric states for itself.",
+        "invalid",
+    )
+
+
+def rubric_dates_overlap(name: str, until: date) -> Refusal:
+    """Another rubric states that it counts on that day."""
+    return Refusal(
+        "rubric-dates-overlap",
+        f"Rubric {name} is adopted until {until}; the next can begin on the day after.",
+    )
 
 
 def rubric_item_redefined(item: str) -> Refusal:

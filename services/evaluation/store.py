@@ -67,8 +67,11 @@ RETURNING deputy_id, year, total, categories
 """
 
 _SUMS = """
-SELECT b.deputy_id, b.year, b.item, b.points
-FROM buckets b JOIN unnest($1::uuid[], $2::int[]) AS r (d, y) ON b.deputy_id = r.d AND b.year = r.y
+SELECT l.deputy_id, r.y AS year, l.item, r.y * 12 + extract(month FROM l.happened_on)::int - 1 AS month,
+       sum(l.points)::bigint AS points
+FROM ledger l JOIN unnest($1::uuid[], $2::int[]) AS r (d, y)
+  ON l.deputy_id = r.d AND l.happened_on BETWEEN make_date(r.y, 1, 1) AND make_date(r.y, 12, 31)
+GROUP BY l.deputy_id, r.y, l.item, month
 """
 
 _WRITE_TOTALS = """
@@ -217,9 +220,9 @@ class EvaluationStore:
             for row in await connection.exec_driver_sql(_HOLD_TOTALS, columns)
         }
         # Only now, under the lock, do all sums of these places stand still.
-        sums: defaultdict[Place, dict[str, int]] = defaultdict(dict)
+        sums: defaultdict[Place, dict[str, dict[int, int]]] = defaultdict(dict)
         for row in await connection.exec_driver_sql(_SUMS, columns):
-            sums[row.deputy_id, row.year][row.item] = row.points
+            sums[row.deputy_id, row.year].setdefault(row.item, {})[row.month] = row.points
         changed: dict[Place, Total] = {}
         for place in places:
             rubric = schedule.in_year(place[1])
