@@ -31,7 +31,7 @@ def main() -> None:
         metadata=tables.metadata,
         migrations=HERE / "migrations",
         handlers=consumers.handlers(store),
-        router=partial(router, store),
+        router=partial(router, store, settings),
         event_topics=consumers.EVENT_TOPICS,
         at_start=at_start,
     )

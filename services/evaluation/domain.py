@@ -479,8 +479,17 @@ class Rung:
     window: Window | None
 
 
+@dataclass(frozen=True)
+class Standing:
+    """What a sum is worth after a limit, how much of it the caps took, and how much the floors gave back."""
+
+    points: int
+    taken: int = 0
+    given: int = 0
+
+
 def _climb(
-    rubric: Rubric, sums: Sums, longest: Window, years: Sequence[int], rungs: dict[Rung, int] | None
+    rubric: Rubric, sums: Sums, longest: Window, years: Sequence[int], rungs: dict[Rung, Standing] | None
 ) -> Total:
     """The total; `rungs`, if given, takes what each sum with points is worth after each of its limits."""
     for key, months in sums.items():
@@ -513,11 +522,11 @@ def _limited(
     part: _Limited,
     periods: Mapping[int, int],
     longest: Window,
-    rungs: dict[Rung, int] | None,
+    rungs: dict[Rung, Standing] | None,
 ) -> Mapping[int, int]:
     """The sums by first month of each period, after all limits of a part."""
     if rungs is not None:
-        rungs[Rung(*name, None)] = sum(periods.values())
+        rungs[Rung(*name, None)] = Standing(sum(periods.values()))
     for window, limits in part.steps:
         if WINDOWS.index(window) > WINDOWS.index(longest):
             break
@@ -527,7 +536,10 @@ def _limited(
             grouped[begin] = grouped.get(begin, 0) + points
         periods = {begin: limits.clamp(points) for begin, points in grouped.items()}
         if rungs is not None:
-            rungs[Rung(*name, window)] = sum(periods.values())
+            moved = [points - periods[begin] for begin, points in grouped.items()]
+            rungs[Rung(*name, window)] = Standing(
+                sum(periods.values()), sum(m for m in moved if m > 0), -sum(m for m in moved if m < 0)
+            )
     return periods
 
 
@@ -544,9 +556,13 @@ def _add(sums: dict[int, int], more: Mapping[int, int]) -> None:
 
 @dataclass(frozen=True)
 class Cut:
-    """What a limit took from a row: `rung` tells the limit, `points` how much (negative: a floor gave back)."""
+    """How much less a row counts by a limit: `rung` tells the limit, `by_cap` whether it is the cap or the floor.
+
+    Negative `points` soften a loss: a floor held, or what lay above a cap stood in for it.
+    """
 
     rung: Rung
+    by_cap: bool
     points: int
 
 
@@ -602,12 +618,12 @@ def explain(rubric: Rubric, rows: Iterable[LedgerEntry], year: int) -> Explanati
         key=lambda row: (row.time, row.event_id, row.identity.item, row.identity.evidence),
     )
     sums: dict[str, dict[int, int]] = {}
-    before: dict[Rung, int] = {}
+    before: dict[Rung, Standing] = {}
     begins = held = _climb(rubric, {}, Window.YEAR, (year,), before)
     lines: list[Line] = []
     for row in counted:
         _add(sums.setdefault(row.identity.item, {}), {month_of(row.happened_on): row.points})
-        after: dict[Rung, int] = {}
+        after: dict[Rung, Standing] = {}
         total = _climb(rubric, sums, Window.YEAR, (year,), after)
         lines.append(
             Line(row, total.total - held.total, tuple(_cuts(rubric, row.identity.item, before, after)))
@@ -617,23 +633,18 @@ def explain(rubric: Rubric, rows: Iterable[LedgerEntry], year: int) -> Explanati
 
 
 def _cuts(
-    rubric: Rubric, item_key: str, before: Mapping[Rung, int], after: Mapping[Rung, int]
+    rubric: Rubric, item_key: str, before: Mapping[Rung, Standing], after: Mapping[Rung, Standing]
 ) -> Iterator[Cut]:
     item = next(item for item in rubric.items if item.key == item_key)
-    category = next(category for category in rubric.categories if category.key == item.category)
-    parts: tuple[tuple[str, str, _Limited], ...] = (
-        ("item", item.key, item),
-        ("category", category.key, category),
-        ("total", "", rubric),
-    )
-    for part, key, limited in parts:
-        rungs = [Rung(part, key, None)] + [
-            Rung(part, key, w) for w, _ in limited.steps if w is not Window.TERM
-        ]
-        grown = [after[rung] - before.get(rung, 0) for rung in rungs]
-        for rung, wanted, got in zip(rungs[1:], grown, grown[1:], strict=False):
-            if wanted != got:
-                yield Cut(rung, wanted - got)
+    nothing = Standing(0)
+    for rung, now in after.items():
+        if rung.part != "total" and rung.key not in (item.key, item.category):
+            continue
+        held = before.get(rung, nothing)
+        if now.taken != held.taken:
+            yield Cut(rung, by_cap=True, points=now.taken - held.taken)
+        if now.given != held.given:
+            yield Cut(rung, by_cap=False, points=held.given - now.given)
 
 
 def chances(rubric: Rubric, sums: Sums, month: int) -> list[Chance]:

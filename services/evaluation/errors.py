@@ -70,3 +70,20 @@ def not_your_score() -> Refusal:
 def deputy_unknown() -> Refusal:
     """Nobody told of this deputy and no fact names them."""
     return Refusal("deputy-unknown", "There is no deputy with this id.", "not-found")
+
+
+def no_rubric(year: int) -> Refusal:
+    """No rubric counts in that year."""
+    return Refusal("no-rubric", f"No rubric counts in {year}.", "not-found")
+
+
+def period_wrong() -> Refusal:
+    """A period that ends before it begins, or is longer than a term."""
+    return Refusal(
+        "period-wrong", "A period ends after it begins and spans at most 10 calendar years.", "invalid"
+    )
+
+
+def simulation_running() -> Refusal:
+    """One simulation at a time: each reads the whole log."""
+    return Refusal("simulation-running", "Another simulation is running; try again when it is done.")

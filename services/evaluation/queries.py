@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +13,8 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.evaluation import tables
-from services.evaluation.domain import Total
+from services.evaluation.domain import Identity, LedgerEntry, Total
+from services.evaluation.rescore import Person
 from shared.database.rows import dictionaries
 
 _RANKING = """
@@ -147,3 +150,56 @@ async def figures(connection: AsyncConnection) -> dict[str, Any]:
     found["unscored"] = {row.type: row.unscored for row in counts if row.unscored}
     found["unknown"] = {row.type: row.count for row in await connection.exec_driver_sql(_UNKNOWN)}
     return found
+
+
+async def ledger_rows(
+    connection: AsyncConnection, deputy_id: UUID, begin: date, until: date
+) -> list[LedgerEntry]:
+    """A deputy's ledger rows of what happened in a period, with those that count nothing."""
+    rows = tables.ledger.c
+    found = await connection.execute(
+        select(tables.ledger).where(rows.deputy_id == deputy_id, rows.happened_on.between(begin, until))
+    )
+    return [
+        LedgerEntry(
+            identity=Identity(row.item, row.deputy_id, row.evidence),
+            event_id=row.event_id,
+            event_type=row.event_type,
+            sequence=row.sequence,
+            time=row.time,
+            happened_on=row.happened_on,
+            points=row.points,
+            rubric=row.rubric,
+            rubric_version=row.rubric_version,
+        )
+        for row in found
+    ]
+
+
+async def deputy(connection: AsyncConnection, deputy_id: UUID) -> dict[str, Any] | None:
+    """What is known of a deputy: number, name, level, county, town and state; None if nobody told of them."""
+    kept = tables.deputies.c
+    found = await connection.execute(
+        select(kept.number, kept.name, kept.level, kept.county, kept.town, kept.state).where(
+            kept.id == deputy_id
+        )
+    )
+    return next(iter(dictionaries(found)), None)
+
+
+async def people(connection: AsyncConnection) -> list[Person]:
+    """All active deputies, as a simulation groups them."""
+    kept = tables.deputies.c
+    found = await connection.execute(
+        select(kept.id, kept.level, kept.county, kept.town).where(kept.state == "active").order_by(kept.id)
+    )
+    return [Person(row.id, row.level, row.county, row.town) for row in found]
+
+
+async def names(connection: AsyncConnection, deputies: Iterable[UUID]) -> dict[UUID, tuple[str, str]]:
+    """Number and name of these deputies."""
+    kept = tables.deputies.c
+    found = await connection.execute(
+        select(kept.id, kept.number, kept.name).where(kept.id.in_(list(deputies)))
+    )
+    return {row.id: (row.number, row.name) for row in found}
