@@ -48,13 +48,15 @@ class Paper(FPDF):
     def text_line(self, text: str, *, size: int = 9) -> None:
         """A paragraph."""
         self.set_font(_FONT, size=size)
-        self.multi_cell(0, size * 0.6, text, new_x=XPos.LMARGIN, new_y=YPos.NEXT)
+        self.multi_cell(0, size * 0.6, text, align="L", new_x=XPos.LMARGIN, new_y=YPos.NEXT)
 
     def rows(self, heads: Sequence[str], widths: Sequence[int], rows: Iterable[Sequence[str]]) -> None:
         """A table; `widths` are shares, the heads are repeated on each page."""
         self.set_font(_FONT, size=8)
         head = FontFace(fill_color=(235, 239, 245))
-        with self.table(col_widths=tuple(widths), line_height=4.6, headings_style=head) as table:
+        with self.table(
+            col_widths=tuple(widths), line_height=4.6, headings_style=head, text_align="LEFT"
+        ) as table:
             table.row(heads)
             for row in rows:
                 table.row(row)
