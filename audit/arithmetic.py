@@ -22,6 +22,8 @@ Envelope = Mapping[str, Any]
 _CHINA = timezone(timedelta(hours=8))
 # An event worth more than this many hundredths under one rule is a mistake; evaluation sets it aside too.
 _ABSURD = 10_000_000
+# No aggregate has so many versions.
+_ABOVE_FACTS = 10**18
 _CONTENT = ("type", "subject", "time", "sequence", "data")
 
 
@@ -80,6 +82,8 @@ def gather(rubric: Rubric, envelopes: Iterable[Envelope]) -> Findings:
         seen[name] = content
         findings.counted[envelope["type"]] += 1
         try:
+            if envelope["type"] == "score.corrected":
+                _correct(findings, envelope, {rule.key for rule in rubric.rules})
             _take(findings, envelope, rules.get(envelope["type"], []))
         except (KeyError, ValueError, TypeError):
             findings.unusable.append(name[1])
@@ -113,6 +117,17 @@ def _take(findings: Findings, envelope: Envelope, rules: Iterable[Rule]) -> None
         held = findings.facts.get(fact)
         if held is None or held.rank < version.rank:
             findings.facts[fact] = version
+
+
+def _correct(findings: Findings, envelope: Envelope, rules: set[str]) -> None:
+    """A correction stands above every fact of its row, and below the row's next correction."""
+    data = envelope["data"]
+    day = date.fromisoformat(data["happened_on"])
+    rank = (_ABOVE_FACTS + int(data["revision"]), UUID(envelope["id"]).int)
+    fact = (data["item"], str(UUID(data["deputy_id"])), " ".join(data["evidence"].split("/")))
+    held = findings.facts.get(fact)
+    if data["item"] in rules and (held is None or held.rank < rank):
+        findings.facts[fact] = Version(rank, day.year, day.month, int(data["points"]))
 
 
 def _all_hold(tests: Mapping[str, Any], data: Mapping[str, Any]) -> bool:

@@ -112,6 +112,7 @@ READS = (
     ),
     Read("/ranking", "evaluation", "Deputies by score", ("year", "level", "county", *PAGE)),
     Read("/archive/{id}", "evaluation", "A deputy's archive 履职档案", ("year", "with_zero", *PAGE)),
+    Read("/appeals", "evaluation", "Appeals 申诉 one may see", ("state", "deputy", *PAGE)),
     Read("/rubrics", "evaluation", "Rubrics 评价办法"),
     Read("/notices", "notify", "Own notices", ("unread", *PAGE)),
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.evaluation import consumers, tables
+from services.evaluation import consumers, errors, tables
 from services.evaluation.api import router
 from services.evaluation.handlers import adopt_shipped
 from services.evaluation.settings import EvaluationSettings
@@ -33,6 +33,7 @@ def main() -> None:
         handlers=consumers.handlers(store),
         router=partial(router, store, settings),
         event_topics=consumers.EVENT_TOPICS,
+        refusals_by_constraint={tables.OPEN_APPEAL: errors.appeal_open()},
         at_start=at_start,
     )
     run(service, settings, sys.argv[1:])

@@ -23,6 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from services.evaluation import errors, explaining, paper, queries, rescore
 from services.evaluation.domain import (
     CHINA,
+    CORRECTED,
     Explanation,
     Rubric,
     Schedule,
@@ -36,6 +37,7 @@ from services.evaluation.domain import (
 from services.evaluation.rubric_file import parse_rubric
 from services.evaluation.store import EvaluationStore
 from shared.contracts.envelope import Actor
+from shared.contracts.evaluation import AppealState
 from shared.contracts.identity import Level, PlaceCode
 from shared.contracts.registry import Role, contract_of
 from shared.host import WhoCalls
@@ -229,6 +231,23 @@ def router(store: EvaluationStore, kafka: KafkaSettings, engine: AsyncEngine, ca
         items = [{**row, **titles[row["rubric"], row["rubric_version"], row["item"]]} for row in rows]
         return {"items": items, "total": total, "page": page, "size": size}
 
+    @routes.get("/appeals")
+    async def appeals(
+        actor: who,
+        state: AppealState | None = None,
+        deputy: UUID | None = None,
+        page: Page = 1,
+        size: Size = 50,
+    ) -> dict[str, Any]:
+        if actor.roles.intersection(_EVERYTHING):
+            of = deputy
+        else:
+            require(actor, "deputy")
+            of = UUID(actor.person)
+        async with engine.connect() as connection:
+            items, total = await queries.appeals(connection, state=state, deputy_id=of, page=page, size=size)
+        return {"items": items, "total": total, "page": page, "size": size}
+
     @routes.get("/rubrics")
     async def rubrics(actor: who) -> list[dict[str, Any]]:
         require(actor, *_EVERYTHING, "deputy")
@@ -295,7 +314,7 @@ def _in_period(schedule: Schedule, begin: date, until: date) -> list[Rubric]:
 
 
 async def _write_log(kafka: KafkaSettings, schedule: Schedule, draft: Rubric, file: Path) -> Reading:
-    types = {item.event for rubric in (*schedule.rubrics, draft) for item in rubric.items}
+    types = {CORRECTED, *(item.event for rubric in (*schedule.rubrics, draft) for item in rubric.items)}
     topics = {declared.topic for type_ in types if (declared := contract_of(type_)) is not None}
     with file.open("wb") as out:
 

@@ -36,6 +36,12 @@ YEAR = "year"
 POINTS_LIMIT = 100_000_00
 """No single event may be worth more (hundredths of a point, either sign): such a figure is a mistake."""
 
+CORRECTED = "score.corrected"
+"""The event of a correction: staff said what a row is worth, and no fact says otherwise any more."""
+
+CORRECTION = 1 << 62
+"""Added to a correction's revision, so that it is newer than any fact and older than the next correction."""
+
 Scalar = str | int | bool
 
 
@@ -367,8 +373,8 @@ class Schedule:
 
     @cached_property
     def event_types(self) -> frozenset[str]:
-        """The event types that some rubric looks at."""
-        return frozenset(item.event for rubric in self.rubrics for item in rubric.items)
+        """The event types that some rubric looks at, and corrections."""
+        return frozenset({CORRECTED, *(item.event for rubric in self.rubrics for item in rubric.items)})
 
 
 Sums = Mapping[str, Mapping[int, int]]
@@ -393,6 +399,8 @@ def entries(schedule: Schedule, fact: Fact) -> tuple[LedgerEntry, ...]:
     Raises:
         AbsurdAmount: one row would be worth more than `POINTS_LIMIT`.
     """
+    if fact.type == CORRECTED:
+        return _corrected(schedule, fact)
     found: dict[Identity, LedgerEntry] = {}
     for rubric in schedule.rubrics:
         for item in rubric.items_by_event.get(fact.type, ()):
@@ -415,6 +423,29 @@ def entries(schedule: Schedule, fact: Fact) -> tuple[LedgerEntry, ...]:
                 rubric_version=rubric.version,
             )
     return tuple(found.values())
+
+
+def _corrected(schedule: Schedule, fact: Fact) -> tuple[LedgerEntry, ...]:
+    """The row of a correction; it counts nothing where the rubric of its day does not have the item."""
+    happened_on = date.fromisoformat(str(fact.data["happened_on"]))
+    item = str(fact.data["item"])
+    rubric = schedule.in_force(happened_on)
+    counts = rubric is not None and item in rubric.item_keys
+    if rubric is None:
+        return ()
+    return (
+        LedgerEntry(
+            identity=Identity(item, UUID(str(fact.data["deputy_id"])), str(fact.data["evidence"])),
+            event_id=fact.id,
+            event_type=fact.type,
+            sequence=CORRECTION + int(fact.data["revision"]),
+            time=fact.time,
+            happened_on=happened_on,
+            points=int(fact.data["points"]) if counts else 0,
+            rubric=rubric.name,
+            rubric_version=rubric.version,
+        ),
+    )
 
 
 def newer(one: LedgerEntry, other: LedgerEntry) -> bool:

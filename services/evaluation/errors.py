@@ -87,3 +87,55 @@ def period_wrong() -> Refusal:
 def simulation_running() -> Refusal:
     """One simulation at a time: each reads the whole log."""
     return Refusal("simulation-running", "Another simulation is running; try again when it is done.")
+
+
+def appeal_unknown() -> Refusal:
+    """No appeal has this id, or it is somebody else's."""
+    return Refusal("appeal-unknown", "There is no appeal of yours with this id.", "not-found")
+
+
+def appeal_exists() -> Refusal:
+    """An appeal with this id has been filed."""
+    return Refusal("appeal-exists", "An appeal with this id has been filed already.")
+
+
+def appeal_open() -> Refusal:
+    """The row has an open appeal."""
+    return Refusal("appeal-open", "This row has an appeal that is not decided yet.")
+
+
+def appeal_closed() -> Refusal:
+    """The appeal is decided or withdrawn."""
+    return Refusal("appeal-closed", "This appeal is decided or withdrawn; file another one.")
+
+
+def appeal_row_unknown() -> Refusal:
+    """The ledger has no such row of this deputy."""
+    return Refusal(
+        "appeal-row-unknown", "Your ledger has no such row; take item and evidence from the explanation."
+    )
+
+
+def appeal_item_unknown() -> Refusal:
+    """The rubric of that year has no such item."""
+    return Refusal("appeal-item-unknown", "The rubric of that year has no such item.", "invalid")
+
+
+def appeal_in_the_future() -> Refusal:
+    """What is said to be missing has not happened yet."""
+    return Refusal("appeal-in-the-future", "happened_on lies in the future.", "invalid")
+
+
+def appeal_points_wrong() -> Refusal:
+    """An upheld appeal names points, a dismissed one none."""
+    return Refusal("appeal-points-wrong", "Name points when you uphold an appeal, and only then.", "invalid")
+
+
+def appeal_points_absurd() -> Refusal:
+    """More points than any row can have."""
+    return Refusal("appeal-points-absurd", "No single row can have so many points.", "invalid")
+
+
+def not_a_deputy() -> Refusal:
+    """Appeals are filed by deputies about their own ledger."""
+    return Refusal("not-a-deputy", "Only a deputy can appeal.", "forbidden")

@@ -203,3 +203,22 @@ async def names(connection: AsyncConnection, deputies: Iterable[UUID]) -> dict[U
         select(kept.id, kept.number, kept.name).where(kept.id.in_(list(deputies)))
     )
     return {row.id: (row.number, row.name) for row in found}
+
+
+async def appeals(
+    connection: AsyncConnection, *, state: str | None, deputy_id: UUID | None, page: int, size: int
+) -> tuple[list[dict[str, Any]], int]:
+    """Appeals, the newest first, and how many there are."""
+    kept = tables.appeals.c
+    conditions = [kept.state == state] if state else []
+    if deputy_id is not None:
+        conditions.append(kept.deputy_id == deputy_id)
+    total = await connection.scalar(select(func.count()).select_from(tables.appeals).where(*conditions))
+    found = await connection.execute(
+        select(tables.appeals)
+        .where(*conditions)
+        .order_by(kept.filed_at.desc(), kept.id)
+        .limit(size)
+        .offset((page - 1) * size)
+    )
+    return dictionaries(found), int(total or 0)

@@ -22,6 +22,8 @@ from uuid import UUID
 import duckdb
 
 from services.evaluation.domain import (
+    CORRECTED,
+    CORRECTION,
     POINTS_LIMIT,
     YEAR,
     Condition,
@@ -82,7 +84,7 @@ class Replay:
 
     def sums(self, rubric: Rubric, begin: date, until: date) -> dict[UUID, dict[str, dict[int, int]]]:
         """Every deputy's uncapped sums by item and month, of the facts that happened from `begin` to `until`."""
-        rows = "\nUNION ALL ".join(_rows(item) for item in rubric.items)
+        rows = "\nUNION ALL ".join([*(_rows(item) for item in rubric.items), _corrections(rubric)])
         found: defaultdict[UUID, dict[str, dict[int, int]]] = defaultdict(dict)
         answer = self._database.execute(_NEWEST.format(rows=rows), [begin, until])
         while part := answer.fetchmany(50_000):
@@ -122,6 +124,15 @@ def _rows(item: Item) -> str:
 SELECT id, sequence, {_field(item.deputy)} AS deputy, {_quoted(item.key)} AS item, {" || '/' || ".join(evidence)} AS evidence,
        {day} AS day, CAST({points} AS HUGEINT) AS points
 FROM events WHERE {concerns}"""
+
+
+def _corrections(rubric: Rubric) -> str:
+    """The rows of corrections, which are newer than every fact."""
+    keys = ", ".join(_quoted(item.key) for item in rubric.items)
+    return f"""
+SELECT id, {CORRECTION} + CAST({_field("revision")} AS BIGINT), {_field("deputy_id")}, {_field("item")}, {_field("evidence")},
+       CAST({_field("happened_on")} AS DATE), CAST({_field("points")} AS HUGEINT)
+FROM events WHERE type = {_quoted(CORRECTED)} AND {_field("item")} IN ({keys})"""
 
 
 def _day(text: str) -> str:

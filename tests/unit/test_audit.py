@@ -215,7 +215,7 @@ def test_the_audit_reads_the_topics_that_the_rubric_looks_at() -> None:
     assert topics_of(RUBRIC) == [
         "activity.attended", "case.closed", "case.filed", "case.progressed", "case.rated", "case.referred",
         "consultation.answered", "course.completed", "deputy.changed", "duty.logged", "motion.cosigned", "motion.progressed",
-        "motion.rated", "motion.submitted", "rubric.adopted",
+        "motion.rated", "motion.submitted", "rubric.adopted", "score.corrected",
     ]  # fmt: skip
 
 
