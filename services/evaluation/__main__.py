@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.evaluation import consumers, errors, tables
 from services.evaluation.api import router
-from services.evaluation.handlers import adopt_shipped
+from services.evaluation.handlers import SETTLE_LOOP, adopt_shipped, settle_on
 from services.evaluation.settings import EvaluationSettings
 from services.evaluation.store import EvaluationStore
 from shared.host import Service, run
@@ -35,6 +35,8 @@ def main() -> None:
         event_topics=consumers.EVENT_TOPICS,
         refusals_by_constraint={tables.OPEN_APPEAL: errors.appeal_open()},
         at_start=at_start,
+        loops={SETTLE_LOOP: partial(settle_on, store)},
+        queues={"evaluation.scores": tables.unsettled.name},
     )
     run(service, settings, sys.argv[1:])
 

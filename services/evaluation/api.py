@@ -124,7 +124,7 @@ def router(store: EvaluationStore, kafka: KafkaSettings, engine: AsyncEngine, ca
         async with engine.connect() as connection:
             found_year = await _year(connection, year, deputy_id)
             rubric = (await store.read_schedule(connection)).in_year(found_year)
-            found = await queries.score(connection, deputy_id, found_year, _nothing(rubric))
+            found = await queries.score(connection, deputy_id, found_year, rubric)
         if found is None:
             raise errors.deputy_unknown()
         return {

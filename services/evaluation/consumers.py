@@ -21,7 +21,8 @@ _PRIVATE = (
     MotionReplyRefused,
     DepartmentToldOfMotion,
 )
-# Its own facts would be a loop, but for corrections, which are facts of a ledger like any other; outcomes answer commands; the clock is followed by the process itself.
+# Its own facts would be a loop, but for corrections, which are facts of a ledger like any other; outcomes
+# answer commands; the clock is followed by the process itself.
 _OTHER_OWNERS = {"evaluation", EVERY_SERVICE, "simulation"}
 
 

@@ -26,7 +26,7 @@ from deploy.local.stack import LocalStack
 from services.evaluation.rubric_file import read_rubric
 from shared.contracts.cases import CaseClosed, CaseFiled
 from shared.contracts.envelope import Envelope
-from shared.contracts.evaluation import AdoptRubric
+from shared.contracts.evaluation import AdoptRubric, AppealScore, DecideAppeal
 from shared.contracts.identity import DeputyChanged
 from shared.contracts.learning import CourseCompleted
 from shared.contracts.operations import CommandOutcome
@@ -96,6 +96,16 @@ class City:
             return sum(figures["events"].values()) == self.sent
 
         await wait_until(counted, what=f"{self.sent} events", seconds=60)
+        await self.settled()
+
+    async def settled(self) -> None:
+        """Until no total is to be derived anew."""
+        operator = self.issuer.token("operator", "operator")
+
+        async def nothing_left() -> bool:
+            return bool((await self.get("/status", operator))[1]["lag"]["evaluation.scores"] == 0)
+
+        await wait_until(nothing_left, what="totals derived from all events")
 
     async def audit(self, *more: str) -> tuple[int, str]:
         """Run the audit as anyone would."""
@@ -276,6 +286,43 @@ async def test_a_draft_is_tried_on_the_log_beside_the_adopted_rubric_and_changes
     assert (await simulate(city.staff, rubric={**document, "items": {}}))[0] == 422
     assert (await simulate(city.staff, rubric=document, begin="2022-01-01", until="2021-01-01"))[0] == 422
     assert (await simulate(city.issuer.token(UUID(int=1), "deputy"), rubric=document))[0] == 403
+
+
+async def test_an_upheld_appeal_corrects_the_row_and_the_audit_follows(city: City) -> None:
+    me, appeal = UUID(int=1), uuid4()
+    token = city.issuer.token(me, "deputy")
+    _, before = await city.get(f"/scores/{me}/explanation", token, year=2021)
+    row = next(line for line in before["lines"] if line["item"] == "case-explained")
+    contest = AppealScore(
+        kind="wrong",
+        item=row["item"],
+        evidence=row["evidence"],
+        happened_on=date(2021, 6, 1),
+        reason="应为两分",
+    )
+    assert (await city.command(message(contest, subject=appeal, token=token))).state == "accepted"
+    again = await city.command(message(contest, subject=uuid4(), token=token))
+    assert again.problem is not None
+    assert again.problem.code == "appeal-open"
+    _, listed = await city.get("/appeals", city.staff, state="open")
+    assert [(one["id"], one["state"]) for one in listed["items"]] == [(str(appeal), "open")]
+    assert (await city.get("/appeals", city.issuer.token(UUID(int=2), "deputy")))[1]["total"] == 0
+    decided = DecideAppeal(upheld=True, points=150, reason="属实")
+    assert (await city.command(message(decided, subject=appeal, token=city.staff))).state == "accepted"
+
+    async def corrected() -> bool:
+        return bool((await city.get(f"/scores/{me}", token, year=2021))[1]["total"] == 250)
+
+    await wait_until(corrected, what="the corrected score", seconds=60)
+    city.sent += 1  # a correction is an event like any other
+    _, after = await city.get(f"/scores/{me}/explanation", token, year=2021)
+    row = next(line for line in after["lines"] if line["item"] == "case-explained")
+    assert (row["event_type"], row["points"], after["total"]) == ("score.corrected", 150, 250)
+
+    async def agrees() -> bool:
+        return (await city.audit())[0] == 0
+
+    await wait_until(agrees, what="an audit that agrees", seconds=60)
 
 
 async def test_staff_adopt_a_rubric_for_a_coming_year_once(city: City) -> None:

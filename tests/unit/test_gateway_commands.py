@@ -55,6 +55,7 @@ BODIES: dict[str, dict[str, Any]] = {
         "reason": "重复计算",
     },
     "DecideAppeal": {"upheld": True, "points": 200, "reason": "属实"},
+    "GatherCases": {"cases": ["0192f0a0-0000-7000-8000-000000000103"], "reason": "同一处"},
     "AnswerCase": {"result": "solved", "text": "已修复"},
     "CloseCase": {"result": None},
     "RateCase": {"stars": 5},

@@ -4,8 +4,8 @@ from alembic import op
 
 from shared.database.migrate import run_script
 
-revision = "evaluation_0002"
-down_revision = "evaluation_0001"
+revision = "evaluation_0003"
+down_revision = "evaluation_0002"
 
 
 def upgrade() -> None:
