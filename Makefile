@@ -2,7 +2,7 @@
 # JDK 17 and Maven, where present, give the real Apache Kafka instead of its stand-in.
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo check test test-full clean distclean venv
+.PHONY: help up demo check test test-full soak clean distclean venv
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -36,7 +36,10 @@ test: check ## check, then the tests with real backends and processes
 	$(BIN)/pytest $(wildcard tests/integration tests/e2e tests/chaos)
 
 test-full: check ## test, with the long random and load runs
-	$(BIN)/pytest $(wildcard tests/integration tests/e2e tests/chaos) --full
+	SEQUENCES=$${SEQUENCES:-10000} $(BIN)/pytest $(wildcard tests/integration tests/e2e tests/chaos) --full
+
+soak: $(STAMP) ## ten thousand random sequences of commands with kills in between (SEED=1, SEQUENCES=500)
+	SEQUENCES=$${SEQUENCES:-10000} $(BIN)/pytest tests/chaos/test_random_commands.py -q -s
 
 clean: ## remove the run folder (all local data) and caches; refused while a suite runs
 	@python=$$($(FIND_PYTHON)); test ! -e .run/lock || "$${python:-$(BIN)/python}" deploy/local/lock.py .run

@@ -162,8 +162,6 @@ def start_departments(asked: Asked, suite: Suite) -> None:
                 str(path),
                 "--simulated-until",
                 END.isoformat(),
-                "--return-share",
-                "0.03",
             ),
             env={
                 **{

@@ -62,6 +62,7 @@ READS = (
             "category",
             "merged_into",
             "overdue",
+            "extension_asked",
             "filed_from",
             "filed_until",
             "sort",
