@@ -126,6 +126,12 @@ READS = (
     ),
     Read("/ranking", "evaluation", "Deputies by score", ("year", "level", "county", *PAGE)),
     Read("/archive/{id}", "evaluation", "A deputy's archive 履职档案", ("year", "with_zero", *PAGE)),
+    Read(
+        "/standings",
+        "evaluation",
+        "Ranks among peers, grades, outstanding deputies within the quota, for staff",
+        ("year", "level", "county", "outstanding", *PAGE),
+    ),
     Read("/appeals", "evaluation", "Appeals 申诉 one may see", ("state", "deputy", *PAGE)),
     Read("/rubrics", "evaluation", "Rubrics 评价办法"),
     Read("/notices", "notify", "Own notices", ("unread", *PAGE)),

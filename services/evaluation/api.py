@@ -30,6 +30,7 @@ from services.evaluation.domain import (
     Total,
     chances,
     explain,
+    judge,
     month_of,
     sums_of,
     totals,
@@ -230,6 +231,48 @@ def router(store: EvaluationStore, kafka: KafkaSettings, engine: AsyncEngine, ca
             titles = _titles(await store.read_schedule(connection))
         items = [{**row, **titles[row["rubric"], row["rubric_version"], row["item"]]} for row in rows]
         return {"items": items, "total": total, "page": page, "size": size}
+
+    @routes.get("/standings")
+    async def standings(
+        actor: who,
+        year: Year = None,
+        level: Level | None = None,
+        county: PlaceCode | None = None,
+        outstanding: Annotated[bool, Query(description="only who is chosen or tied at the edge")] = False,
+        page: Page = 1,
+        size: Size = 50,
+    ) -> dict[str, Any]:
+        require(actor, *_EVERYTHING)
+        async with engine.connect() as connection:
+            found_year = await _year(connection, year)
+            rubric = (await store.read_schedule(connection)).in_year(found_year)
+            if rubric is None:
+                raise errors.no_rubric(found_year)
+            # Everybody is ranked among all peers, whatever is asked for.
+            found = await queries.candidates(connection, found_year, _nothing(rubric))
+        names = {candidate.deputy_id: name for candidate, name in found}
+        judged = [
+            one
+            for one in judge(rubric, (candidate for candidate, _ in found))
+            if (level is None or one.candidate.level == level)
+            and (county is None or one.candidate.county == county)
+            and (not outstanding or one.outstanding or one.tied)
+        ]
+        judged.sort(key=lambda one: (one.rank is None, -one.candidate.total, one.candidate.number))
+        items = [
+            {
+                **vars(one.candidate),
+                "name": names[one.candidate.deputy_id],
+                "peers": one.peers,
+                "rank": one.rank,
+                "grade": {"key": one.grade.key, "title": one.grade.title} if one.grade else None,
+                "outstanding": one.outstanding,
+                "tied": one.tied,
+                "reason": one.reason,
+            }
+            for one in judged[(page - 1) * size : page * size]
+        ]
+        return {"items": items, "total": len(judged), "page": page, "size": size, "year": found_year}
 
     @routes.get("/appeals")
     async def appeals(

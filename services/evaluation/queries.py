@@ -10,11 +10,11 @@ from typing import Any
 from uuid import UUID
 
 from pydantic_core import to_json
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.evaluation import tables
-from services.evaluation.domain import Identity, LedgerEntry, Rubric, Total, totals
+from services.evaluation.domain import Candidate, Identity, LedgerEntry, Rubric, Total, totals
 from services.evaluation.rescore import Person
 from shared.database.rows import dictionaries
 
@@ -250,3 +250,27 @@ async def appeals(
         .offset((page - 1) * size)
     )
     return dictionaries(found), int(total or 0)
+
+
+async def candidates(connection: AsyncConnection, year: int, nothing: Total) -> list[tuple[Candidate, str]]:
+    """All deputies with their totals of a year and their names; who has no fact has the score `nothing`."""
+    kept, scores = tables.deputies.c, tables.totals.c
+    of_year = and_(scores.deputy_id == kept.id, scores.year == year)
+    asked = select(
+        kept.id, kept.number, kept.name, kept.level, kept.county, kept.town, kept.state, scores.total
+    ).select_from(tables.deputies.outerjoin(tables.totals, of_year))
+    return [
+        (
+            Candidate(
+                row.id,
+                row.number,
+                row.level,
+                row.county,
+                row.town,
+                row.state,
+                nothing.total if row.total is None else row.total,
+            ),
+            row.name,
+        )
+        for row in await connection.execute(asked.order_by(kept.id))
+    ]
