@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.evaluation import consumers, errors, tables
 from services.evaluation.api import router
 from services.evaluation.handlers import SETTLE_LOOP, adopt_shipped, settle_on
+from services.evaluation.intake import EventReading
 from services.evaluation.settings import EvaluationSettings
 from services.evaluation.store import EvaluationStore
 from shared.host import Service, run
@@ -35,6 +36,7 @@ def main() -> None:
         event_topics=consumers.EVENT_TOPICS,
         refusals_by_constraint={tables.OPEN_APPEAL: errors.appeal_open()},
         at_start=at_start,
+        reading=lambda engine: EventReading(store, engine, consumers.taken_in()),
         loops={SETTLE_LOOP: partial(settle_on, store)},
         queues={"evaluation.scores": tables.unsettled.name},
     )

@@ -26,7 +26,8 @@ _PRIVATE = (
 _OTHER_OWNERS = {"evaluation", EVERY_SERVICE, "simulation"}
 
 
-def _taken_in() -> list[Declaration]:
+def taken_in() -> list[Declaration]:
+    """Every event that evaluation takes in."""
     return [
         d
         for d in events().values()
@@ -34,7 +35,7 @@ def _taken_in() -> list[Declaration]:
     ]
 
 
-EVENT_TOPICS = tuple(sorted({declaration.topic for declaration in _taken_in()}))
+EVENT_TOPICS = tuple(sorted({declaration.topic for declaration in taken_in()}))
 
 
 def handlers(store: EvaluationStore) -> dict[type[Contract], Handler]:
@@ -42,7 +43,7 @@ def handlers(store: EvaluationStore) -> dict[type[Contract], Handler]:
     intake = EventIntake(store)
     appeals = Desk(AppealStore(store), ON_APPEALS)
     return {
-        **{declaration.model: intake for declaration in _taken_in()},
+        **{declaration.model: intake for declaration in taken_in()},
         AdoptRubric: RubricDesk(store),
         **appeals.handlers(),
     }
