@@ -374,7 +374,8 @@ class Schedule:
     @cached_property
     def event_types(self) -> frozenset[str]:
         """The event types that some rubric looks at, and corrections."""
-        return frozenset({CORRECTED, *(item.event for rubric in self.rubrics for item in rubric.items)})
+        looked_at = frozenset(item.event for rubric in self.rubrics for item in rubric.items)
+        return looked_at | {CORRECTED} if looked_at else looked_at
 
 
 Sums = Mapping[str, Mapping[int, int]]
