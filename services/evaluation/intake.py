@@ -64,7 +64,8 @@ class EventReading:
                     set_aside.append(record)
                     continue
                 rows = rows_of(message)
-            except (KeyError, TypeError, msgspec.MsgspecError, SetAside):
+            except (KeyError, TypeError, OverflowError, msgspec.MsgspecError, SetAside):
+                # OverflowError: a time on the last day of the calendar has no date in China.
                 set_aside.append(record)
                 continue
             for row in rows:

@@ -5,7 +5,7 @@ than the effect. Invariants: the offsets in the database are the truth, and Kafk
 that was fetched before the last seek, rebalance or failure is dropped and fetched again; at most one
 statement is under way, and a rebalance or the end of the process waits for it.
 What a batch cannot take is set aside for the `Runner`, which handles it by itself under its id and knows
-dead letters; so is a whole batch that the database refuses for what it holds.
+dead letters; so is a whole batch that cannot be read, or that the database refuses for what it holds.
 """
 
 from __future__ import annotations
@@ -73,6 +73,18 @@ class Reading(Protocol):
 
     def read(self, records: Sequence[Record]) -> Batch:
         """Make a batch ready; none at all gives the parameters that write nothing."""
+
+
+def made_ready(reading: Reading, records: Sequence[Record]) -> Batch:
+    """The batch of these records; should reading fail, all of them are set aside and handled one by one.
+
+    The fence of the next batch would pass over a batch that were only dropped.
+    """
+    try:
+        return reading.read(records)
+    except Exception as error:  # noqa: BLE001 - whatever it was, no record may be lost by it
+        log.warning("batch-taken-one-by-one", error=type(error).__name__, records=len(records))
+        return Batch(reading.read(()).parameters, {}, records)
 
 
 class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -253,7 +265,7 @@ class Stream:
             return
         failpoints.reach("after-receive")
         started = time.perf_counter()
-        batch = self._reading.read(records)
+        batch = made_ready(self._reading, records)
         read_seconds = time.perf_counter() - started
         await self._written_through()
         if self._lost or fetched_at != self._positions:

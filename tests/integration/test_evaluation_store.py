@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import MAXYEAR, UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -446,6 +446,22 @@ async def test_one_absurd_event_becomes_a_dead_letter_and_its_neighbours_count(
         letters = (await connection.execute(text("SELECT reason, detail FROM dead_letters"))).all()
     assert [tuple(row) for row in letters] == [("handler-failed", "AbsurdAmount")]
     assert await in_the_database(engine) == by_the_rules(schedule, envelopes)
+
+
+@pytest.mark.parametrize("time", [datetime.max.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC)])
+async def test_a_time_at_the_end_of_the_calendar_is_no_reason_to_lose_a_batch(
+    stack: LocalStack, engine: AsyncEngine, store: EvaluationStore, time: datetime
+) -> None:
+    """The last day of the calendar has no date in China; the first is only long ago."""
+    (fact, *others) = [e for e in year_of_events(random.Random(4), 60) if e.type == "case.filed"]
+    await Batches(engine, stack).run(
+        records([others[0], fact.model_copy(update={"time": time}), *others[1:]])
+    )
+    async with engine.connect() as connection:
+        schedule = await store.read_schedule(connection)
+        letters = await connection.scalar(text("SELECT count(*) FROM dead_letters"))
+    assert letters == (time.year == MAXYEAR)
+    assert await in_the_database(engine) == by_the_rules(schedule, others)
 
 
 async def test_an_event_of_an_unknown_type_is_kept_counted_and_shown(
