@@ -126,12 +126,8 @@ def add(
         if outcome is None:
             pending = {"command_id": str(command_id), "state": "pending"}
             return json_response(pending, 202, {"Retry-After": "2"})  # the same request again has the outcome
-        try:
+        with seals.renewed_if_unreadable("cases"):
             outcome_response(outcome)
-        except Problem as problem:
-            if problem.code.endswith("-unreadable"):
-                seals.forget("cases")
-            raise
         receipt = shown(data.receipt)
         told = {"id": receipt, "command_id": str(command_id), "version": outcome.version}
         return json_response({**told, "receipt": receipt, "follow": LINK.format(secret=secret)})

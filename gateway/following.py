@@ -192,12 +192,8 @@ def add(
         if outcome is None:
             pending = {"command_id": str(command_id), "state": "pending"}
             return json_response(pending, 202, {"Retry-After": "2"})
-        try:
+        with seals.renewed_if_unreadable("cases"):
             outcome_response(outcome)
-        except Problem as problem:
-            if problem.code.endswith("-unreadable"):
-                seals.forget("cases")
-            raise
         return json_response({"id": typed, "command_id": str(command_id), "version": outcome.version})
 
     @app.post(

@@ -546,12 +546,8 @@ def door(parts: Parts) -> FastAPI:
         data = cases.FileCase(sealed=await parts.seals.seal("cases", words), **clear)
         command_id = idempotency_key(request)
         command = Command(cases.FileCase, data.model_dump(mode="json"), str(command_id), plain)
-        try:
+        with parts.seals.renewed_if_unreadable("cases"):
             outcome = await sent(request, person, command_id, command)
-        except Problem as problem:
-            if problem.code == "words-unreadable":
-                parts.seals.forget("cases")  # the service may have a new key
-            raise
         if outcome is None:
             return written(kind, "service_requests", [{"token": str(command_id)}], 202)
         told = {"service_request_id": outcome.subject, "service_notice": None, "account_id": None}

@@ -10,7 +10,8 @@ import asyncio
 import json
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from gateway.services import Services
@@ -39,9 +40,15 @@ class Seals:
                     held = self._held[service] = await self._fetch(service, held)
         return held[0].seal(dict(content))
 
-    def forget(self, service: str) -> None:
-        """Fetch the service's key anew before the next sealing."""
-        self._held.pop(service, None)
+    @contextmanager
+    def renewed_if_unreadable(self, service: str) -> Iterator[None]:
+        """Around what says how a command ended: the service may have a new key, to be fetched for the next sealing."""
+        try:
+            yield
+        except Problem as problem:
+            if problem.code.endswith("-unreadable"):
+                self._held.pop(service, None)
+            raise
 
     async def _fetch(self, service: str, held: tuple[Sealer, float] | None) -> tuple[Sealer, float]:
         """The service's key and until when to keep it (monotonic seconds)."""

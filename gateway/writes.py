@@ -44,7 +44,6 @@ from shared.contracts import (
 )
 from shared.contracts.registry import Contract
 from shared.http.callers import require
-from shared.http.problems import Problem
 
 DEPARTMENT_CODE = r"^[a-z0-9-]{2,40}$"
 PERSON = r"^[a-z0-9:-]{2,60}$"
@@ -329,12 +328,8 @@ def add(app: FastAPI, commands: Commands, seals: Seals, caller: Callable[..., Aw
         data = contract.model_validate({**clear, "sealed": await seals.seal(to, words)})
         command_id = idempotency_key(request)
         command = Command(contract, data.model_dump(mode="json"), subject or str(command_id), plain)
-        try:
+        with seals.renewed_if_unreadable(to):
             return await commands.answer(request, person, command_id, command)
-        except Problem as problem:
-            if problem.code.endswith("-unreadable"):
-                seals.forget(to)  # the service may have a new key
-            raise
 
     @app.post("/api/cases", summary="File a case 督事", tags=["cases"])
     async def file_case(request: Request, body: CaseFiling, person: who) -> Response:
