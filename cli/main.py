@@ -33,6 +33,8 @@ scores = typer.Typer(
 )
 app.add_typer(scores, name="score")
 app.add_typer(routing, name="routing")
+archives = typer.Typer(no_args_is_help=True, help="The archive 履职档案 of a deputy: keep it, check it.")
+app.add_typer(archives, name="archive")
 console = Console()
 
 
@@ -110,6 +112,14 @@ def letters_show(service: str, letter: str) -> None:
 def letters_replay(service: str, letter: str) -> None:
     """Hand a dead letter in again, once."""
     raise typer.Exit(operator.replay_letter(console, service, letter))
+
+
+@app.command()
+def rewind(
+    topics: Annotated[list[str] | None, typer.Argument(help="all that evaluation takes in, if none")] = None,
+) -> None:
+    """Let evaluation take events in again from the beginning of the log; a score changes only if it was wrong."""
+    raise typer.Exit(operator.rewind(console, topics or []))
 
 
 @topics.command(name="apply")
@@ -190,6 +200,27 @@ def score_explain(
         begin, until = between
         raise typer.Exit(score_command.difference(console, deputy, begin.date(), until.date()))
     raise typer.Exit(score_command.explain(console, deputy, year, _day(on), pdf))
+
+
+@scores.command(name="report")
+def score_report(deputy: str, file: Path, year: int | None = None) -> None:
+    """A draft of the deputy's report of the year 述职, made from recorded facts alone (FILE.docx or FILE.pdf)."""
+    raise typer.Exit(score_command.report(console, deputy, file, year))
+
+
+@archives.command(name="export")
+def archive_export(deputy: str, file: Path) -> None:
+    """The archive as a signed package (FILE.zip: PDF and JSON) or as a spreadsheet (FILE.xlsx)."""
+    raise typer.Exit(score_command.export(console, deputy, file))
+
+
+@archives.command(name="verify")
+def archive_verify(
+    file: Path,
+    keys: Annotated[Path | None, typer.Option(help="a JWKS instead of the running suite's")] = None,
+) -> None:
+    """Whether a package is what was signed."""
+    raise typer.Exit(score_command.verify(console, file, keys))
 
 
 @scores.command(name="simulate")

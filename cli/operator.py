@@ -58,10 +58,10 @@ class Operator:
         )
         return answer.status, await answer.json(content_type=None)
 
-    async def post(self, path: str) -> tuple[int, Any]:
-        """Send a command without a body; returns status and body."""
+    async def post(self, path: str, body: Any = None) -> tuple[int, Any]:
+        """Send a command; returns status and body."""
         headers = {**self._headers, "Idempotency-Key": str(uuid4())}
-        answer = await self._session.post(f"{self.access.gateway}{path}", headers=headers)
+        answer = await self._session.post(f"{self.access.gateway}{path}", headers=headers, json=body)
         return answer.status, await answer.json(content_type=None)
 
 
@@ -142,6 +142,22 @@ def show_letter(console: Console, service: str, letter: str) -> int:
         for name, value in (await operator.get(f"/api/operations/{service}/dead-letters/{letter}")).items():
             console.print(f"{name:<12} {value}", markup=False, highlight=False)
         return 0
+
+    return ask(console, question)
+
+
+def rewind(console: Console, topics: list[str]) -> int:
+    """Let evaluation take topics in again (all without any named); 0 when it took the request."""
+
+    async def question(operator: Operator) -> int:
+        status, body = await operator.post("/api/operations/evaluation/rewind", {"topics": topics})
+        said = (
+            "evaluation reads again from the beginning"
+            if status in (200, 202)
+            else f"{body.get('code')}: {body.get('detail')}"
+        )
+        console.print(said, markup=False)
+        return 0 if status in (200, 202) else 1
 
     return ask(console, question)
 

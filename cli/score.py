@@ -1,4 +1,4 @@
-"""`daibiaotong score`: check rubrics, explain a score, try a draft on what has happened.
+"""`daibiaotong score` and `archive`: check rubrics, explain a score, try a draft, keep what is recorded.
 
 A rubric's file is read here, so that every flaw has its line; everything else is asked of the gateway.
 """
@@ -6,6 +6,7 @@ A rubric's file is read here, so that every flaw has its line; everything else i
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from datetime import date
 from pathlib import Path
@@ -19,6 +20,8 @@ from rich.table import Table
 from cli.operator import Operator, ask
 from services.evaluation.domain import Rubric
 from services.evaluation.explaining import points_text
+from services.evaluation.package import NotGenuine
+from services.evaluation.package import verify as verify_package
 from services.evaluation.rubric_file import RubricInvalid, overlapping, read_rubric
 
 _SIMULATION_SECONDS = 150
@@ -108,6 +111,73 @@ def difference(console: Console, deputy: str, begin: date, until: date) -> int:
         return 0
 
     return ask(console, question)
+
+
+def report(console: Console, deputy: str, file: Path, year: int | None) -> int:
+    """Write the draft of a deputy's report of the year; the file's ending says which kind."""
+    kind = file.suffix.lstrip(".").lower()
+    if kind not in ("docx", "pdf"):
+        print(f"{file}: the ending must be .docx or .pdf", file=sys.stderr)
+        return 2
+    query = f"kind={kind}" + (f"&year={year}" if year is not None else "")
+    return _fetch(console, deputy, file, "scores/{}/report?" + query)
+
+
+def export(console: Console, deputy: str, file: Path) -> int:
+    """Write a deputy's archive as a signed package or a spreadsheet; the file's ending says which."""
+    kinds = {".zip": "package", ".xlsx": "spreadsheet"}
+    kind = kinds.get(file.suffix.lower())
+    if kind is None:
+        print(f"{file}: the ending must be .zip (signed package) or .xlsx (spreadsheet)", file=sys.stderr)
+        return 2
+    return _fetch(console, deputy, file, "archive/{}/" + kind)
+
+
+def _fetch(console: Console, deputy: str, file: Path, path: str) -> int:
+    async def question(operator: Operator) -> int:
+        deputy_id = await _deputy(operator, deputy)
+        if deputy_id is None:
+            print(f"There is no one deputy {deputy}.", file=sys.stderr)
+            return 1
+        content = await operator.get_bytes(f"/api/{path.format(deputy_id)}")
+        await asyncio.to_thread(file.write_bytes, content)
+        console.print(f"written to {file}", highlight=False, soft_wrap=True)
+        return 0
+
+    return ask(console, question)
+
+
+def verify(console: Console, file: Path, keys: Path | None) -> int:
+    """Say whether a package is genuine; the keys are the running suite's unless a file holds them (a JWKS)."""
+
+    async def question(operator: Operator) -> int:
+        return _verified(console, file, await operator.get("/api/archive-keys"))
+
+    if keys is None:
+        return ask(console, question)
+    try:
+        return _verified(console, file, json.loads(keys.read_text("utf-8")))
+    except (OSError, ValueError):
+        print(f"{keys}: no JWKS can be read from it", file=sys.stderr)
+        return 2
+
+
+def _verified(console: Console, file: Path, keys: dict[str, Any]) -> int:
+    try:
+        manifest = verify_package(file.read_bytes(), keys)
+    except OSError:
+        print(f"{file}: cannot be read", file=sys.stderr)
+        return 2
+    except NotGenuine as error:
+        print(f"{file}: not genuine: {error}", file=sys.stderr)
+        return 1
+    names = ", ".join(sorted(manifest["files"]))
+    console.print(
+        f"genuine: deputy {manifest['deputy_id']}, made {manifest['made_at']}, with {names}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return 0
 
 
 async def _deputy(operator: Operator, deputy: str) -> str | None:

@@ -307,6 +307,7 @@ def add(app: FastAPI, commands: Commands, seals: Seals, caller: Callable[..., Aw
     who = Annotated[Caller, Depends(caller)]
     rubric_body = strict_body(evaluation.AdoptRubric)
     marks_body = strict_body(notify.MarkNotices)
+    rewind_body = strict_body(evaluation.RewindEvents)
 
     for write in WRITES:
         _add(app, write, commands, caller)
@@ -481,6 +482,18 @@ def add(app: FastAPI, commands: Commands, seals: Seals, caller: Callable[..., Aw
     app.post("/api/notices/mark", summary="Mark own notices as read or unread", tags=["notices"])(
         mark_notices
     )
+
+    async def rewind(request: Request, body: Any, person: Any) -> Response:
+        command_id = idempotency_key(request)
+        command = Command(evaluation.RewindEvents, content_of(body), str(command_id))
+        return await commands.answer(request, person, command_id, command)
+
+    rewind.__annotations__ |= {"body": rewind_body, "person": who}
+    app.post(
+        "/api/operations/evaluation/rewind",
+        summary="Take events in again from the beginning of the log",
+        tags=["operations"],
+    )(rewind)
 
     @app.post(
         "/api/operations/{service}/dead-letters/{letter_id}/replay",

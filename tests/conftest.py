@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from secrets import token_urlsafe
 from uuid import uuid4
 
 import pytest
@@ -23,6 +24,7 @@ from deploy.local.stack import LocalStack
 from deploy.local.supervisor import ProcessSpec, http_ready
 from shared.messaging.kafka import make_producer
 from shared.security.sealing import Opener, Sealer, new_private_key
+from shared.security.tokens import signing_key_of
 from shared.settings import KafkaSettings
 from shared.testing.issuer import Issuer
 
@@ -125,6 +127,10 @@ async def started_producer(stack: LocalStack, principal: str, *, seconds: float 
             return producer
 
 
+ARCHIVE_KEY = json.dumps(signing_key_of(token_urlsafe(32)))
+"""Signs archives in this run."""
+
+
 @dataclass
 class Processes:
     """Service processes of a test run, each with a migrated database of its own."""
@@ -157,6 +163,7 @@ class Processes:
             "HTTP_PORT": str(self.port(name)),
             "JWKS_URL": self.jwks_url,
             "SEALING_KEY": self.sealing_key,
+            "ARCHIVE_KEY": ARCHIVE_KEY,
             "RETRY_FIRST_SECONDS": "0.05",
             "RETRY_LONGEST_SECONDS": "0.5",
             "RELAY_POLL_SECONDS": "0.3",

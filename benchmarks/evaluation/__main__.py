@@ -26,6 +26,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -41,6 +42,7 @@ from deploy.local.stack import LocalStack
 from deploy.local.supervisor import ProcessSpec, http_ready
 from shared.contracts.learning import CourseCompleted
 from shared.messaging.kafka import make_producer
+from shared.security.tokens import signing_key_of
 from shared.settings import KafkaSettings
 from shared.testing.messages import encoded, message
 
@@ -129,6 +131,7 @@ class Bench:
                 "INSTANCE": str(number),
                 "HTTP_PORT": str(port),
                 "JWKS_URL": "http://127.0.0.1:9/jwks",
+                "ARCHIVE_KEY": json.dumps(signing_key_of(token_urlsafe(32))),
                 "RELAY_POLL_SECONDS": "0.3",
                 "SESSION_TIMEOUT_MS": "6000",
             },
@@ -177,13 +180,17 @@ class Bench:
         self.empty()
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", f"benchmarks.evaluation.{module}",
-            env=self._contender_env(events), cwd=CHECKOUT, stdout=asyncio.subprocess.PIPE, limit=2**26,
+            env=self._contender_env(events), cwd=CHECKOUT, limit=2**26,
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
         )  # fmt: skip
+        assert process.stdin is not None
         assert process.stdout is not None
         told: dict[str, tuple[float, float, Mapping[str, Any]]] = {}
         async for line in process.stdout:
             said = json.loads(line)
             told[said["at"]] = (time.monotonic(), self.postgres_cpu(), said)
+            if said["at"] == "end":
+                process.stdin.close()
         if await process.wait() or "end" not in told:
             raise SystemExit(f"{module} failed")
         (began, pg_before, first), (ended, pg_after, last) = told["warm"], told["end"]

@@ -10,7 +10,7 @@ import os
 from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger
+from sqlalchemy import BigInteger, DateTime
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -35,7 +35,7 @@ class LedgerRow(_Base):
     event_id: Mapped[UUID]
     event_type: Mapped[str]
     sequence: Mapped[int] = mapped_column(BigInteger)
-    time: Mapped[datetime]
+    time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     happened_on: Mapped[date]
     points: Mapped[int]
     rubric: Mapped[str]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import sys
 import time
 from typing import Any
 
@@ -69,8 +70,13 @@ def consumer() -> AIOKafkaConsumer:
 
 
 def tell(at: str, events: int, **more: Any) -> None:
-    """Say on standard output, where the benchmark reads it, how far this process is."""
+    """Say on standard output, where the benchmark reads it, how far this process is.
+
+    At the end wait until standard input is closed: the database's processor time is read before its backend ends.
+    """
     print(json.dumps({"at": at, "events": events, "cpu": time.process_time(), **more}), flush=True)
+    if at == "end":
+        sys.stdin.read()
 
 
 async def run(events: int) -> None:

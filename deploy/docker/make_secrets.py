@@ -21,6 +21,7 @@ from deploy.kafka.provision import Catalogue
 from deploy.local.runfolder import write_private
 from deploy.local.secrets import DEPARTMENT_PRINCIPAL, Secrets
 from shared.security.sealing import private_key_of
+from shared.security.tokens import signing_key_of
 
 VAULT = Path("/vault")
 SHARES = Path("/share")
@@ -107,6 +108,8 @@ def _of_service(vault: Secrets, service: str) -> dict[str, str]:
     }
     if service in _SEALED_TO:
         files["SEALING_KEY"] = json.dumps(private_key_of(vault.get(f"sealing.{service}")))
+    if service == "evaluation":
+        files["ARCHIVE_KEY"] = json.dumps(signing_key_of(vault.get("archive")))
     if service == "identity":
         operator = {"secret": vault.get("operator"), "roles": ["operator", "staff"]}
         intake = {"secret": vault.get("intake"), "roles": ["intake"]}

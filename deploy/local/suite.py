@@ -23,6 +23,7 @@ from deploy.local.secrets import Secrets
 from deploy.local.stack import SERVICES, LocalStack
 from deploy.local.supervisor import ProcessSpec, Say, Supervisor, http_ready, say_on_stderr
 from shared.security.sealing import private_key_of
+from shared.security.tokens import signing_key_of
 
 GATEWAY = "gateway"
 PROVISIONER = "provisioner"
@@ -211,6 +212,8 @@ class Suite:
         }
         if service in _SEALED_TO:
             env["SEALING_KEY"] = json.dumps(private_key_of(self.secrets.get(f"sealing.{service}")))
+        if service == "evaluation":
+            env["ARCHIVE_KEY"] = json.dumps(signing_key_of(self.secrets.get("archive")))
         if service == "cases" and self._shared_env["ENVIRONMENT"] != "production":
             env["WEBHOOK_LOOPBACK_ALLOWED"] = "true"  # everything here listens on this machine
         if service == "identity":

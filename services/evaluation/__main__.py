@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ from services.evaluation import consumers, errors, tables
 from services.evaluation.api import router
 from services.evaluation.handlers import SETTLE_LOOP, adopt_shipped, settle_on
 from services.evaluation.intake import EventReading
+from services.evaluation.package import Signer
 from services.evaluation.settings import EvaluationSettings
 from services.evaluation.store import EvaluationStore
 from shared.host import Service, run
@@ -23,6 +25,7 @@ def main() -> None:
     """Serve, or migrate with the argument `migrate`."""
     settings = EvaluationSettings()
     store = EvaluationStore()
+    signer = Signer(json.loads(settings.archive_key.get_secret_value()))
 
     async def at_start(engine: AsyncEngine) -> None:
         await adopt_shipped(engine, store, settings.first_rubric_from)
@@ -32,7 +35,7 @@ def main() -> None:
         metadata=tables.metadata,
         migrations=HERE / "migrations",
         handlers=consumers.handlers(store),
-        router=partial(router, store, settings),
+        router=partial(router, store, settings, signer),
         event_topics=consumers.EVENT_TOPICS,
         refusals_by_constraint={tables.OPEN_APPEAL: errors.appeal_open()},
         at_start=at_start,

@@ -11,16 +11,17 @@ import tempfile
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from aiokafka.errors import KafkaError
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict
+from pydantic_core import to_json
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.evaluation import errors, explaining, paper, queries, rescore
+from services.evaluation import activity, annual, archive, errors, explaining, office, paper, queries, rescore
 from services.evaluation.domain import (
     CHINA,
     CORRECTED,
@@ -35,6 +36,7 @@ from services.evaluation.domain import (
     sums_of,
     totals,
 )
+from services.evaluation.package import Signer
 from services.evaluation.rubric_file import parse_rubric
 from services.evaluation.store import EvaluationStore
 from shared.contracts.envelope import Actor
@@ -57,6 +59,8 @@ Size = Annotated[int, Query(ge=1, le=500)]
 
 
 _SPAN_YEARS = 10
+_OFFICE = "application/vnd.openxmlformats-officedocument"
+_XLSX, _DOCX = f"{_OFFICE}.spreadsheetml.sheet", f"{_OFFICE}.wordprocessingml.document"
 _SHOWN = 20
 
 
@@ -113,7 +117,15 @@ def _last_day(year: int) -> date:
     return min(date(year, 12, 31), max(today, date(year, 1, 1)))
 
 
-def router(store: EvaluationStore, kafka: KafkaSettings, engine: AsyncEngine, caller: WhoCalls) -> APIRouter:
+def _file(content: bytes, kind: str, name: str) -> Response:
+    """A file to be kept under a name, never shown in a page."""
+    headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
+    return Response(content, media_type=kind, headers=headers)
+
+
+def router(
+    store: EvaluationStore, kafka: KafkaSettings, signer: Signer, engine: AsyncEngine, caller: WhoCalls
+) -> APIRouter:
     """The routes. A simulation reads the log of facts with `kafka`, one at a time in a process."""
     routes = APIRouter()
     who = Annotated[Actor, Depends(caller)]
@@ -215,7 +227,7 @@ def router(store: EvaluationStore, kafka: KafkaSettings, engine: AsyncEngine, ca
         return {"items": found.items, "total": found.total, "page": page, "size": size, "year": found_year}
 
     @routes.get("/archive/{deputy_id}")
-    async def archive(
+    async def timeline(
         deputy_id: UUID,
         actor: who,
         year: Year = None,
@@ -231,6 +243,71 @@ def router(store: EvaluationStore, kafka: KafkaSettings, engine: AsyncEngine, ca
             titles = _titles(await store.read_schedule(connection))
         items = [{**row, **titles[row["rubric"], row["rubric_version"], row["item"]]} for row in rows]
         return {"items": items, "total": total, "page": page, "size": size}
+
+    async def whole_archive(actor: Actor, deputy_id: UUID) -> dict[str, Any]:
+        _only_own(actor, deputy_id)
+        async with engine.connect() as connection:
+            if not await queries.is_known(connection, deputy_id):
+                raise errors.deputy_unknown()
+            schedule = await store.read_schedule(connection)
+            rows = await queries.ledger_rows(connection, deputy_id, date.min, date.max)
+            deputy = await queries.deputy(connection, deputy_id)
+        return archive.archive(deputy, deputy_id, rows, schedule, as_of=datetime.now(UTC))
+
+    @routes.get("/archive/{deputy_id}/parts")
+    async def parts(deputy_id: UUID, actor: who) -> dict[str, Any]:
+        return await whole_archive(actor, deputy_id)
+
+    @routes.get("/archive/{deputy_id}/package")
+    async def package(deputy_id: UUID, actor: who) -> Response:
+        found = await whole_archive(actor, deputy_id)
+        made_at: datetime = found["as_of"]
+
+        def packed() -> bytes:
+            files = {
+                "archive.json": to_json(found, indent=1),
+                "archive.pdf": paper.book(found, printed_on=made_at.astimezone(CHINA).date()),
+            }
+            return signer.pack(files, deputy_id=deputy_id, made_at=made_at)
+
+        return _file(await asyncio.to_thread(packed), "application/zip", "archive.zip")
+
+    @routes.get("/archive/{deputy_id}/spreadsheet")
+    async def spreadsheet(deputy_id: UUID, actor: who) -> Response:
+        found = await whole_archive(actor, deputy_id)
+        return _file(await asyncio.to_thread(office.spreadsheet, found), _XLSX, "archive.xlsx")
+
+    @routes.get("/archive-keys")
+    async def archive_keys() -> dict[str, Any]:
+        return signer.public_keys
+
+    @routes.get("/scores/{deputy_id}/report")
+    async def report(
+        deputy_id: UUID, actor: who, year: Year = None, kind: Literal["docx", "pdf"] = "docx"
+    ) -> Response:
+        _only_own(actor, deputy_id)
+        async with engine.connect() as connection:
+            day = _last_day(await _year(connection, year, deputy_id))
+            explained = await _explained(store, connection, deputy_id, day)
+            schedule = await store.read_schedule(connection)
+            deputy = await queries.deputy(connection, deputy_id)
+        draft = annual.report(explained, deputy, schedule, until=day)
+        today = datetime.now(UTC).astimezone(CHINA).date()
+        if kind == "pdf":
+            body = await asyncio.to_thread(paper.annual_report, draft, printed_on=today)
+            return _file(body, "application/pdf", f"report-{day.year}.pdf")
+        return _file(await asyncio.to_thread(office.document, draft), _DOCX, f"report-{day.year}.docx")
+
+    @routes.get("/activity")
+    async def active(
+        actor: who, year: Year = None, county: Annotated[str | None, Query(pattern=r"^\d{6}$")] = None
+    ) -> dict[str, Any]:
+        require(actor, *_EVERYTHING)
+        async with engine.connect() as connection:
+            found_year = await _year(connection, year)
+            months = range(found_year * 12, found_year * 12 + 12)
+            deputies, found = await queries.activity(connection, county, months)
+        return {"year": found_year, "county": county, **activity.series(deputies, found, months)}
 
     @routes.get("/standings")
     async def standings(

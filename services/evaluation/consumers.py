@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from services.evaluation.appeal_store import ON_APPEALS, AppealStore
-from services.evaluation.handlers import EventIntake, RubricDesk
+from services.evaluation.handlers import EventIntake, RewindDesk, RubricDesk
 from services.evaluation.store import EvaluationStore
 from shared.contracts.cases import DepartmentTold, Dossier, ReplyRefused
-from shared.contracts.evaluation import AdoptRubric, ScoreCorrected
+from shared.contracts.evaluation import AdoptRubric, RewindEvents, ScoreCorrected
 from shared.contracts.motions import DepartmentToldOfMotion, MotionDossier, MotionReplyRefused
 from shared.contracts.registry import EVERY_SERVICE, Contract, Declaration, events
 from shared.messaging.desk import Desk
@@ -45,5 +45,6 @@ def handlers(store: EvaluationStore) -> dict[type[Contract], Handler]:
     return {
         **{declaration.model: intake for declaration in taken_in()},
         AdoptRubric: RubricDesk(store),
+        RewindEvents: RewindDesk(EVENT_TOPICS),
         **appeals.handlers(),
     }

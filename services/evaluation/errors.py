@@ -7,6 +7,11 @@ from datetime import date
 from shared.refusals import Refusal
 
 
+def topic_not_taken_in(topic: str) -> Refusal:
+    """A rewind names a topic that evaluation does not read."""
+    return Refusal("topic-not-taken-in", f"Evaluation takes in no topic {topic}.", "invalid")
+
+
 def rubric_not_from_new_year() -> Refusal:
     """A rubric cannot begin within a year."""
     return Refusal(

@@ -7,7 +7,7 @@ a person must look at, and replays.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date, datetime, time
 from pathlib import Path
 from time import perf_counter
@@ -16,6 +16,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from services.evaluation import errors
 from services.evaluation.domain import CHINA, Adopted, Fact, LedgerEntry, Rubric, Schedule, adopt, entries
 from services.evaluation.rubric_file import parse_rubric, read_rubric
 from services.evaluation.store import EvaluationStore, EventCount, Place
@@ -24,6 +25,7 @@ from shared.contracts.identity import DeputyChanged
 from shared.contracts.registry import Contract
 from shared.database.engine import is_transient
 from shared.host import Surroundings
+from shared.messaging import fences
 from shared.messaging.clock import BusinessClock
 from shared.messaging.desk import authorise
 from shared.messaging.received import Received
@@ -161,6 +163,27 @@ def _keep_newest(deputies: dict[UUID, tuple[int, DeputyChanged]], sequence: int,
     held = deputies.get(data.deputy_id)
     if held is None or held[0] < sequence:
         deputies[data.deputy_id] = (sequence, data)
+
+
+class RewindDesk:
+    """Handler of `evaluation.rewind`: fences go back to the beginning; the ledger's identities do the rest."""
+
+    def __init__(self, topics: Collection[str]) -> None:
+        self._topics = topics
+
+    async def __call__(self, messages: Sequence[Received[Any]], work: Work) -> None:
+        """Rewind or refuse each."""
+        for message in messages:
+            asked = message.data.topics
+            try:
+                authorise(message)
+                if unknown := sorted(set(asked).difference(self._topics)):
+                    raise errors.topic_not_taken_in(unknown[0])
+            except Refusal as refusal:
+                work.reject(message, refusal)
+                continue
+            await fences.rewind(work.connection, asked or sorted(self._topics))
+            work.accept(message)
 
 
 class RubricDesk:

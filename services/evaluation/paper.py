@@ -1,4 +1,4 @@
-"""Sheets for printing, as PDF with the Chinese font embedded, so that they look the same everywhere.
+"""Papers for printing, as PDF with the Chinese font embedded, so that they look the same everywhere.
 
 The font is Noto Sans SC (SIL Open Font License) from a package; a character that it lacks shows as a box.
 """
@@ -14,9 +14,11 @@ from fpdf import FPDF
 from fpdf.enums import XPos, YPos
 from fpdf.fonts import FontFace
 
+from services.evaluation.annual import Report
 from services.evaluation.explaining import points_text
 
 _FONT = "noto"
+_LEVELS = {"city": "市级", "county": "县级", "township": "乡镇级"}
 
 
 class Paper(FPDF):
@@ -110,4 +112,72 @@ def sheet(found: dict[str, Any], *, printed_on: date) -> bytes:
     paper.text_line(
         "每一分都对应一条已记录的事件。认为某条有错、重、漏的，可以就该条提出申诉，由工作人员复核；更正同样作为事件记录。"
     )
+    return paper.pdf()
+
+
+def book(found: dict[str, Any], *, printed_on: date) -> bytes:
+    """The archive 履职档案 as `archive.archive` gives it: its eight parts, an entry a line."""
+    deputy = found["deputy"] or {}
+    paper = Paper("人大代表履职档案", printed_on=printed_on)
+    for part in found["parts"]:
+        paper.heading(part["title"])
+        if part["key"] == "basics":
+            paper.text_line(
+                f"姓名：{deputy.get('name', '（名册中尚无）')}    编号：{deputy.get('number', found['deputy_id'])}"
+            )
+            place = deputy.get("town") or deputy.get("county") or "—"
+            paper.text_line(
+                f"级别：{_LEVELS.get(deputy.get('level', ''), '—')}    区划代码：{place}    截至：{found['as_of']:%Y-%m-%d}"
+            )
+            paper.rows(
+                ("年度", "总分", "等次", "评价办法"),
+                (1, 1, 1, 4),
+                [
+                    (
+                        str(year["year"]),
+                        points_text(year["total"]),
+                        (year["grade"] or {}).get("title", "—"),
+                        f"{year['rubric']['title']} 第 {year['rubric']['version']} 版"
+                        if year["rubric"]
+                        else "—",
+                    )
+                    for year in found["years"]
+                ],
+            )
+        elif part["entries"]:
+            paper.rows(
+                ("日期", "记录", "原始分", "事件"),
+                (10, 40, 8, 32),
+                [
+                    (
+                        str(entry["happened_on"]),
+                        "；".join(row["title"] for row in entry["rows"] if row["points"]) or "（现不计分）",
+                        points_text(entry["points"]),
+                        f"{entry['event_type']} {entry['event_id']}",
+                    )
+                    for entry in part["entries"]
+                ],
+            )
+        else:
+            paper.text_line("没有记录。")
+    return paper.pdf()
+
+
+def annual_report(report: Report, *, printed_on: date) -> bytes:
+    """The draft of a report of the year 述职报告, with its sources at the end."""
+    paper = Paper(report.title, printed_on=printed_on)
+    paper.text_line(report.opening, size=11)
+    for section in report.sections:
+        paper.heading(section.title)
+        paper.text_line("".join(one.text + one.marks for one in section.sentences), size=11)
+    if report.sources:
+        paper.heading("记录来源")
+        paper.rows(
+            ("序号", "日期", "事件类型", "事件编号"),
+            (1, 2, 4, 7),
+            [
+                (str(number), str(entry.happened_on), entry.event_type, str(entry.event_id))
+                for number, entry in enumerate(report.sources, start=1)
+            ],
+        )
     return paper.pdf()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -222,6 +222,23 @@ async def people(connection: AsyncConnection) -> list[Person]:
         select(kept.id, kept.level, kept.county, kept.town).where(kept.state == "active").order_by(kept.id)
     )
     return [Person(row.id, row.level, row.county, row.town) for row in found]
+
+
+async def activity(
+    connection: AsyncConnection, place: str | None, months: Sequence[int]
+) -> tuple[dict[str | None, int], dict[tuple[str | None, int], int]]:
+    """Deputies in office by place, and those active by place and month: counties, or a county's towns."""
+    kept, sums_ = tables.deputies.c, tables.buckets.c
+    by = kept.county if place is None else kept.town
+    within = [kept.state == "active"] if place is None else [kept.state == "active", kept.county == place]
+    numbers = await connection.execute(select(by.label("place"), func.count()).where(*within).group_by(by))
+    active = await connection.execute(
+        select(by.label("place"), sums_.month, func.count(kept.id.distinct()))
+        .select_from(tables.deputies.join(tables.buckets, sums_.deputy_id == kept.id))
+        .where(*within, sums_.month.between(months[0], months[-1]), sums_.points > 0)
+        .group_by(by, sums_.month)
+    )
+    return {row[0]: row[1] for row in numbers}, {(row[0], row[1]): row[2] for row in active}
 
 
 async def names(connection: AsyncConnection, deputies: Iterable[UUID]) -> dict[UUID, tuple[str, str]]:

@@ -14,6 +14,8 @@ from pydantic import Field
 from shared.contracts.identity import PlaceCode
 from shared.contracts.registry import Contract, command, event
 
+Topic = Annotated[str, Field(pattern=r"^[a-z0-9._-]{1,100}$")]
+
 
 @command("rubric.adopt", owner="evaluation", roles=("staff",), key="rubric name")
 class AdoptRubric(Contract):
@@ -41,6 +43,15 @@ class ScoreChanged(Contract):
     year: int
     total: int = Field(description="hundredths of a point, capped")
     categories: dict[str, int] = Field(description="hundredths of a point per category, capped")
+
+
+@command("evaluation.rewind", owner="evaluation", roles=("operator",), key="any")
+class RewindEvents(Contract):
+    """Take events in again from the beginning of the log 重放; no score changes by it but one that was wrong."""
+
+    topics: tuple[Topic, ...] = Field(
+        default=(), max_length=200, description="none means all that it takes in"
+    )
 
 
 AppealKind = Literal["wrong", "repeated", "missing"]

@@ -8,12 +8,14 @@ Source: RFC 7519 (JWT), RFC 8693 §4.1 (`act`, acting in somebody's name), RFC 8
 from __future__ import annotations
 
 import asyncio
+import base64
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any, cast
 
 import aiohttp
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from joserfc import jwt
 from joserfc.jwk import KeySet, OKPKey
 
@@ -40,6 +42,17 @@ class _Verified:
     actor: Actor
     issued_at: float
     expires_at: float
+
+
+def signing_key_of(seed: str) -> dict[str, Any]:
+    """The Ed25519 private JWK of a secret of 32 random bytes in base64url, e.g. `secrets.token_urlsafe(32)`.
+
+    Raises ValueError for a secret of another length.
+    """
+    raw = base64.urlsafe_b64decode(seed + "=" * (-len(seed) % 4))
+    public = Ed25519PrivateKey.from_private_bytes(raw).public_key().public_bytes_raw()
+    text = base64.urlsafe_b64encode(public).decode().rstrip("=")
+    return {"kty": "OKP", "crv": "Ed25519", "d": seed.rstrip("="), "x": text}
 
 
 def sign(claims: dict[str, Any], key: OKPKey) -> str:

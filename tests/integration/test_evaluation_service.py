@@ -7,9 +7,11 @@ import json
 import random
 import signal
 import sys
+import zipfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -20,13 +22,16 @@ import pytest_asyncio
 from aiohttp import web
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from docx import Document
+from openpyxl import load_workbook
 from uuid6 import uuid7
 
 from deploy.local.stack import LocalStack
+from services.evaluation.package import verify
 from services.evaluation.rubric_file import read_rubric
 from shared.contracts.cases import CaseClosed, CaseFiled
 from shared.contracts.envelope import Envelope
-from shared.contracts.evaluation import AdoptRubric, AppealScore, DecideAppeal
+from shared.contracts.evaluation import AdoptRubric, AppealScore, DecideAppeal, RewindEvents
 from shared.contracts.identity import DeputyChanged
 from shared.contracts.learning import CourseCompleted
 from shared.contracts.operations import CommandOutcome
@@ -85,6 +90,16 @@ class City:
             session.get(f"{self.url}{path}", params={k: str(v) for k, v in query.items()}) as answer,
         ):
             return answer.status, await answer.json()
+
+    async def file(self, path: str, token: str) -> bytes:
+        headers = {"Authorization": f"Bearer {token}"}
+        async with (
+            aiohttp.ClientSession(headers=headers) as session,
+            session.get(f"{self.url}{path}") as answer,
+        ):
+            assert answer.status == 200, await answer.text()
+            assert answer.headers["Content-Disposition"].startswith("attachment;")
+            return await answer.read()
 
     @property
     def staff(self) -> str:
@@ -263,6 +278,31 @@ async def test_a_score_is_explained_row_by_row_and_the_list_adds_up(city: City) 
         assert (await answer.read()).startswith(b"%PDF-")
 
 
+async def test_the_archive_its_files_and_the_report_say_what_the_ledger_holds(city: City) -> None:
+    me, other = UUID(int=1), UUID(int=2)
+    token = city.issuer.token(me, "deputy")
+    status, found = await city.get(f"/archive/{me}/parts", token)
+    assert status == 200
+    assert [part["title"] for part in found["parts"]][:2] == ["基本情况", "会议"]
+    (case_part,) = [part for part in found["parts"] if part["entries"]]
+    assert case_part["key"] == "suggestions"
+    assert sum(entry["points"] for entry in case_part["entries"]) == found["years"][0]["total"] == 200
+    package = await city.file(f"/archive/{me}/package", token)
+    _, keys = await city.get("/archive-keys", "")
+    assert verify(package, keys)["deputy_id"] == str(me)
+    with zipfile.ZipFile(BytesIO(package)) as folder:
+        assert json.loads(folder.read("archive.json"))["parts"] == found["parts"]
+        assert folder.read("archive.pdf").startswith(b"%PDF-")
+    sheets = load_workbook(BytesIO(await city.file(f"/archive/{me}/spreadsheet", token))).worksheets
+    assert sheets[1].max_row == 1 + sum(len(entry["rows"]) for entry in case_part["entries"])
+    report = Document(BytesIO(await city.file(f"/scores/{me}/report?year=2021", token)))
+    assert any("提交代表督事 1 次" in paragraph.text for paragraph in report.paragraphs)
+    assert (await city.file(f"/scores/{me}/report?year=2021&kind=pdf", token)).startswith(b"%PDF-")
+    for path in (f"/archive/{other}/parts", f"/archive/{other}/package", f"/scores/{other}/report"):
+        assert (await city.get(path, token))[0] == 403
+    assert (await city.get(f"/archive/{uuid4()}/package", city.staff))[0] == 404
+
+
 async def test_a_draft_is_tried_on_the_log_beside_the_adopted_rubric_and_changes_nothing(city: City) -> None:
     async def simulate(token: str, **body: Any) -> tuple[int, Any]:
         headers = {"Authorization": f"Bearer {token}"}
@@ -358,6 +398,37 @@ async def test_a_rubric_that_cannot_be_is_refused_with_its_reason(city: City) ->
     assert await code(SHIPPED, date(2032, 1, 1), city.staff) == "rubric-version-taken"
     assert await code({**later, "items": {}}, date(2032, 1, 1), city.staff) == "rubric-invalid"
     assert await code(later, date(2032, 1, 1), city.issuer.token(uuid4(), "deputy")) == "role-not-allowed"
+
+
+async def test_activity_counts_who_did_something_in_a_month_and_hides_the_few(city: City) -> None:
+    status, found = await city.get("/activity", city.staff, year=2021)
+    assert status == 200
+    assert found["whole"] == {"deputies": 2, "active": None}
+    await city.tell(*(deputy(number) for number in range(3, 8)))
+    await city.tell(*(case(UUID(int=number), uuid4(), month=6) for number in (3, 3, 4)))
+    await city.all_taken_in()
+    _, found = await city.get("/activity", city.staff, year=2021)
+    assert found["months"][5] == "2021-06"
+    assert (found["whole"]["deputies"], found["whole"]["active"][5]) == (7, 3)
+    assert [(one["place"], one["active"][5]) for one in found["places"]] == [("330203", 3)]
+    assert (await city.get("/activity", city.issuer.token(UUID(int=1), "deputy")))[0] == 403
+
+
+async def test_a_rewind_takes_every_event_in_again_and_changes_no_score(city: City) -> None:
+    _, before = await city.get("/ranking", city.staff, year=2021)
+    operator = city.issuer.token("operator", "operator")
+    refused = await city.command(message(RewindEvents(), subject=uuid4(), token=city.staff))
+    assert refused.problem is not None
+    assert refused.problem.code == "role-not-allowed"
+    unknown = await city.command(message(RewindEvents(topics=("no.such",)), subject=uuid4(), token=operator))
+    assert unknown.problem is not None
+    assert unknown.problem.code == "topic-not-taken-in"
+    assert (
+        await city.command(message(RewindEvents(topics=("case.filed",)), subject=uuid4(), token=operator))
+    ).state == "accepted"
+    await city.all_taken_in()
+    _, after = await city.get("/ranking", city.staff, year=2021)
+    assert after == before
 
 
 async def test_killed_and_rebalanced_processes_score_every_event_exactly_once(

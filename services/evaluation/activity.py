@@ -1,0 +1,61 @@
+"""Activity 活跃率: how many deputies did something of their duty in a month, by place.
+
+A deputy is active in a month in which some recorded fact of their duty earned points, whatever the caps;
+signing in is no fact and so never counts. The rate divides by the deputies in office 在任 of the place as the
+roster stands now. Invariants: a place with fewer than `LEAST` deputies is not shown, nor a whole that small; and never
+is exactly one place of a list hidden: it could be reckoned from the whole. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+LEAST = 5
+"""Deputies below which a place's activity would point at persons."""
+
+DEFINITION = {
+    "numerator": "当月至少有一条得分履职记录的在任代表；登录、签到不算 / deputies in office with a recorded fact of duty "
+    "that earned points in the month; signing in is none",
+    "denominator": "现名册中的在任代表 / deputies in office on the present roster",
+    "exclusions": f"不足 {LEAST} 名代表的地方不单列 / places of fewer than {LEAST} deputies are not shown by themselves",
+}
+
+
+def series(
+    deputies: Mapping[str | None, int], active: Mapping[tuple[str | None, int], int], months: Sequence[int]
+) -> dict[str, Any]:
+    """Rates of the whole and of each place, month by month.
+
+    `deputies` by place, `active` by place and month (see `domain.month_of`); None are those of no place.
+    """
+    whole = sum(deputies.values())
+    hidden = _hidden(deputies)
+    return {
+        "definition": DEFINITION,
+        "months": [f"{month // 12:04d}-{month % 12 + 1:02d}" for month in months],
+        "whole": {
+            "deputies": whole,
+            "active": None
+            if whole < LEAST
+            else [sum(active.get((place, month), 0) for place in deputies) for month in months],
+        },
+        "places": [
+            {
+                "place": place,
+                "deputies": number,
+                "active": None if place in hidden else [active.get((place, month), 0) for month in months],
+            }
+            for place, number in sorted(deputies.items(), key=lambda pair: pair[0] or "")
+        ],
+    }
+
+
+def _hidden(deputies: Mapping[str | None, int]) -> set[str | None]:
+    """The places that are too small, and one more where there is only one such."""
+    found = {place for place, number in deputies.items() if number < LEAST}
+    if len(found) == 1 and len(deputies) > 1:
+        rest = sorted((number, place or "") for place, number in deputies.items() if place not in found)
+        smallest = rest[0][1]
+        found.add(smallest or None)
+    return found

@@ -1,0 +1,30 @@
+"""Activity by place adds up, and never points at persons."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.evaluation.activity import LEAST, series
+
+PLACES = st.sampled_from(["330203", "330205", "330206", "330211", None])
+DEPUTIES = st.dictionaries(PLACES, st.integers(1, 40), max_size=5)
+
+
+@given(DEPUTIES, st.randoms(use_true_random=False))
+def test_small_places_are_hidden_and_never_one_alone(
+    deputies: dict[str | None, int], dice: st.DataObject
+) -> None:
+    active = {(place, 24253): dice.randint(0, number) for place, number in deputies.items()}  # type: ignore[attr-defined]
+    found = series(deputies, active, [24252, 24253])
+    assert found["months"] == ["2021-01", "2021-02"]
+    assert found["whole"]["deputies"] == sum(deputies.values())
+    told = found["whole"]["active"]
+    assert told == ([0, sum(active.values())] if sum(deputies.values()) >= LEAST else None)
+    hidden = [one for one in found["places"] if one["active"] is None]
+    shown = [one for one in found["places"] if one["active"] is not None]
+    assert all(one["deputies"] >= LEAST for one in shown)
+    assert all(one["active"] == [0, active[one["place"], 24253]] for one in shown)
+    assert len(hidden) != 1 or len(deputies) == 1
+    if all(number >= LEAST for number in deputies.values()):
+        assert not hidden
