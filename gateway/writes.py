@@ -275,6 +275,10 @@ WRITES = (
     Write("POST", "/duties/{subject}/confirm", participation.ConfirmDuty, "Confirm a duty"),
     Write("POST", "/duties/{subject}/reject", participation.RejectDuty, "Reject a duty"),
     Write("POST", "/duties/{subject}/withdraw", participation.WithdrawDuty, "Withdraw a duty"),
+    Write(
+        "POST", "/archive-notes", evaluation.NoteInArchive, "Note a report 述职 or an honour 奖励", new=True
+    ),
+    Write("POST", "/archive-notes/{subject}/strike", evaluation.StrikeNote, "Strike a note"),
     Write("POST", "/appeals", evaluation.AppealScore, "Contest a row of one's own score 申诉", new=True),
     Write("POST", "/appeals/{subject}/decide", evaluation.DecideAppeal, "Uphold or dismiss an appeal"),
     Write("POST", "/appeals/{subject}/withdraw", evaluation.WithdrawAppeal, "Take an appeal back"),

@@ -251,8 +251,9 @@ def router(
                 raise errors.deputy_unknown()
             schedule = await store.read_schedule(connection)
             rows = await queries.ledger_rows(connection, deputy_id, date.min, date.max)
+            notes = await queries.notes(connection, deputy_id)
             deputy = await queries.deputy(connection, deputy_id)
-        return archive.archive(deputy, deputy_id, rows, schedule, as_of=datetime.now(UTC))
+        return archive.archive(deputy, deputy_id, rows, notes, schedule, as_of=datetime.now(UTC))
 
     @routes.get("/archive/{deputy_id}/parts")
     async def parts(deputy_id: UUID, actor: who) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 Parts as kept on paper (e.g. Zhenping, rd.ankang.gov.cn/Content-2548225.html): 基本情况, 会议, 视察调研, 培训,
 小组活动, 建议, 述职, 奖励. Invariants: a fact stands in exactly one part, however many items of a rubric
-look at it; nothing is told of a deputy that no ledger row holds. Pure.
+look at it; nothing is told of a deputy that no ledger row or note holds. Pure.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from services.evaluation.domain import Item, LedgerEntry, Schedule, sums_of, totals
+from services.evaluation.domain import Item, LedgerEntry, Schedule, band, sums_of, totals
 
 
 class Part(StrEnum):
@@ -125,13 +125,14 @@ def archive(
     deputy: Mapping[str, Any] | None,
     deputy_id: UUID,
     rows: Sequence[LedgerEntry],
+    notes: Sequence[Mapping[str, Any]],
     schedule: Schedule,
     *,
     as_of: datetime,
 ) -> dict[str, Any]:
     """The whole archive as plain data: who it is, the years with their scores, the eight parts.
 
-    Points are integers in hundredths; those of a year are capped by its rubric, those of an entry are not.
+    `notes` are those that staff made (`queries.notes`). Points are integers in hundredths; those of a year are capped by its rubric, those of an entry are not.
     """
     items = items_of(schedule)
     entries = entries_of(rows, schedule)
@@ -145,6 +146,7 @@ def archive(
                 "key": part,
                 "title": PART_TITLES[part],
                 "entries": [_told(entry, items) for entry in entries if entry.part is part],
+                "notes": [_noted(note, schedule) for note in notes if note["part"] == part],
             }
             for part in Part
         ],
@@ -167,6 +169,15 @@ def _year(rows: Iterable[LedgerEntry], schedule: Schedule, year: int) -> dict[st
             for one in rubric.categories
         ],
     }
+
+
+def _noted(note: Mapping[str, Any], schedule: Schedule) -> dict[str, Any]:
+    """A note with how its ballots are read under the rubric of its year; None where there are none."""
+    rubric = schedule.in_year(note["happened_on"].year)
+    read = None
+    if note["ballots"] and rubric is not None and rubric.review is not None:
+        read = band(rubric.review, note["approving"], note["ballots"])
+    return {**note, "band": {"key": read.key, "title": read.title} if read else None}
 
 
 def _told(entry: Entry, items: Mapping[tuple[str, int, str], Item]) -> dict[str, Any]:

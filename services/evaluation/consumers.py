@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from services.evaluation.appeal_store import ON_APPEALS, AppealStore
 from services.evaluation.handlers import EventIntake, RewindDesk, RubricDesk
+from services.evaluation.notes import ON_NOTES, NoteStore
 from services.evaluation.store import EvaluationStore
 from shared.contracts.cases import DepartmentTold, Dossier, ReplyRefused
 from shared.contracts.evaluation import AdoptRubric, RewindEvents, ScoreCorrected
@@ -47,4 +48,5 @@ def handlers(store: EvaluationStore) -> dict[type[Contract], Handler]:
         AdoptRubric: RubricDesk(store),
         RewindEvents: RewindDesk(EVENT_TOPICS),
         **appeals.handlers(),
+        **Desk(NoteStore(), ON_NOTES).handlers(),
     }

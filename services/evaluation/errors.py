@@ -144,3 +144,32 @@ def appeal_points_absurd() -> Refusal:
 def not_a_deputy() -> Refusal:
     """Appeals are filed by deputies about their own ledger."""
     return Refusal("not-a-deputy", "Only a deputy can appeal.", "forbidden")
+
+
+def note_exists() -> Refusal:
+    """Another note has this id."""
+    return Refusal("note-exists", "There is a note with this id already.")
+
+
+def note_unknown() -> Refusal:
+    """There is no such note."""
+    return Refusal("note-unknown", "There is no note with this id.", "not-found")
+
+
+def note_struck() -> Refusal:
+    """The note was struck before."""
+    return Refusal("note-struck", "The note is struck already.")
+
+
+def note_in_the_future() -> Refusal:
+    """The day of a note has not come."""
+    return Refusal("note-in-the-future", "A note is of a day that has come.", "invalid")
+
+
+def note_ballots_wrong() -> Refusal:
+    """Ballots that cannot be."""
+    return Refusal(
+        "note-ballots-wrong",
+        "Ballots belong to a report, come with those that approve, and no more can approve than were cast.",
+        "invalid",
+    )

@@ -25,7 +25,7 @@ _HUNDREDTHS = 100
 
 
 def spreadsheet(found: dict[str, Any]) -> bytes:
-    """The archive as `archive.archive` gives it: a sheet of years, and one of entries, a row per item."""
+    """The archive as `archive.archive` gives it: sheets of years, of entries (a row per item) and of notes."""
     book = Workbook(write_only=True)
     deputy = found["deputy"] or {}
     years = book.create_sheet("年度得分")
@@ -64,6 +64,22 @@ def spreadsheet(found: dict[str, Any]) -> bytes:
                         entry["evidence"],
                     ),
                 )
+    notes = book.create_sheet("述职与奖励")
+    _heads(notes, ("部分", "日期", "记载", "称职票", "总票", "测评", "状态"), (10, 12, 40, 8, 8, 12, 10))
+    for part in found["parts"]:
+        for note in part["notes"]:
+            _row(
+                notes,
+                (
+                    part["title"],
+                    note["happened_on"],
+                    note["title"],
+                    note["approving"],
+                    note["ballots"],
+                    note["band"]["title"] if note["band"] else "",
+                    "有效" if note["state"] == "noted" else f"已撤销：{note['reason']}",
+                ),
+            )
     out = BytesIO()
     book.save(out)
     return out.getvalue()

@@ -144,7 +144,8 @@ def book(found: dict[str, Any], *, printed_on: date) -> bytes:
                     for year in found["years"]
                 ],
             )
-        elif part["entries"]:
+            continue
+        if part["entries"]:
             paper.rows(
                 ("日期", "记录", "原始分", "事件"),
                 (10, 40, 8, 32),
@@ -158,9 +159,26 @@ def book(found: dict[str, Any], *, printed_on: date) -> bytes:
                     for entry in part["entries"]
                 ],
             )
-        else:
+        if part["notes"]:
+            paper.rows(
+                ("日期", "记载", "测评"),
+                (10, 50, 30),
+                [(str(note["happened_on"]), _noted(note), _ballots(note)) for note in part["notes"]],
+            )
+        if not part["entries"] and not part["notes"]:
             paper.text_line("没有记录。")
     return paper.pdf()
+
+
+def _noted(note: dict[str, Any]) -> str:
+    return note["title"] if note["state"] == "noted" else f"{note['title']}（已撤销：{note['reason']}）"
+
+
+def _ballots(note: dict[str, Any]) -> str:
+    if not note["ballots"]:
+        return "—"
+    read = f"，{note['band']['title']}" if note["band"] else ""
+    return f"称职票 {note['approving']} / {note['ballots']}{read}"
 
 
 def annual_report(report: Report, *, printed_on: date) -> bytes:

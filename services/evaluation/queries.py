@@ -269,6 +269,26 @@ async def appeals(
     return dictionaries(found), int(total or 0)
 
 
+async def notes(connection: AsyncConnection, deputy_id: UUID) -> list[dict[str, Any]]:
+    """The notes in a deputy's archive, the oldest first, with those that were struck."""
+    kept = tables.notes.c
+    found = await connection.execute(
+        select(
+            kept.id,
+            kept.part,
+            kept.happened_on,
+            kept.title,
+            kept.approving,
+            kept.ballots,
+            kept.state,
+            kept.reason,
+        )
+        .where(kept.deputy_id == deputy_id)
+        .order_by(kept.happened_on, kept.noted_at, kept.id)
+    )
+    return dictionaries(found)
+
+
 async def candidates(connection: AsyncConnection, year: int, nothing: Total) -> list[tuple[Candidate, str]]:
     """All deputies with their totals of a year and their names; who has no fact has the score `nothing`."""
     kept, scores = tables.deputies.c, tables.totals.c

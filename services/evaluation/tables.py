@@ -154,3 +154,22 @@ Index(
     unique=True,
     postgresql_where=text("state = 'open'"),
 )
+
+# Reports 述职 and honours 奖励 that staff note in archives.
+notes = Table(
+    "notes",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("deputy_id", UUID, nullable=False),
+    Column("part", Text, nullable=False),
+    Column("happened_on", Date, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("noted_by", Text, nullable=False),
+    Column("noted_at", DateTime(timezone=True), nullable=False),
+    Column("approving", Integer),
+    Column("ballots", Integer),
+    Column("state", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("reason", Text),
+)
+Index("notes_deputy_id_idx", notes.c.deputy_id)

@@ -92,6 +92,7 @@ Kind = Literal[
     "appeal.filed",
     "appeal.upheld",
     "appeal.dismissed",
+    "archive.noted",
 ]
 Parameter = str | int | None
 

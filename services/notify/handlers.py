@@ -298,6 +298,12 @@ def score_appealed(message: Received[evaluation.ScoreAppealed]) -> Notices:
     return (notice(message.envelope.id, kind, fact.appeal_id, message.now, to, item=fact.item),)
 
 
+def archive_noted(message: Received[evaluation.ArchiveNoted]) -> Notices:
+    """The deputy learns of each note in the own archive, and of its striking."""
+    fact, to = message.data, OnePerson(str(message.data.deputy_id))
+    return (notice(message.envelope.id, "archive.noted", fact.note_id, message.now, to),)
+
+
 NOTICES: dict[type[Contract], Callable[[Received[Any]], Notices]] = {
     cases.CaseRouted: case_routed,
     cases.CaseProgressed: case_progressed,
@@ -308,6 +314,7 @@ NOTICES: dict[type[Contract], Callable[[Received[Any]], Notices]] = {
     participation.ConsultationClosed: consultation_closed,
     participation.DutyLogged: duty_logged,
     evaluation.ScoreAppealed: score_appealed,
+    evaluation.ArchiveNoted: archive_noted,
     learning.CoursePublished: course_published,
     learning.CourseCompleted: course_completed,
     **motions.NOTICES,

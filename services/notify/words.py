@@ -91,6 +91,7 @@ SENTENCES: Mapping[Kind, str] = {
     "appeal.filed": "有代表对履职评分提出申诉，请复核。",
     "appeal.upheld": "您对履职评分的申诉成立，得分已更正。",
     "appeal.dismissed": "您对履职评分的申诉未获支持，请查看理由。",
+    "archive.noted": "您的履职档案有新的记载，请查看。",
     "duty.confirmed": "您{happened_on}的履职登记（{kind}）已确认。",
     "duty.rejected": "您{happened_on}的履职登记（{kind}）未通过确认，请核对后重新登记。",
 }

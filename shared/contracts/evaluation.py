@@ -45,6 +45,39 @@ class ScoreChanged(Contract):
     categories: dict[str, int] = Field(description="hundredths of a point per category, capped")
 
 
+NotePart = Literal["reports", "honours"]
+
+
+@command("archive.note", owner="evaluation", roles=("staff",), key="note id")
+class NoteInArchive(Contract):
+    """Staff note in a deputy's archive what no service knows: a report 述职 with its ballots, an honour 奖励."""
+
+    deputy_id: UUID
+    part: NotePart
+    happened_on: date
+    title: str = Field(min_length=1, max_length=200, repr=False)
+    ballots: int | None = Field(default=None, ge=1, le=1_000_000, description="cast on a report 述职测评")
+    approving: int | None = Field(default=None, ge=0, le=1_000_000, description="those of them for 称职")
+
+
+@command("archive.strike", owner="evaluation", roles=("staff",), key="note id")
+class StrikeNote(Contract):
+    """Staff strike a note that was wrong, and say why; it stays to be seen as struck."""
+
+    reason: str = Field(min_length=1, max_length=2000, repr=False)
+
+
+@event("archive.noted", owner="evaluation", key="note id")
+class ArchiveNoted(Contract):
+    """A note in an archive as it stands now; of several the highest `sequence` counts."""
+
+    note_id: UUID
+    deputy_id: UUID
+    part: NotePart
+    happened_on: date
+    state: Literal["noted", "struck"]
+
+
 @command("evaluation.rewind", owner="evaluation", roles=("operator",), key="any")
 class RewindEvents(Contract):
     """Take events in again from the beginning of the log 重放; no score changes by it but one that was wrong."""

@@ -31,7 +31,14 @@ from services.evaluation.package import verify
 from services.evaluation.rubric_file import read_rubric
 from shared.contracts.cases import CaseClosed, CaseFiled
 from shared.contracts.envelope import Envelope
-from shared.contracts.evaluation import AdoptRubric, AppealScore, DecideAppeal, RewindEvents
+from shared.contracts.evaluation import (
+    AdoptRubric,
+    AppealScore,
+    DecideAppeal,
+    NoteInArchive,
+    RewindEvents,
+    StrikeNote,
+)
 from shared.contracts.identity import DeputyChanged
 from shared.contracts.learning import CourseCompleted
 from shared.contracts.operations import CommandOutcome
@@ -171,7 +178,7 @@ async def city(
 
 
 async def _follow(stack: LocalStack, said: dict[str, list[Envelope]]) -> None:
-    topics = ("command.outcomes", "rubric.adopted", "score.changed")
+    topics = ("archive.noted", "command.outcomes", "rubric.adopted", "score.changed")
     reader = await open_reader(kafka_settings(stack, "admin"), *topics, from_end=False)
     try:
         while True:
@@ -301,6 +308,43 @@ async def test_the_archive_its_files_and_the_report_say_what_the_ledger_holds(ci
     for path in (f"/archive/{other}/parts", f"/archive/{other}/package", f"/scores/{other}/report"):
         assert (await city.get(path, token))[0] == 403
     assert (await city.get(f"/archive/{uuid4()}/package", city.staff))[0] == 404
+
+
+async def test_staff_note_a_report_with_its_ballots_and_strike_it_once(city: City) -> None:
+    me, note = UUID(int=1), uuid4()
+    token, noted = city.issuer.token(me, "deputy"), date(2021, 12, 1)
+    report = NoteInArchive(
+        deputy_id=me,
+        part="reports",
+        happened_on=noted,
+        title="向选民述职",
+        ballots=50,
+        approving=41,
+    )
+    wrong = {
+        "deputy-unknown": report.model_copy(update={"deputy_id": uuid4()}),
+        "note-in-the-future": report.model_copy(update={"happened_on": date(2999, 1, 1)}),
+        "note-ballots-wrong": report.model_copy(update={"approving": 51}),
+    }
+    for code, one in wrong.items():
+        refused = await city.command(message(one, subject=uuid4(), token=city.staff))
+        assert refused.problem is not None
+        assert refused.problem.code == code
+    assert (await city.command(message(report, subject=uuid4(), token=token))).state == "rejected"
+    assert (await city.command(message(report, subject=note, token=city.staff))).state == "accepted"
+    strike = StrikeNote(reason="记错了人")
+    assert (await city.command(message(strike, subject=note, token=city.staff))).state == "accepted"
+    again = await city.command(message(strike, subject=note, token=city.staff))
+    assert again.problem is not None
+    assert again.problem.code == "note-struck"
+    _, found = await city.get(f"/archive/{me}/parts", token)
+    (told,) = next(part["notes"] for part in found["parts"] if part["key"] == "reports")
+    assert (told["state"], told["reason"], told["band"]["title"]) == ("struck", "记错了人", "称职")
+
+    async def both() -> bool:
+        return [e.data["state"] for e in city.said.get("archive.noted", [])] == ["noted", "struck"]
+
+    await wait_until(both, what="archive.noted")
 
 
 async def test_a_draft_is_tried_on_the_log_beside_the_adopted_rubric_and_changes_nothing(city: City) -> None:

@@ -64,8 +64,37 @@ def facts_of(*numbers: int) -> list[LedgerEntry]:
 ROWS = facts_of(*range(40))
 
 
-def whole(rows: list[LedgerEntry]) -> dict[str, Any]:
-    return archive(DEPUTY, ANNA, rows, SCHEDULE, as_of=AS_OF)
+NOTE = {
+    "id": UUID(int=1), "part": "reports", "happened_on": date(2021, 12, 1), "title": "=向选民述职", "approving": 41,
+    "ballots": 50, "state": "noted", "reason": None,
+}  # fmt: skip
+
+
+def whole(rows: list[LedgerEntry], *notes: dict[str, Any]) -> dict[str, Any]:
+    return archive(DEPUTY, ANNA, rows, notes, SCHEDULE, as_of=AS_OF)
+
+
+@pytest.mark.parametrize(("approving", "read"), [(50, "称职"), (40, "称职"), (39, "基本称职"), (0, "不称职")])
+def test_ballots_are_read_by_the_rubric_of_their_year(approving: int, read: str) -> None:
+    struck = {
+        **NOTE,
+        "state": "struck",
+        "reason": "记错了",
+        "ballots": None,
+        "approving": None,
+        "part": "honours",
+    }
+    found = whole([], {**NOTE, "approving": approving}, struck)
+    reports, honours = (part["notes"] for part in found["parts"] if part["key"] in ("reports", "honours"))
+    assert [note["band"]["title"] for note in reports] == [read]
+    assert [note["band"] for note in honours] == [None]
+    pages = pypdfium2.PdfDocument(BytesIO(paper.book(found, printed_on=date(2022, 1, 10))))
+    printed = "".join("".join(page.get_textpage().get_text_range() for page in pages).split())
+    assert f"称职票{approving}/50，{read}" in printed
+    assert "已撤销：记错了" in printed
+    rows = list(load_workbook(BytesIO(office.spreadsheet(found))).worksheets[2].iter_rows(values_only=True))
+    assert rows[1][2:] == ("=向选民述职", approving, 50, read, "有效")
+    assert rows[2][6] == "已撤销：记错了"
 
 
 @pytest.mark.parametrize(("kind", "part"), KINDS.items())
@@ -145,7 +174,7 @@ def test_the_spreadsheet_has_a_row_per_item_and_no_formula() -> None:
     found = whole(ROWS)
     found["deputy"] = {**DEPUTY, "name": "=1+1"}
     book = load_workbook(BytesIO(office.spreadsheet(found)))
-    years, facts = book.worksheets
+    years, facts, _ = book.worksheets
     assert [cell.value for cell in years[2]][:3] == [DEPUTY["number"], "=1+1", 2021]
     assert years["B2"].data_type == "s"
     rows = list(facts.iter_rows(min_row=2, values_only=True))

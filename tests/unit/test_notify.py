@@ -112,6 +112,9 @@ def appeal(state: evaluation.AppealState) -> evaluation.ScoreAppealed:
 EVENTS: list[Contract] = [
     *(appeal(state) for state in ("open", "upheld", "dismissed")),
     *MOTIONS,
+    evaluation.ArchiveNoted(
+        note_id=UUID(int=9), deputy_id=ANNA, part="reports", happened_on=date(2021, 12, 1), state="noted"
+    ),
     ROUTED,
     progressed("accepted", "accepted"),
     *(progressed(step, "in-progress") for step in STEPS if step not in ("accepted", "returned", *UNTOLD)),

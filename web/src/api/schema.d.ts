@@ -993,6 +993,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/archive-notes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Note a report 述职 or an honour 奖励 */
+        post: operations["post_NoteInArchive"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/archive-notes/{subject}/strike": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Strike a note */
+        post: operations["post_StrikeNote"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/appeals": {
         parameters: {
             query?: never;
@@ -3659,6 +3693,41 @@ export interface components {
             note: string | null;
         };
         /**
+         * NoteInArchive
+         * @description Staff note in a deputy's archive what no service knows: a report 述职 with its ballots, an honour 奖励.
+         */
+        NoteInArchive: {
+            /**
+             * Deputy Id
+             * Format: uuid
+             */
+            deputy_id: string;
+            /**
+             * Part
+             * @enum {string}
+             */
+            part: "reports" | "honours";
+            /**
+             * Happened On
+             * Format: date
+             */
+            happened_on: string;
+            /** Title */
+            title: string;
+            /**
+             * Ballots
+             * @description cast on a report 述职测评
+             */
+            ballots?: number | null;
+            /**
+             * Approving
+             * @description those of them for 称职
+             */
+            approving?: number | null;
+            /** Id */
+            id?: string | null;
+        };
+        /**
          * Notice
          * @description One message of an inbox 消息; `subject` is the id of the thing it is about.
          */
@@ -4267,6 +4336,14 @@ export interface components {
             town?: string | null;
             /** Category */
             category?: string | null;
+        };
+        /**
+         * StrikeNote
+         * @description Staff strike a note that was wrong, and say why; it stays to be seen as struck.
+         */
+        StrikeNote: {
+            /** Reason */
+            reason: string;
         };
         /**
          * SubmitMotion
@@ -7416,6 +7493,100 @@ export interface operations {
             cookie?: never;
         };
         requestBody?: never;
+        responses: {
+            /** @description Accepted */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Accepted"];
+                };
+            };
+            /** @description No outcome yet: ask again at `Location` */
+            202: {
+                headers: {
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_NoteInArchive: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description the command's id; the same id again acts once and gets the first outcome */
+                "Idempotency-Key"?: string;
+                /** @description business time; only for the simulation, where it is allowed */
+                "Simulated-Time"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NoteInArchive"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Accepted"];
+                };
+            };
+            /** @description No outcome yet: ask again at `Location` */
+            202: {
+                headers: {
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_StrikeNote: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description the command's id; the same id again acts once and gets the first outcome */
+                "Idempotency-Key"?: string;
+                /** @description business time; only for the simulation, where it is allowed */
+                "Simulated-Time"?: string;
+            };
+            path: {
+                subject: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StrikeNote"];
+            };
+        };
         responses: {
             /** @description Accepted */
             200: {

@@ -7,6 +7,7 @@ const PAGES: Record<string, string> = { case: 'case', activity: 'activity', cons
 export function placeOf({ kind, subject }: Schemas['Notice']): RouteLocationRaw | undefined {
   const about = kind.split('.')[0] ?? ''
   if (about === 'duty') return { name: 'duties' }
+  if (about === 'archive') return { name: 'archive' }
   const name = PAGES[about]
   return name === undefined ? undefined : { name, params: { id: subject } }
 }
