@@ -63,6 +63,8 @@ READS = (
         ),
     ),
     Read("/cases/{id}", "cases", "One case with its way"),
+    Read("/cases/{id}/routing", "cases", "Why a case is where it is 派单依据"),
+    Read("/routing", "cases", "Catalogues and models, and what is in force, for staff"),
     Read(
         "/indicators",
         "cases",

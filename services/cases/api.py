@@ -25,6 +25,8 @@ from shared.http.callers import require
 from shared.refusals import Refusal
 from shared.security.sealing import Opener
 
+_MOVES = frozenset({"routed", "transferred", "returned"})
+
 
 def _visible(actor: Actor) -> list[ColumnElement[bool]]:
     cases = tables.cases.c
@@ -52,6 +54,11 @@ def _shown(row: dict[str, Any], opener: Opener, actor: Actor) -> dict[str, Any]:
     if actor.person == str(row["deputy_id"]):
         shown["contact"] = words.contact
     return shown
+
+
+def _guessed(held: dict[str, Any] | None) -> dict[str, Any]:
+    """What triage sees of a waiting case: the three best guesses, and the topic of the first."""
+    return {} if held is None else {"guesses": held["guesses"], "topic": held["topic"]}
 
 
 def _supplied(opener: Opener, sealed: str) -> str | None:
@@ -111,12 +118,15 @@ def router(opener: Opener, engine: AsyncEngine, caller: WhoCalls) -> APIRouter:
         conditions = _visible(actor) + [
             column == value for column, value in asked.items() if value is not None
         ]
+        is_staff = bool(actor.roles & {"staff", "operator", "simulation"})
         if overdue:
             conditions.append(columns.chased >= queries.OVERDUE)
         async with engine.connect() as connection:
             rows, total = await queries.page(connection, conditions, sort=sort, number=page, size=size)
+            waiting = [row["id"] for row in rows if row["state"] == "triage"]
+            guesses = await queries.routings(connection, waiting) if is_staff else {}
         return {
-            "items": [_shown(row, opener, actor) for row in rows],
+            "items": [{**_shown(row, opener, actor), **_guessed(guesses.get(row["id"]))} for row in rows],
             "total": total,
             "page": page,
             "size": size,
@@ -136,6 +146,30 @@ def router(opener: Opener, engine: AsyncEngine, caller: WhoCalls) -> APIRouter:
         if not (is_staff or own or holds):
             raise errors.not_your_case()
         return _shown(found, opener, actor)
+
+    @routes.get("/cases/{case_id}/routing")
+    async def routing(case_id: UUID, actor: who) -> dict[str, Any]:
+        shown = await case(case_id, actor)
+        async with engine.connect() as connection:
+            held = (await queries.routings(connection, [case_id])).get(case_id)
+        way = [step for step in shown["steps"] if step["step"] in _MOVES]
+        return {
+            "case_id": case_id,
+            "state": shown["state"],
+            "category": shown["category"],
+            "department": shown["department"],
+            "reason": shown["reason"],
+            "at_filing": held,
+            "moves": [
+                {key: step[key] for key in ("step", "at", "department", "reason", "text")} for step in way
+            ],
+        }
+
+    @routes.get("/routing")
+    async def in_force(actor: who) -> dict[str, Any]:
+        require(actor, "staff", "operator", "simulation")
+        async with engine.connect() as connection:
+            return await queries.routing(connection)
 
     @routes.get("/indicators")
     async def indicators(

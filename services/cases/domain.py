@@ -21,6 +21,7 @@ from uuid import UUID
 from services.cases import errors
 from services.cases.deadlines.reckoning import Calendar, Deadline, Extension, Limit, Pause, deadline
 from services.cases.deadlines.rules import CaseRules, Urgency
+from services.cases.routing.judgement import Judged
 
 State = Literal[
     "triage",
@@ -155,6 +156,7 @@ class Route:
     department: str
     category: str | None
     reason: str
+    urgency: Urgency | None = None
 
 
 @dataclass(frozen=True)
@@ -213,6 +215,7 @@ class Event:
     dates: Dates | None = None
     on_time: bool | None = None
     other: UUID | None = None
+    judged: Judged | None = None
 
 
 @dataclass(frozen=True)
@@ -387,19 +390,28 @@ def _drawn(state: str) -> str:
 # -- what is asked of a case ---------------------------------------------------------------------------
 
 
-def file(case: Case, route_to: Route | None, rules: Rules, *, by: str | None = None) -> tuple[Event, ...]:
-    """The first steps of a new case: filed, and routed where a route is known."""
+def file(
+    case: Case,
+    route_to: Route | None,
+    rules: Rules,
+    *,
+    by: str | None = None,
+    judged: Judged | None = None,
+) -> tuple[Event, ...]:
+    """The first steps of a new case: filed, and routed where a route is known; `judged` says what it is about."""
     filed = Event(
         "filed",
         by or str(case.deputy_id),
         case.filed_at,
         category=case.category,
         other=case.split_from,
+        judged=judged,
     )
     if route_to is None:
         return (filed,)
     act = Act("system", case.filed_at, case.filed_at)
-    return (filed, _routed(case, "routed", act, route_to, rules))
+    routed = _routed(case, "routed", act, route_to, rules, route_to.urgency)
+    return (filed, replace(routed, judged=judged))
 
 
 def _routed(

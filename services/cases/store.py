@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from pydantic import TypeAdapter
@@ -15,8 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.cases import domain, tables
 from services.cases.domain import Case, Clock, Rules
-from services.cases.routing.choosing import Department, Words
-from shared.contracts.cases import CloseCase, FallDue, MergeCase, RedateCase, SettleCase, SplitCase
+from services.cases.routing.catalogue import Catalogue, Department
+from services.cases.routing.judgement import Judged
+from shared.contracts.cases import CloseCase, FallDue, FileCase, MergeCase, RedateCase, SettleCase, SplitCase
 from shared.contracts.identity import DepartmentChanged
 from shared.database.engine import VersionConflict
 from shared.database.rows import insert_rows, update_rows, upsert_rows
@@ -34,15 +35,19 @@ _CLOCK = TypeAdapter(Clock | None)
 
 @dataclass
 class Context:
-    """What decisions on cases look up: departments, category words, rules, the key that opens words, other cases.
+    """What decisions on cases look up: departments, categories, rules, the key that opens words, other cases.
 
-    `cases` holds those that a command names beside its own, and every one that the batch has changed.
+    `judged` says for each filing without a category, by its message's id, what it is about; `opened` holds
+    words that were opened for that, by what they were sealed as. `cases` holds those that a command names beside its own, and every one that the batch has changed.
     """
 
     departments: Mapping[str, Department]
-    words: Words
+    categories: frozenset[str]
     opener: Opener
     rules_at: RulesAt
+    catalogues: Sequence[Catalogue] = ()
+    judged: Mapping[UUID, Judged] = field(default_factory=dict)
+    opened: Mapping[str, Any] = field(default_factory=dict)
     cases: dict[str, Case] = field(default_factory=dict)
     children: defaultdict[UUID, set[UUID]] = field(default_factory=lambda: defaultdict(set))
 
@@ -57,11 +62,24 @@ class Context:
         return sorted(self.children.get(parent, ()))
 
 
+class RoutesFilings(Protocol):
+    """What judges new cases before they are decided on."""
+
+    async def judge(
+        self, connection: AsyncConnection, filings: Sequence[Received[Any]]
+    ) -> tuple[Sequence[Catalogue], Mapping[UUID, Judged], Mapping[str, Any]]:
+        """The adopted catalogues, what each filing without a category is about, and the words opened for it."""
+        ...
+
+
 class CaseStore:
     """Cases by id. A batch locks its own cases and those that its commands name, all in id order."""
 
-    def __init__(self, words: Words, opener: Opener, rules_at: RulesAt) -> None:
-        self._words = words
+    def __init__(
+        self, categories: frozenset[str], opener: Opener, rules_at: RulesAt, routing: RoutesFilings
+    ) -> None:
+        self._categories = categories
+        self._routing = routing
         self._opener = opener
         self._rules_at = rules_at
 
@@ -82,7 +100,10 @@ class CaseStore:
         departments = {
             row.code: Department(row.code, frozenset(row.categories), frozenset(row.counties)) for row in rows
         }
-        found = Context(departments, self._words, self._opener, self._rules_at)
+        found = Context(departments, self._categories, self._opener, self._rules_at)
+        filings = [m for m in messages if isinstance(m.data, FileCase | SplitCase)]
+        if filings:
+            found.catalogues, found.judged, found.opened = await self._routing.judge(connection, filings)
         if named := _named(messages):
             found.cases.update(await _cases(connection, named, lock=False))
         ending = [m for m in messages if isinstance(m.data, CloseCase | SettleCase)]
@@ -124,6 +145,16 @@ class CaseStore:
             for index, step in enumerate(case.steps, start=1)
         ]
         await insert_rows(connection, tables.case_steps, steps)
+        await insert_rows(
+            connection,
+            tables.case_routings,
+            [
+                {"case_id": case.id, "at": step.at, **asdict(step.judged)}
+                for case in after.values()
+                for step in case.steps
+                if step.step == "filed" and step.judged is not None
+            ],
+        )
         if old:
             known = [case.id for key, case in after.items() if key in before]
             await connection.execute(delete(tables.case_due).where(tables.case_due.c.case_id.in_(known)))

@@ -38,13 +38,14 @@ class Classifier(Protocol):
 class Judged:
     """What is held about a case's category: the one it goes by (None: staff decide), why, and the guesses.
 
-    `classifier` is the version of the model or of the shipped words that guessed, None where the filer chose.
+    `catalogue` is the version that held when it was filed. `classifier` is the version of the model or of the shipped words that guessed, None where the filer chose.
     """
 
     category: str | None
     because: str
     classifier: str | None = None
     topic: str | None = None
+    catalogue: str | None = None
     guesses: tuple[Guess, ...] = ()
 
 
@@ -63,4 +64,4 @@ def judged(judgement: Judgement, classifier: str, topic: str | None) -> Judged:
     best = judgement.guesses[0]
     because = f"by {classifier}, confidence {best.confidence:.2f}"
     category = best.category if judgement.automatic else None
-    return Judged(category, because, classifier, topic, judgement.guesses)
+    return Judged(category, because, classifier, topic, guesses=judgement.guesses)

@@ -24,7 +24,9 @@ _Place = Annotated[str, Field(pattern=r"^[0-9]{6}([0-9]{3})?$")]
 _Code = Annotated[str, Field(pattern=r"^[a-z0-9-]{2,40}$")]
 
 
-class _Taxonomy(RootModel[dict[_Name, dict[_Name, dict[_Name, Annotated[list[_Word], Field(min_length=1)]]]]]):
+class _Taxonomy(
+    RootModel[dict[_Name, dict[_Name, dict[_Name, Annotated[list[_Word], Field(min_length=1)]]]]]
+):
     pass
 
 
@@ -43,7 +45,7 @@ class _Rule(_Part):
 class WrittenCatalogue(_Part):
     """A catalogue as it is written; docs/routing.md explains its keys."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
+    name: Annotated[str, Field(pattern=r"^[a-z0-9-]{2,40}$")]
     title: Annotated[str, Field(min_length=1, max_length=200)]
     begins: Annotated[date, Field(alias="from")]
     rules: Annotated[list[_Rule], Field(max_length=5000)]
@@ -51,7 +53,8 @@ class WrittenCatalogue(_Part):
     def made(self) -> Catalogue:
         """The catalogue to choose by."""
         rules = (
-            Rule(frozenset(r.categories), frozenset(r.places), r.department, r.limit, r.reason) for r in self.rules
+            Rule(frozenset(r.categories), frozenset(r.places), r.department, r.limit, r.reason)
+            for r in self.rules
         )
         return Catalogue(self.name, self.title, self.begins, tuple(rules))
 
@@ -80,7 +83,8 @@ def contradictions(written: WrittenCatalogue, taxonomy: Taxonomy) -> list[tuple[
         for index, category in enumerate(rule.categories):
             if category not in taxonomy.categories:
                 found.append((("rules", number, "categories", index), "is no category of the taxonomy"))
-        cases = {(category, place) for category in rule.categories for place in rule.places or [None]}
+        places: list[str | None] = [*rule.places] or [None]
+        cases = {(category, place) for category in rule.categories for place in places}
         if cases <= taken:
             found.append((("rules", number), "never applies: earlier rules take all its cases"))
         taken |= cases

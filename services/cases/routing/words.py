@@ -95,7 +95,8 @@ class Taxonomy:
                     if at < HEAD:
                         heads.add(word)
         return {
-            word: self._weights[word] * (1 + math.log(count) + (word in heads)) for word, count in counts.items()
+            word: self._weights[word] * (1 + math.log(count) + (word in heads))
+            for word, count in counts.items()
         }
 
     def _judge(self, joined: str) -> Judgement:
