@@ -17,8 +17,10 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway.commands import Caller, json_response, outcome_response
+from gateway import answers
+from gateway.commands import Caller, content_of, json_response, outcome_response, refuse_unkept
 from gateway.services import Answer, ServiceName, Services
+from shared.contracts.identity import PlaceCode
 from shared.contracts.operations import CommandOutcome
 from shared.http.callers import require
 from shared.http.problems import Problem
@@ -30,20 +32,27 @@ _IDENTIFIER = re.compile(r"[A-Za-z0-9-]{1,60}")
 
 @dataclass(frozen=True)
 class Read:
-    """One route: its path, the service that answers, its query parameters."""
+    """One route: its path, the service that answers, its query parameters, the form of its answer."""
 
     path: str
     service: str
     summary: str
     query: tuple[str, ...] = ()
     public: bool = False
+    answer: Any = None
 
 
 READS = (
-    Read("/deputies", "identity", "Deputies 人大代表", ("county", "town", "level", "q", *PAGE)),
-    Read("/deputies/{id}", "identity", "One deputy"),
+    Read(
+        "/deputies",
+        "identity",
+        "Deputies 人大代表",
+        ("county", "town", "level", "q", *PAGE),
+        answer=answers.DeputyPage,
+    ),
+    Read("/deputies/{id}", "identity", "One deputy", answer=answers.Deputy),
     Read("/codes/{code}", "identity", "Who is behind a deputy's public code 代表码", public=True),
-    Read("/departments", "identity", "Departments 承办单位", PAGE),
+    Read("/departments", "identity", "Departments 承办单位", PAGE, answer=answers.DepartmentPage),
     Read("/staff", "identity", "Congress staff", PAGE),
     Read("/roster-imports/{id}", "identity", "The report of a roster import, row by row"),
     Read(
@@ -51,18 +60,32 @@ READS = (
         "cases",
         "Cases one may see",
         (
+            "q",
             "state",
             "department",
             "deputy",
             "county",
+            "place",
             "category",
             "merged_into",
             "overdue",
+            "extension_asked",
+            "filed_from",
+            "filed_until",
             "sort",
+            "after",
             *PAGE,
         ),
+        answer=answers.CasePage,
     ),
-    Read("/cases/{id}", "cases", "One case with its way"),
+    Read("/cases/{id}", "cases", "One case with its way", answer=answers.WholeCase),
+    Read("/cases/{id}/similar", "cases", "Open cases about the same 相似事项"),
+    Read(
+        "/case-clusters",
+        "cases",
+        "Many reports of one matter 集中反映, for staff",
+        ("county", "days", "least", "size"),
+    ),
     Read("/cases/{id}/routing", "cases", "Why a case is where it is 派单依据"),
     Read("/routing", "cases", "Catalogues and models, and what is in force, for staff"),
     Read(
@@ -78,30 +101,51 @@ READS = (
         "cases",
         "Motions 议案建议 one may see",
         ("state", "kind", "level", "department", "deputy", *PAGE),
+        answer=answers.MotionPage,
     ),
-    Read("/motions/{id}", "cases", "One motion with its way"),
+    Read("/motions/{id}", "cases", "One motion with its way", answer=answers.WholeMotion),
     Read(
         "/motion-report", "cases", "The figures of a session 办理情况报告, for staff", ("from", "until", "at")
     ),
     Read("/motion-deadlines", "cases", "Open deadlines of motions, for staff", ("until", *PAGE)),
     Read("/case-referrals/{id}", "cases", "What became of a case besides"),
-    Read("/activities", "participation", "Activities", ("kind", "county", *PAGE)),
-    Read("/activities/{id}", "participation", "One activity"),
-    Read("/consultations", "participation", "Consultations", ("kind", "county", *PAGE)),
-    Read("/consultations/{id}", "participation", "One consultation"),
+    Read(
+        "/activities", "participation", "Activities", ("kind", "county", *PAGE), answer=answers.ActivityPage
+    ),
+    Read("/activities/{id}", "participation", "One activity", answer=answers.Activity),
+    Read(
+        "/consultations",
+        "participation",
+        "Consultations",
+        ("kind", "county", *PAGE),
+        answer=answers.ConsultationPage,
+    ),
+    Read("/consultations/{id}", "participation", "One consultation", answer=answers.Consultation),
     Read(
         "/consultations/{id}/opinions", "participation", "Opinions in words, for staff", ("question", *PAGE)
     ),
-    Read("/duties", "participation", "Logged duties", ("state", "deputy", *PAGE)),
-    Read("/duties/{id}", "participation", "One duty"),
-    Read("/courses", "learning", "Courses", ("level", *PAGE)),
-    Read("/courses/{id}", "learning", "One course with own progress"),
-    Read("/courses/{id}/certificate", "learning", "Own certificate of a course"),
-    Read("/scores/{id}", "evaluation", "A deputy's score of a year, in hundredths of a point", ("year",)),
+    Read("/duties", "participation", "Logged duties", ("state", "deputy", *PAGE), answer=answers.DutyPage),
+    Read("/duties/{id}", "participation", "One duty", answer=answers.Duty),
+    Read("/courses", "learning", "Courses", ("level", *PAGE), answer=answers.CoursePage),
+    Read("/courses/{id}", "learning", "One course with own progress", answer=answers.Course),
+    Read("/courses/{id}/certificate", "learning", "Own certificate of a course", answer=answers.Certificate),
+    Read(
+        "/scores/{id}",
+        "evaluation",
+        "A deputy's score of a year, in hundredths of a point",
+        ("year",),
+        answer=answers.Score,
+    ),
     Read("/ranking", "evaluation", "Deputies by score", ("year", "level", "county", *PAGE)),
-    Read("/archive/{id}", "evaluation", "A deputy's archive 履职档案", ("year", "with_zero", *PAGE)),
-    Read("/rubrics", "evaluation", "Rubrics 评价办法"),
-    Read("/notices", "notify", "Own notices", ("unread", *PAGE)),
+    Read(
+        "/archive/{id}",
+        "evaluation",
+        "A deputy's archive 履职档案",
+        ("year", "with_zero", *PAGE),
+        answer=answers.Archive,
+    ),
+    Read("/rubrics", "evaluation", "Rubrics 评价办法", answer=tuple[answers.Rubric, ...]),
+    Read("/notices", "notify", "Own notices", ("unread", *PAGE), answer=answers.NoticePage),
 )
 
 
@@ -112,6 +156,18 @@ class SignIn(BaseModel):
 
     login: Annotated[str, Field(min_length=1, max_length=40)]
     password: Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class SimilarAsked(BaseModel):
+    """A case that is about to be filed; what is like it is looked for, nothing is kept."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    title: Annotated[str, Field(max_length=200)] = ""
+    text: Annotated[str, Field(min_length=1, max_length=20_000)]
+    county: PlaceCode
+    town: PlaceCode | None = None
+    category: Annotated[str, Field(max_length=40)] | None = None
 
 
 def passed_on(answer: Answer) -> Response:
@@ -152,7 +208,15 @@ def add(app: FastAPI, services: Services, health: Health, caller: Callable[..., 
         form = {key: value for key, value in (await request.form()).items() if isinstance(value, str)}
         return passed_on(await services.ask("identity", "/token", form=form))
 
-    @app.get("/api/me", summary="Who one is", tags=["me"])
+    @app.post(
+        "/api/cases/similar", summary="Open cases about the same, before filing 相似事项", tags=["cases"]
+    )
+    async def similar(body: SimilarAsked, person: who) -> Response:
+        asked = content_of(body)
+        refuse_unkept(asked)
+        return passed_on(await services.ask("cases", "/cases/similar", token=person.token, body=asked))
+
+    @app.get("/api/me", summary="Who one is", tags=["me"], responses={200: {"model": answers.Me}})
     async def me(person: who) -> Response:
         return passed_on(await services.ask("identity", f"/people/{person.actor.person}", token=person.token))
 
@@ -242,6 +306,7 @@ def _add(app: FastAPI, read: Read, services: Services, caller: Callable[..., Awa
         tags=[read.path.split("/")[1]],
         operation_id="get_"
         + read.path.strip("/").replace("/", "_").replace("{", "").replace("}", "").replace("-", "_"),
+        responses={200: {"model": read.answer}} if read.answer else None,
         openapi_extra={"parameters": parameters},
     )
 

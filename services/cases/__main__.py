@@ -27,6 +27,8 @@ from services.cases.motions.store import MotionStore, ReferralStore
 from services.cases.motions.store import RulesAt as MotionRulesAt
 from services.cases.routing.desk import AdoptionStore, InForce
 from services.cases.routing.rules_file import shipped_taxonomy
+from services.cases.search import api as search_api
+from services.cases.search import indexing
 from services.cases.settings import CasesSettings
 from services.cases.store import CaseStore, RulesAt
 from services.cases.webhooks import api as webhooks_api
@@ -92,6 +94,7 @@ def main() -> None:
     """Serve; migrate with the argument `migrate`; or make a model, see `_keep_model`."""
     settings = CasesSettings()
     opener = Opener(json.loads(settings.sealing_key.get_secret_value()))
+    keyed = indexing.keyed_by(opener)
     calendar = ChinaCalendar()
     packs = load()
     rules_at = rules_by_day(packs, settings.jurisdiction, calendar)
@@ -101,7 +104,8 @@ def main() -> None:
     webhooks = WebhookStore(opener, loopback_allowed=settings.webhook_loopback_allowed)
 
     def router(engine: AsyncEngine, caller: WhoCalls) -> APIRouter:
-        routes = api.router(opener, engine, caller)
+        routes = api.router(opener, keyed, engine, caller)
+        routes.include_router(search_api.router(opener, keyed, engine, caller))
         routes.include_router(open311.router(taxonomy.categories, opener, engine, caller))
         routes.include_router(webhooks_api.router(engine, caller))
         routes.include_router(motion_router(opener, motion_rules_at, engine, caller))
@@ -126,6 +130,7 @@ def main() -> None:
         replies=True,
         loops={
             due.LOOP: due.falling_due(calendar.version),
+            indexing.LOOP: indexing.indexing(opener, keyed),
             sending.LOOP: sending.delivering(opener, settings),
         },
     )

@@ -97,6 +97,18 @@ def parent_not_open(state: str) -> Refusal:
     return Refusal("parent-not-open", f"A case that is {state} takes no others in.")
 
 
+def others_merged() -> Refusal:
+    """Other people's cases were merged into it, and would go with it."""
+    return Refusal(
+        "others-merged", "Others' cases were merged into this one, so it cannot be withdrawn; ask staff."
+    )
+
+
+def nothing_to_gather() -> Refusal:
+    """None of the cases named can be merged any more."""
+    return Refusal("nothing-to-gather", "None of these cases is open any more; look at the list again.")
+
+
 def too_many_followers() -> Refusal:
     """The case has as many followers as one event can name."""
     return Refusal(
@@ -109,3 +121,8 @@ def supplied_unreadable() -> Refusal:
     return Refusal(
         "supplied-unreadable", "Seal a text (1-5,000 characters) to this service's key.", "invalid"
     )
+
+
+def nothing_asked_for() -> Refusal:
+    """The query has neither a letter nor a digit."""
+    return Refusal("query-without-words", "Search for at least one letter, character or digit.", "invalid")

@@ -42,6 +42,11 @@ class Words(BaseModel):
     text: Annotated[str, Field(min_length=1, max_length=20_000, pattern=_NO_NUL)]
     contact: Annotated[str, Field(max_length=200, pattern=_NO_NUL)] | None = None
 
+    @property
+    def searched(self) -> str:
+        """What a search looks through."""
+        return f"{self.title}\n{self.text}"
+
 
 class Supplied(BaseModel):
     """The sealed words with which a filer answers a department's question."""
@@ -196,6 +201,36 @@ def merge_case(case: Case | None, message: Received[contract.MergeCase], context
     return _decided(found, domain.merge(found, _act(found, message), parent, data.reason), context)
 
 
+def gather_cases(
+    case: Case | None, message: Received[contract.GatherCases], context: Context
+) -> Decision[Case]:
+    """Staff merge many reports into one; each is merged by a command of its own."""
+    parent, data = _known(case), message.data
+    ready = domain.gather(parent, [context.cases.get(str(other)) for other in data.cases])
+    by = message.sender().person
+    told = contract.MergeGathered(into=parent.id, by=by, reason=data.reason)
+    return Decision(parent, parent.version, [Emission(told, subject=other) for other in ready])
+
+
+def merge_gathered(
+    case: Case | None, message: Received[contract.MergeGathered], context: Context
+) -> Decision[Case]:
+    """One of the gathered cases is merged, if it and the parent still can be."""
+    found, data = _known(case), message.data
+    parent = context.cases.get(str(data.into))
+    act = replace(_act(found, message), actor=data.by)
+    return _decided(found, domain.merge(found, act, parent, data.reason), context)
+
+
+def inform_merged(
+    case: Case | None, message: Received[contract.InformMerged], context: Context
+) -> Decision[Case]:
+    """A merged case hears the answer of its parent."""
+    found = _known(case)
+    parent = context.cases.get(str(message.data.parent))
+    return _decided(found, domain.inform(found, _act(found, message), parent), context)
+
+
 def settle_case(
     case: Case | None, message: Received[contract.SettleCase], context: Context
 ) -> Decision[Case]:
@@ -203,6 +238,17 @@ def settle_case(
     found = _known(case)
     parent = context.cases.get(str(message.data.parent))
     return _decided(found, domain.settle(found, _act(found, message), parent), context)
+
+
+def withdraw_case(
+    case: Case | None, message: Received[contract.WithdrawCase], context: Context
+) -> Decision[Case]:
+    """The filer withdraws the case, unless others' cases were merged into it."""
+    found = _known(case)
+    events = domain.withdraw(found, _act(found, message), message.data.reason)
+    if context.merged_into(found.id):
+        raise errors.others_merged()
+    return _decided(found, events, context)
 
 
 def join_case(case: Case | None, message: Received[contract.JoinCase], context: Context) -> Decision[Case]:
@@ -255,6 +301,11 @@ def _decided(
         if event.step in ("closed", "settled"):
             emissions += [
                 Emission(contract.SettleCase(parent=case.id), subject=child)
+                for child in context.merged_into(case.id)
+            ]
+        if event.step in ("answered", "informed"):
+            emissions += [
+                Emission(contract.InformMerged(parent=case.id), subject=child)
                 for child in context.merged_into(case.id)
             ]
     return Decision(case, case.version, emissions, time=case.changed_at)
@@ -384,6 +435,9 @@ DECISIONS: dict[type[Contract], Decide[Case]] = {
     contract.CoHandle: co_handle_case,
     contract.SupplyCase: supply_case,
     contract.MergeCase: merge_case,
+    contract.GatherCases: gather_cases,
+    contract.MergeGathered: merge_gathered,
+    contract.InformMerged: inform_merged,
     contract.SettleCase: settle_case,
     contract.JoinCase: join_case,
     contract.AcceptCase: _step(lambda case, act, _, __: domain.accept(case, act)),
@@ -409,7 +463,7 @@ DECISIONS: dict[type[Contract], Decide[Case]] = {
     contract.ReopenCase: _step(lambda case, act, data, rules: domain.reopen(case, act, data.reason, rules)),
     contract.UrgeCase: _step(lambda case, act, data, _: domain.urge(case, act, data.reason)),
     contract.SuperviseCase: _step(lambda case, act, data, _: domain.supervise(case, act, data.reason)),
-    contract.WithdrawCase: _step(lambda case, act, data, _: domain.withdraw(case, act, data.reason)),
+    contract.WithdrawCase: withdraw_case,
     contract.FallDue: fall_due,
     contract.RedateCase: _step(lambda case, _, __, rules: domain.redate(case, rules)),
 }

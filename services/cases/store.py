@@ -17,7 +17,20 @@ from services.cases import domain, tables
 from services.cases.domain import Case, Clock, Rules
 from services.cases.routing.catalogue import Catalogue, Department
 from services.cases.routing.judgement import Judged
-from shared.contracts.cases import CloseCase, FallDue, FileCase, MergeCase, RedateCase, SettleCase, SplitCase
+from shared.contracts.cases import (
+    AnswerCase,
+    CloseCase,
+    FallDue,
+    FileCase,
+    GatherCases,
+    InformMerged,
+    MergeCase,
+    MergeGathered,
+    RedateCase,
+    SettleCase,
+    SplitCase,
+    WithdrawCase,
+)
 from shared.contracts.identity import DepartmentChanged
 from shared.database.engine import VersionConflict
 from shared.database.rows import insert_rows, update_rows, upsert_rows
@@ -31,6 +44,8 @@ RulesAt = Callable[[datetime], Rules]
 
 _COLUMNS = tuple(f.name for f in fields(Case) if f.name != "steps")
 _CLOCK = TypeAdapter(Clock | None)
+_ENDING = (AnswerCase, InformMerged, CloseCase, SettleCase, WithdrawCase)
+"""What is passed on to the cases that were merged into one."""
 
 
 @dataclass
@@ -104,9 +119,9 @@ class CaseStore:
         filings = [m for m in messages if isinstance(m.data, FileCase | SplitCase)]
         if filings:
             found.catalogues, found.judged, found.opened = await self._routing.judge(connection, filings)
-        if named := _named(messages):
+        if named := _named(messages) | _gathered(messages):
             found.cases.update(await _cases(connection, named, lock=False))
-        ending = [m for m in messages if isinstance(m.data, CloseCase | SettleCase)]
+        ending = [m for m in messages if isinstance(m.data, _ENDING)]
         if ending:
             cases = tables.cases.c
             merged = await connection.execute(
@@ -171,9 +186,16 @@ def _named(messages: Sequence[Received[Any]]) -> set[UUID]:
     found = set()
     for message in messages:
         match message.data:
-            case MergeCase(into=other) | SplitCase(out_of=other) | SettleCase(parent=other):
+            case MergeCase(into=other) | MergeGathered(into=other) | SplitCase(out_of=other):
+                found.add(other)
+            case SettleCase(parent=other) | InformMerged(parent=other):
                 found.add(other)
     return found
+
+
+def _gathered(messages: Sequence[Received[Any]]) -> set[UUID]:
+    """The cases that are to be merged into those of the batch; looked at, not locked: each decides for itself."""
+    return {other for m in messages if isinstance(m.data, GatherCases) for other in m.data.cases}
 
 
 async def _cases(

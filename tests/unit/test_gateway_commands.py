@@ -48,6 +48,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "SuperviseCase": {"reason": "反映强烈"},
     "WithdrawCase": {},
     "MergeCase": {"into": "0192f0a0-0000-7000-8000-000000000102"},
+    "GatherCases": {"cases": ["0192f0a0-0000-7000-8000-000000000103"], "reason": "同一处"},
     "AnswerCase": {"result": "solved", "text": "已修复"},
     "CloseCase": {"result": None},
     "RateCase": {"stars": 5},
@@ -150,7 +151,7 @@ async def test_every_route_is_closed_to_roles_that_the_contract_does_not_name(at
 texts = st.text(max_size=40)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     st.fixed_dictionaries(
         {"title": texts, "text": texts, "county": st.just("330203") | texts},
