@@ -89,6 +89,12 @@ READS = (
     Read("/cases/{id}/routing", "cases", "Why a case is where it is 派单依据"),
     Read("/routing", "cases", "Catalogues and models, and what is in force, for staff"),
     Read(
+        "/cases/{id}/contact",
+        "cases",
+        "A resident's contact data 联系方式; the reading is noted",
+        ("purpose",),
+    ),
+    Read(
         "/indicators",
         "cases",
         "Honest figures of cases: numerator, denominator, what was left out, for staff",

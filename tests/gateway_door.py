@@ -44,6 +44,8 @@ def settings(**more: Any) -> GatewaySettings:
         "jwks_url": "http://127.0.0.1:9/none",
         "service_urls": {},
         "digest_key": SecretStr("a digest key of tests"),
+        "intake_secret": SecretStr("a key of tests for follow links"),
+        "intake_client_secret": SecretStr("a client secret of tests"),
     }
     return GatewaySettings(**{**given, **more})
 

@@ -219,12 +219,15 @@ class Suite:
         if service == GATEWAY:
             env["SERVICE_URLS"] = json.dumps(self.service_urls)
             env["DIGEST_KEY"] = self.secrets.get("digest")
+            env["INTAKE_SECRET"] = self.secrets.get("follow")
+            env["INTAKE_CLIENT_SECRET"] = self.secrets.get("intake")
         return env
 
     def _identity_clients(self) -> dict[str, dict[str, object]]:
         """Return the clients that the identity service knows from its start."""
         clients: dict[str, dict[str, object]] = {
-            "operator": {"secret": self.secrets.get("operator"), "roles": ["operator", "staff"]}
+            "operator": {"secret": self.secrets.get("operator"), "roles": ["operator", "staff"]},
+            "intake": {"secret": self.secrets.get("intake"), "roles": ["intake"]},
         }
         if self._simulated_time:
             roles = ["simulation", "operator", "staff"]

@@ -14,7 +14,7 @@ from typing import TypeVar
 from fastapi import APIRouter
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.cases import api, consumers, due, open311, tables
+from services.cases import api, consumers, due, errors, following, open311, tables
 from services.cases.deadlines.calendar import ChinaCalendar
 from services.cases.deadlines.pack import in_force, load
 from services.cases.deadlines.reckoning import CHINA, Calendar
@@ -100,12 +100,13 @@ def main() -> None:
     rules_at = rules_by_day(packs, settings.jurisdiction, calendar)
     motion_rules_at = motion_rules_by_day(packs, settings.jurisdiction, calendar)
     taxonomy = shipped_taxonomy()
-    in_force = InForce(taxonomy, opener, read_words)
+    routing = InForce(taxonomy, opener, read_words)
     webhooks = WebhookStore(opener, loopback_allowed=settings.webhook_loopback_allowed)
 
     def router(engine: AsyncEngine, caller: WhoCalls) -> APIRouter:
         routes = api.router(opener, keyed, engine, caller)
         routes.include_router(search_api.router(opener, keyed, engine, caller))
+        routes.include_router(following.router(opener, engine, caller))
         routes.include_router(open311.router(taxonomy.categories, opener, engine, caller))
         routes.include_router(webhooks_api.router(engine, caller))
         routes.include_router(motion_router(opener, motion_rules_at, engine, caller))
@@ -118,7 +119,7 @@ def main() -> None:
         metadata=tables.metadata,
         migrations=HERE / "migrations",
         handlers=consumers.handlers(
-            CaseStore(frozenset(taxonomy.categories), opener, rules_at, in_force),
+            CaseStore(frozenset(taxonomy.categories), opener, rules_at, routing),
             MotionStore(opener, motion_rules_at),
             ReferralStore(opener, motion_rules_at),
             webhooks,
@@ -126,6 +127,7 @@ def main() -> None:
             AdoptionStore(taxonomy),
         ),
         router=router,
+        refusals_by_constraint={"cases_receipt_idx": errors.receipt_taken()},
         event_topics=consumers.EVENT_TOPICS,
         replies=True,
         loops={

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from pydantic import TypeAdapter
-from sqlalchemy import RowMapping, delete, select
+from sqlalchemy import RowMapping, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.cases import domain, tables
@@ -29,6 +29,8 @@ from shared.contracts.cases import (
     RedateCase,
     SettleCase,
     SplitCase,
+    SubmitConcern,
+    TakeUpConcern,
     WithdrawCase,
 )
 from shared.contracts.identity import DepartmentChanged
@@ -44,6 +46,8 @@ RulesAt = Callable[[datetime], Rules]
 
 _COLUMNS = tuple(f.name for f in fields(Case) if f.name != "steps")
 _CLOCK = TypeAdapter(Clock | None)
+_ROUTED_AT_ONCE = (FileCase, SplitCase, SubmitConcern, TakeUpConcern)
+"""What brings a case that is routed where a route is known."""
 _ENDING = (AnswerCase, InformMerged, CloseCase, SettleCase, WithdrawCase)
 """What is passed on to the cases that were merged into one."""
 
@@ -52,8 +56,9 @@ _ENDING = (AnswerCase, InformMerged, CloseCase, SettleCase, WithdrawCase)
 class Context:
     """What decisions on cases look up: departments, categories, rules, the key that opens words, other cases.
 
-    `judged` says for each filing without a category, by its message's id, what it is about; `opened` holds
-    words that were opened for that, by what they were sealed as. `cases` holds those that a command names beside its own, and every one that the batch has changed.
+    `judged` says for each new case without a category, by its message's id, what it is about; `opened` holds
+    words that were opened for that, by what they were sealed as. `cases` holds those that a command names
+    beside its own, and every one that the batch has changed.
     """
 
     departments: Mapping[str, Department]
@@ -81,9 +86,13 @@ class RoutesFilings(Protocol):
     """What judges new cases before they are decided on."""
 
     async def judge(
-        self, connection: AsyncConnection, filings: Sequence[Received[Any]]
+        self, connection: AsyncConnection, unknown: Sequence[tuple[UUID, str]]
     ) -> tuple[Sequence[Catalogue], Mapping[UUID, Judged], Mapping[str, Any]]:
-        """The adopted catalogues, what each filing without a category is about, and the words opened for it."""
+        """The adopted catalogues, what cases are about, and their words, opened.
+
+        `unknown` has the id of the message that brings a case, by which the second goes, and the sealed words,
+        by which the third goes.
+        """
         ...
 
 
@@ -116,9 +125,9 @@ class CaseStore:
             row.code: Department(row.code, frozenset(row.categories), frozenset(row.counties)) for row in rows
         }
         found = Context(departments, self._categories, self._opener, self._rules_at)
-        filings = [m for m in messages if isinstance(m.data, FileCase | SplitCase)]
-        if filings:
-            found.catalogues, found.judged, found.opened = await self._routing.judge(connection, filings)
+        if any(isinstance(m.data, _ROUTED_AT_ONCE) for m in messages):
+            unknown = await _uncategorised(connection, messages)
+            found.catalogues, found.judged, found.opened = await self._routing.judge(connection, unknown)
         if named := _named(messages) | _gathered(messages):
             found.cases.update(await _cases(connection, named, lock=False))
         ending = [m for m in messages if isinstance(m.data, _ENDING)]
@@ -167,9 +176,15 @@ class CaseStore:
                 {"case_id": case.id, "at": step.at, **asdict(step.judged)}
                 for case in after.values()
                 for step in case.steps
-                if step.step == "filed" and step.judged is not None
+                if step.step in ("filed", "taken-up") and step.judged is not None
             ],
         )
+        if erased := [c.id for c in after.values() if any(s.step == "erased" for s in c.steps)]:
+            step = tables.case_steps
+            await connection.execute(update(step).where(step.c.case_id.in_(erased)).values(sealed=None))
+            copies = tables.webhook_deliveries
+            ids = [str(case_id) for case_id in erased]
+            await connection.execute(update(copies).where(copies.c.case_id.in_(ids)).values(sealed=""))
         if old:
             known = [case.id for key, case in after.items() if key in before]
             await connection.execute(delete(tables.case_due).where(tables.case_due.c.case_id.in_(known)))
@@ -179,6 +194,35 @@ class CaseStore:
             for due, at in domain.due(case, self._rules_at(case.changed_at)).items()
         ]
         await insert_rows(connection, tables.case_due, waiting)
+
+
+async def _uncategorised(
+    connection: AsyncConnection, messages: Sequence[Received[Any]]
+) -> list[tuple[UUID, str]]:
+    """What is to be judged: the id of each message that brings a case without a category, and its sealed words.
+
+    What a resident submitted is judged only when it is taken up, be that in the batch of its submission.
+    """
+    found: list[tuple[UUID, str]] = []
+    submitted: dict[UUID, str] = {}
+    taken: list[tuple[UUID, UUID]] = []
+    for message in messages:
+        number = message.envelope.id
+        match message.data:
+            case FileCase(category=None, sealed=sealed) | SplitCase(category=None, sealed=sealed):
+                found.append((number, sealed))
+            case SubmitConcern(sealed=sealed):
+                submitted.update(dict.fromkeys(subject_ids([message]), sealed))
+                if "staff" in message.sender().roles:
+                    found.append((number, sealed))
+            case TakeUpConcern(category=None):
+                taken += [(number, case) for case in subject_ids([message])]
+    if taken:
+        cases = tables.cases.c
+        ids = [case for _, case in taken]
+        rows = await connection.execute(select(cases.id, cases.sealed).where(cases.id.in_(ids)))
+        submitted |= {row.id: row.sealed for row in rows}
+    return found + [(number, submitted[case]) for number, case in taken if submitted.get(case)]
 
 
 def _named(messages: Sequence[Received[Any]]) -> set[UUID]:
@@ -216,6 +260,24 @@ def _case(row: RowMapping) -> Case:
 
 def _row(case: Case) -> dict[str, Any]:
     return {name: getattr(case, name) for name in _COLUMNS}
+
+
+async def note_contact_read(
+    connection: AsyncConnection,
+    case_id: UUID,
+    *,
+    person: str,
+    role: str,
+    organisation: str | None,
+    purpose: str,
+    at: datetime,
+) -> None:
+    """Note who reads a resident's contact data and what for; written before they are shown."""
+    await connection.execute(
+        insert(tables.contact_reads).values(
+            case_id=case_id, person=person, role=role, organisation=organisation, purpose=purpose, at=at
+        )
+    )
 
 
 async def claim_due(work: Work, now: datetime, *, most: int) -> int:

@@ -173,26 +173,29 @@ class InForce:
         self._catalogues: dict[str, Catalogue] = {}
 
     async def judge(
-        self, connection: AsyncConnection, filings: Sequence[Received[Any]]
+        self, connection: AsyncConnection, unknown: Sequence[tuple[UUID, str]]
     ) -> tuple[Sequence[Catalogue], Mapping[UUID, Judged], Mapping[str, Any]]:
-        """The adopted catalogues, what each filing without a category is about, and the words opened for it."""
+        """The adopted catalogues, what cases are about, and their words, opened.
+
+        `unknown` has the id of the message that brings a case, by which the second goes, and the sealed words,
+        by which the third goes.
+        """
         catalogues = await self.catalogues(connection)
         opened: dict[str, Any] = {}
-        unknown: list[tuple[UUID, str]] = []
-        for filing in filings:
-            if filing.data.category is None:
-                try:
-                    words = self._read_words(self._opener, filing.data.sealed)
-                except Refusal:
-                    continue  # the decision on this filing refuses it
-                opened[filing.data.sealed] = words
-                unknown.append((filing.envelope.id, f"{words.title}\n{words.text}"))
-        if not unknown:
+        texts: list[tuple[UUID, str]] = []
+        for number, sealed in unknown:
+            try:
+                words = opened.get(sealed) or self._read_words(self._opener, sealed)
+            except Refusal:
+                continue  # the decision on this message refuses it
+            opened[sealed] = words
+            texts.append((number, f"{words.title}\n{words.text}"))
+        if not texts:
             return catalogues, {}, opened
         model = await self._model_in_force(connection)
         said: dict[UUID, Judged] = {}
-        for begin in range(0, len(unknown), BATCH):
-            part = unknown[begin : begin + BATCH]
+        for begin in range(0, len(texts), BATCH):
+            part = texts[begin : begin + BATCH]
             found = await asyncio.to_thread(judge_texts, [one for _, one in part], model, self._taxonomy)
             said.update(zip((number for number, _ in part), found, strict=True))
         return catalogues, said, opened
