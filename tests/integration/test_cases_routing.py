@@ -131,7 +131,7 @@ async def test_a_model_is_held_checked_adopted_and_named_in_each_decision(
     desk: Desk, processes: Processes, tmp_path: Path
 ) -> None:
     past, check = tmp_path / "past.jsonl", tmp_path / "check.jsonl"
-    past.write_text("\n".join(json.dumps(one, ensure_ascii=False) for one in lines(1, 30)), "utf-8")
+    past.write_text("\n".join(json.dumps(one, ensure_ascii=False) for one in lines(1, 100)), "utf-8")
     check.write_text("\n".join(json.dumps(one, ensure_ascii=False) for one in lines(2, 20)), "utf-8")
     known = files.read_messages(past, labelled=True)
     model = files.save(

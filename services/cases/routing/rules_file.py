@@ -20,7 +20,7 @@ SHIPPED = Path(__file__).parent
 
 _Name = Annotated[str, Field(min_length=1, max_length=40)]
 _Word = Annotated[str, Field(min_length=2, max_length=20)]
-_Place = Annotated[str, Field(pattern=r"^[0-9]{6}([0-9]{3})?$")]
+_Place = Annotated[str, Field(pattern=r"^[0-9]{6}([0-9]{3}([0-9]{3})?)?$")]
 _Code = Annotated[str, Field(pattern=r"^[a-z0-9-]{2,40}$")]
 
 
