@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from shared.contracts.cases import Urgency
 from shared.contracts.identity import DepartmentCode, PlaceCode
@@ -14,10 +14,8 @@ from shared.contracts.registry import Contract, command
 _Category = Annotated[str, Field(min_length=1, max_length=40)]
 
 
-class Responsibility(BaseModel):
+class Responsibility(Contract):
     """One rule of a catalogue: cases of these categories at these places (none: everywhere) are this department's."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     categories: tuple[_Category, ...] = Field(min_length=1, max_length=100)
     places: tuple[PlaceCode, ...] = Field(default=(), max_length=500)
