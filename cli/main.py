@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +13,7 @@ from rich.console import Console
 from cli import demo as demo_command
 from cli import operator, trace
 from cli import rules as rules_command
+from cli import score as score_command
 from cli import up as up_command
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
@@ -27,6 +28,10 @@ app.add_typer(letters, name="dead-letters")
 app.add_typer(topics, name="topics")
 app.add_typer(contracts, name="contracts")
 app.add_typer(rules, name="rules")
+scores = typer.Typer(
+    no_args_is_help=True, help="Rubrics 评价办法 and scores: check, explain, compare, try a draft."
+)
+app.add_typer(scores, name="score")
 app.add_typer(routing, name="routing")
 console = Console()
 
@@ -154,6 +159,43 @@ def rules_reckon(
 ) -> None:
     """When a limit ends that began on that day, and why."""
     raise typer.Exit(rules_command.reckon(console, pack, limit, date.date()))
+
+
+_Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"])]
+
+
+def _day(moment: datetime | None) -> date | None:
+    return moment.date() if moment else None
+
+
+@scores.command(name="check")
+def score_check(files: list[Path]) -> None:
+    """Read rubrics and say what is wrong with them, with file, line and reason."""
+    raise typer.Exit(score_command.check(console, files))
+
+
+@scores.command(name="explain")
+def score_explain(
+    deputy: Annotated[str, typer.Argument(help="id, number or name")],
+    year: int | None = None,
+    on: _Day = None,
+    between: Annotated[
+        tuple[datetime, datetime] | None,
+        typer.Option(formats=["%Y-%m-%d"], help="two days: what changed between them"),
+    ] = None,
+    pdf: Annotated[Path | None, typer.Option(help="write a sheet for printing")] = None,
+) -> None:
+    """The list that adds up to a deputy's score: what was capped and why, and what would raise it."""
+    if between is not None:
+        begin, until = between
+        raise typer.Exit(score_command.difference(console, deputy, begin.date(), until.date()))
+    raise typer.Exit(score_command.explain(console, deputy, year, _day(on), pdf))
+
+
+@scores.command(name="simulate")
+def score_simulate(draft: Path, begin: _Day = None, until: _Day = None) -> None:
+    """Score a period under a draft beside the adopted rubrics: who rises and falls; changes nothing."""
+    raise typer.Exit(score_command.simulate(console, draft, _day(begin), _day(until)))
 
 
 _MESSAGES = typer.Argument(
