@@ -37,7 +37,10 @@ RUN python3 -m venv --without-pip /opt/venv \
  && rm /tmp/requirements.txt
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1
 
-COPY . .
+COPY shared shared
+COPY services services
+COPY gateway gateway
+COPY deploy deploy
 COPY --from=web /app/web/dist web/dist
 RUN chmod -R a+rX . && python -m compileall -q .
 

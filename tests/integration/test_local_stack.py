@@ -489,7 +489,7 @@ def test_the_suite_starts_scales_and_stops(tmp_path: Path) -> None:
         assert cases["JWKS_URL"] == suite.service_urls["identity"][0] + "/jwks"
         assert "IDENTITY_CLIENTS" not in cases
         identity = _environment(suite.service_urls["identity"][0])
-        assert set(json.loads(identity["IDENTITY_CLIENTS"])) == {"operator", "simulation"}
+        assert set(json.loads(identity["IDENTITY_CLIENTS"])) == {"intake", "operator", "simulation"}
         suite.scale("cases", 3)
         assert _environment(suite.service_urls["cases"][2])["INSTANCE"] == "cases-3"
         suite.scale("cases", 1)
