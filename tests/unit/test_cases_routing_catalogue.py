@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import date
 from types import SimpleNamespace
 from typing import Any, cast
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -17,6 +18,7 @@ from services.cases.routing.catalogue import Catalogue, Department, Rule, choose
 from services.cases.routing.choosing import route_of
 from services.cases.routing.desk import judge_texts
 from services.cases.routing.judgement import chosen
+from services.cases.routing.replay import EXAMPLES, Comparison, Past
 from services.cases.routing.rules_file import read_catalogue, shipped_taxonomy
 from services.cases.yaml_file import FileInvalid
 from shared.contracts import routing as contract
@@ -34,7 +36,7 @@ ALL = {one.code: one for one in (HOUSING, COUNTY_HOUSING, Department("parks", fr
 CATALOGUE = """
 name: ningbo-2022
 title: 宁波市派单目录
-from: 2022-01-01
+begins: 2022-01-01
 rules:
   - {categories: [城乡建设], places: ["330203001"], department: parks, limit: urgent, reason: 南门街道园区自管}
   - {categories: [城乡建设], places: ["330203"], department: gone, reason: 已撤销的单位}
@@ -51,7 +53,7 @@ def test_the_county_s_own_department_goes_before_the_city_s() -> None:
 
 
 def test_the_nearest_place_of_the_catalogue_goes_first_and_sets_the_limit() -> None:
-    catalogue = read_catalogue(CATALOGUE, TAXONOMY)
+    catalogue = read_catalogue(CATALOGUE, TAXONOMY).made()
     found = choose(catalogue, ALL, category="城乡建设", county="330203", town="330203001")
     assert found is not None
     assert (found.department, found.urgency) == ("parks", "urgent")
@@ -60,7 +62,7 @@ def test_the_nearest_place_of_the_catalogue_goes_first_and_sets_the_limit() -> N
 
 
 def test_a_rule_for_a_department_that_is_not_active_is_passed_over_and_that_is_said() -> None:
-    catalogue = read_catalogue(CATALOGUE, TAXONOMY)
+    catalogue = read_catalogue(CATALOGUE, TAXONOMY).made()
     found = choose(catalogue, ALL, category="城乡建设", county="330203", town="330203002")
     assert found is not None
     assert found.department == "housing"
@@ -88,7 +90,7 @@ def test_a_catalogue_holds_from_its_first_day_and_the_later_one_goes_first() -> 
         ("城乡建设, 环境保护", "城乡建设, 宇航", 8, "is no category of the taxonomy"),
         ('places: ["330203"]', 'places: ["3302"]', 7, "should match pattern"),
         ("limit: urgent", "limit: soon", 6, "Input should be"),
-        ("from: 2022-01-01", "from: someday", 4, "date"),
+        ("begins: 2022-01-01", "begins: someday", 4, "date"),
         ("title: 宁波市派单目录", "tittle: x", 3, "there is no such key"),
         ('places: ["330203"], department: gone', "department: housing", 8, ""),
     ],
@@ -205,3 +207,27 @@ def test_an_urgent_rule_gives_the_urgent_limit() -> None:
     assert normal is not None
     assert (urgent.urgency, normal.urgency) == ("urgent", None)
     assert RULES.cases.answer["urgent"] != RULES.cases.answer["normal"]
+
+
+def test_a_replay_counts_every_case_once_and_says_from_where_to_where() -> None:
+    compared = Comparison()
+    ways = [  # sent by routing, taken on by, sent by the draft
+        *[("housing", "parks", "parks")] * 5,
+        ("housing", "housing", "housing"),
+        ("housing", "housing", None),
+        (None, "parks", "parks"),
+        (None, None, "housing"),
+    ]
+    for number, (sent, settled, drafted) in enumerate(ways):
+        compared.add(Past(UUID(int=number), sent, settled), drafted)
+    found = compared.result()
+    assert (found["cases"], found["changed"], found["settled"]) == (9, 8, 8)
+    assert found["before"] == {"alone": 7, "right": 2}
+    assert found["after"] == {"alone": 7, "right": 7}
+    assert [(one["before"], one["after"], one["cases"]) for one in found["changes"]] == [
+        ("housing", "parks", 5),
+        ("housing", None, 1),
+        (None, "housing", 1),
+        (None, "parks", 1),
+    ]
+    assert found["changes"][0]["examples"] == [UUID(int=number) for number in range(EXAMPLES)]
