@@ -107,8 +107,8 @@ def _shown(found: Evaluation) -> Table:
     table.add_row("routed without staff", _share(quality.coverage))
     table.add_row("  right of these", _share(quality.automatic))
     table.add_row("confidence off by", f"{quality.calibration_error:.4f}")
-    table.add_row("ms a message in batches of 64", f"{cost.batch_ms:.3f}")
-    table.add_row("ms a message alone", f"{cost.alone_ms:.3f}")
+    table.add_row("processor ms a message in batches of 64", f"{cost.batch_ms:.3f}")
+    table.add_row("processor ms a message alone", f"{cost.alone_ms:.3f}")
     if cost.training_seconds is not None:
         table.add_row("training", f"{cost.training_seconds:.0f} s")
     if cost.model_bytes is not None:

@@ -325,7 +325,6 @@ async def past_routings(
             cases.sealed,
             held.at,
             held.category,
-            held.because,
             held.classifier,
             sent.label("sent"),
             settled.label("settled"),

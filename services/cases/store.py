@@ -155,6 +155,7 @@ class CaseStore:
                 "at": step.at,
                 "department": step.department,
                 "reason": step.reason,
+                "why": [asdict(one) for one in step.why],
                 "text": step.text,
                 "sealed": step.sealed,
                 "answer_by": step.dates.answer_by if step.dates else None,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+import re
 from dataclasses import replace
 from datetime import date
 from types import SimpleNamespace
@@ -13,11 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deploy.local.runfolder import CHECKOUT
 from services.cases.routing import desk
 from services.cases.routing.catalogue import Catalogue, Department, Rule, choose, in_force
 from services.cases.routing.choosing import route_of
 from services.cases.routing.desk import judge_texts
 from services.cases.routing.judgement import chosen
+from services.cases.routing.reasons import SENTENCES, Ground, sentence
 from services.cases.routing.replay import EXAMPLES, Comparison, Past
 from services.cases.routing.rules_file import read_catalogue, shipped_taxonomy
 from services.cases.yaml_file import FileInvalid
@@ -57,8 +61,8 @@ def test_the_nearest_place_of_the_catalogue_goes_first_and_sets_the_limit() -> N
     found = choose(catalogue, ALL, category="城乡建设", county="330203", town="330203001")
     assert found is not None
     assert (found.department, found.urgency) == ("parks", "urgent")
-    assert "ningbo-2022" in found.reason
-    assert "南门街道园区自管" in found.reason
+    about = {"catalogue": "ningbo-2022", "place": "330203001", "text": "南门街道园区自管"}
+    assert found.why == (Ground("catalogue-town", about),)
 
 
 def test_a_rule_for_a_department_that_is_not_active_is_passed_over_and_that_is_said() -> None:
@@ -66,7 +70,8 @@ def test_a_rule_for_a_department_that_is_not_active_is_passed_over_and_that_is_s
     found = choose(catalogue, ALL, category="城乡建设", county="330203", town="330203002")
     assert found is not None
     assert found.department == "housing"
-    assert "gone is not active" in found.reason
+    assert [one.code for one in found.why] == ["catalogue-city", "not-active"]
+    assert "gone is not active" in sentence(found.why)
 
 
 def test_nobody_responsible_is_left_to_staff() -> None:
@@ -231,3 +236,11 @@ def test_a_replay_counts_every_case_once_and_says_from_where_to_where() -> None:
         (None, "parks", 1),
     ]
     assert found["changes"][0]["examples"] == [UUID(int=number) for number in range(EXAMPLES)]
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_the_pages_word_every_ground_with_what_belongs_to_it(language: str) -> None:
+    words = json.loads((CHECKOUT / f"web/src/words/{language}.json").read_text("utf-8"))["ground"]
+    assert set(words) == {*SENTENCES, "between"}
+    for code, said in SENTENCES.items():
+        assert set(re.findall(r"{(\w+)}", words[code])) == set(re.findall(r"{(\w+)}", said))

@@ -6,6 +6,7 @@ Invariant: nothing here changes anything, and nothing shows a case's words.
 # No postponed annotations here: FastAPI could not find names that are made inside `router`.
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
 from typing import Annotated, Any
@@ -21,10 +22,8 @@ from services.cases import errors as case_errors
 from services.cases.deadlines.reckoning import CHINA
 from services.cases.handlers import read_words
 from services.cases.routing import errors
-from services.cases.routing.catalogue import in_force
-from services.cases.routing.choosing import route_of
+from services.cases.routing.catalogue import choose, in_force
 from services.cases.routing.desk import BATCH, InForce, held_model, judge_texts
-from services.cases.routing.judgement import Judged
 from services.cases.routing.model import Model
 from services.cases.routing.replay import Comparison, Past
 from services.cases.routing.rules_file import WrittenCatalogue, contradictions
@@ -79,7 +78,8 @@ def router(
             "reason": found["reason"],
             "at_filing": held,
             "moves": [
-                {key: step[key] for key in ("step", "at", "department", "reason", "text")} for step in way
+                {key: step[key] for key in ("step", "at", "department", "reason", "why", "text")}
+                for step in way
             ],
         }
 
@@ -109,11 +109,13 @@ def router(
             conditions = [*api.visible(actor), *_filed(draft.begin, draft.until)]
             compared = Comparison()
             async for rows in queries.past_routings(connection, conditions, most=MOST, part=BATCH):
-                for row, judged in zip(rows, await _judged(rows, model, taxonomy, opener), strict=True):
+                for row, category in zip(rows, await _categories(rows, model, taxonomy, opener), strict=True):
                     catalogue = drafted or in_force(adopted, row.at.astimezone(CHINA).date())
-                    route = route_of(judged, catalogue, departments, county=row.county, town=row.town)
+                    choice = category and choose(
+                        catalogue, departments, category=category, county=row.county, town=row.town
+                    )
                     past = Past(row.id, row.sent, row.settled)
-                    compared.add(past, route.department if route is not None else None)
+                    compared.add(past, choice.department if choice else None)
         named = {rule.department for rule in drafted.rules} if drafted is not None else set()
         return {
             **compared.result(),
@@ -135,30 +137,28 @@ def _filed(begin: date | None, until: date | None) -> list[ColumnElement[bool]]:
     return found
 
 
-async def _judged(
+async def _categories(
     rows: Sequence[Any], model: Model | None, taxonomy: Taxonomy, opener: Opener
-) -> list[Judged]:
-    """What cases are about: as it was held, or anew by a model where a classifier had said it."""
-    held = [Judged(row.category, row.because, row.classifier) for row in rows]
-    anew = [i for i, one in enumerate(held) if one.classifier is not None] if model is not None else []
-    if anew:
-        judged = await asyncio.to_thread(_judge_anew, [rows[i].sealed for i in anew], model, taxonomy, opener)
-        for i, one in zip(anew, judged, strict=True):
-            held[i] = one or held[i]
+) -> list[str | None]:
+    """The category each case goes by: as it was held, or anew by a model where a classifier had said it."""
+    held: list[str | None] = [row.category for row in rows]
+    if model is None:
+        return held
+    anew = [i for i, row in enumerate(rows) if row.classifier is not None]
+    said = await asyncio.to_thread(_judge_anew, [rows[i].sealed for i in anew], model, taxonomy, opener)
+    for i, category in said.items():
+        held[anew[i]] = category
     return held
 
 
 def _judge_anew(
-    sealed: Sequence[str], model: Model | None, taxonomy: Taxonomy, opener: Opener
-) -> list[Judged | None]:
-    """Each by its words; None where these were erased."""
-    texts: list[str | None] = []
-    for one in sealed:
-        try:
+    sealed: Sequence[str], model: Model, taxonomy: Taxonomy, opener: Opener
+) -> dict[int, str | None]:
+    """What a model says of words, by their position; those that were erased are left out."""
+    texts = {}
+    for number, one in enumerate(sealed):
+        with contextlib.suppress(Refusal):
             words = read_words(opener, one)
-        except Refusal:
-            texts.append(None)
-        else:
-            texts.append(f"{words.title}\n{words.text}")
-    judged = iter(judge_texts([text for text in texts if text is not None], model, taxonomy))
-    return [None if text is None else next(judged) for text in texts]
+            texts[number] = f"{words.title}\n{words.text}"
+    judged = judge_texts(list(texts.values()), model, taxonomy) if texts else []
+    return {number: one.category for number, one in zip(texts, judged, strict=True)}

@@ -2789,7 +2789,7 @@ export interface components {
         };
         /**
          * CaseStep
-         * @description One step of a case: what, who, when, why.
+         * @description One step of a case: what, who, when, why; `why` says in codes what `reason` says of a routing.
          */
         CaseStep: {
             /** Number */
@@ -2807,6 +2807,8 @@ export interface components {
             department: string | null;
             /** Reason */
             reason: string | null;
+            /** Why */
+            why: components["schemas"]["Ground"][];
             /** Text */
             text: string | null;
             /** Answer By */
@@ -3371,6 +3373,18 @@ export interface components {
         GiveOpinion: {
             /** Text */
             text: string;
+        };
+        /**
+         * Ground
+         * @description One ground of a routing: a code, and what belongs to it.
+         */
+        Ground: {
+            /** Code */
+            code: string;
+            /** About */
+            about: {
+                [key: string]: string;
+            };
         };
         /**
          * InviteCosigners
