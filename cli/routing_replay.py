@@ -40,7 +40,7 @@ def replay(
         if status != 200:
             print(f"{found.get('code')}: {found.get('detail')}", file=sys.stderr)
             return 1
-        _show(console, found)
+        show(console, found)
         return 0
 
     return ask(console, question)
@@ -56,7 +56,8 @@ def _read(file: Path) -> WrittenCatalogue | None:
     return None
 
 
-def _show(console: Console, found: dict[str, Any]) -> None:
+def show(console: Console, found: dict[str, Any]) -> None:
+    """Print an answer of `/api/routing-replays`."""
     newest = " (the newest; older ones were not looked at)" if found["newest_only"] else ""
     console.print(
         f"{found['cases']} cases{newest}: {found['changed']} would go elsewhere,",

@@ -7,6 +7,8 @@ import random
 import re
 from dataclasses import replace
 from datetime import date
+from io import StringIO
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 from uuid import UUID
@@ -14,7 +16,11 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
+from typer.testing import CliRunner
 
+from cli import routing_replay
+from cli.main import app
 from deploy.local.runfolder import CHECKOUT
 from services.cases.routing import desk
 from services.cases.routing.catalogue import Catalogue, Department, Rule, choose, in_force
@@ -244,3 +250,27 @@ def test_the_pages_word_every_ground_with_what_belongs_to_it(language: str) -> N
     assert set(words) == {*SENTENCES, "between"}
     for code, said in SENTENCES.items():
         assert set(re.findall(r"{(\w+)}", words[code])) == set(re.findall(r"{(\w+)}", said))
+
+
+def test_a_wrong_draft_is_refused_with_its_line_before_any_suite_is_asked(tmp_path: Path) -> None:
+    draft = tmp_path / "draft.yaml"
+    draft.write_text(CATALOGUE.replace("城乡建设, 环境保护", "城乡建设, 宇航"), "utf-8")
+    done = CliRunner().invoke(app, ["routing", "replay", str(draft)])
+    assert done.exit_code == 1
+    assert "draft.yaml:8: rules.2.categories.1: is no category of the taxonomy" in done.stderr
+    assert CliRunner().invoke(app, ["routing", "replay"]).exit_code == 2
+
+
+def test_the_replay_is_printed_with_every_figure_and_example() -> None:
+    compared = Comparison()
+    compared.add(Past(UUID(int=7), None, "housing"), "housing")
+    compared.add(Past(UUID(int=8), "housing", "housing"), "housing")
+    printed = StringIO()
+    found = {**compared.result(), "not_active": ["gone"], "newest_only": False}
+    routing_replay.show(Console(file=printed, width=160), json.loads(json.dumps(found, default=str)))
+    lines = printed.getvalue()
+    assert "2 cases: 1 would go elsewhere, 1 as they did" in lines
+    assert "as they were routed: 1 without staff, 1 of these to that department" in lines
+    assert "by the draft: 2 without staff, 2 of these to that department" in lines
+    assert "gone, which is no active department" in lines
+    assert re.search(rf"staff 待分流 +│ housing +│ 1 +│ {UUID(int=7)}", lines)
