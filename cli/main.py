@@ -22,7 +22,8 @@ topics = typer.Typer(no_args_is_help=True, help="Kafka's topics and rights.")
 contracts = typer.Typer(no_args_is_help=True, help="The generated schemas and AsyncAPI documents.")
 rules = typer.Typer(no_args_is_help=True, help="Rule packs 办理规则包: check, compare, reckon a deadline.")
 routing = typer.Typer(
-    no_args_is_help=True, help="Which department a case goes to 派单: train, use, judge a classifier."
+    no_args_is_help=True,
+    help="Which department a case goes to 派单: train, use, judge a classifier; try a catalogue.",
 )
 app.add_typer(letters, name="dead-letters")
 app.add_typer(topics, name="topics")
@@ -262,12 +263,30 @@ def routing_evaluate(
     file: Annotated[Path, _MESSAGES],
     on: Annotated[Path | None, typer.Option(help="judge on this file, not by cross-validation")] = None,
     precision: Annotated[float, _PRECISION] = 0.98,
+    cold: Annotated[bool, typer.Option("--cold", help="train nothing: the shipped words alone")] = False,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """How good and how costly a classifier trained on the file is, by 5-fold cross-validation."""
     from cli import routing as routing_command
 
-    raise typer.Exit(routing_command.evaluate(console, file, on, precision, as_json=as_json))
+    if cold and on is not None:
+        raise typer.BadParameter("with --cold FILE itself is judged")
+    raise typer.Exit(routing_command.evaluate(console, file, on, precision, cold=cold, as_json=as_json))
+
+
+@routing.command(name="replay")
+def routing_replay(
+    catalogue: Annotated[Path | None, typer.Argument(help="a draft catalogue 派单目录, as YAML")] = None,
+    model: Annotated[str | None, typer.Option(help="version of a model that the service holds")] = None,
+    begin: _Day = None,
+    until: _Day = None,
+) -> None:
+    """What a draft would have done with past cases: how many go elsewhere, from where to where; changes nothing."""
+    from cli import routing_replay as command
+
+    if catalogue is None and model is None:
+        raise typer.BadParameter("name a draft catalogue, or --model, or both")
+    raise typer.Exit(command.replay(console, catalogue, model, _day(begin), _day(until)))
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from services.cases.routing import files, judging, training
 from services.cases.routing.judging import Evaluation, Share
+from services.cases.routing.rules_file import shipped_taxonomy
 from shared.refusals import Refusal
 
 
@@ -60,11 +61,18 @@ def predict(file: Path, model: Path) -> int:
     return 0
 
 
-def evaluate(console: Console, file: Path, on: Path | None, precision: float, *, as_json: bool) -> int:
-    """Judge what a classifier trained on the file would do with messages that it never saw."""
+def evaluate(
+    console: Console, file: Path, on: Path | None, precision: float, *, cold: bool, as_json: bool
+) -> int:
+    """Judge what a classifier trained on the file would do with messages that it never saw.
+
+    With `cold` nothing is trained: the shipped words judge the file's messages.
+    """
     try:
         messages, labels = _labelled(file)
-        if on is None:
+        if cold:
+            found = judging.evaluate_cold(shipped_taxonomy(), messages, labels)
+        elif on is None:
             found = judging.evaluate(messages, labels, precision=precision)
         else:
             found = judging.evaluate_on(messages, labels, *_labelled(on), precision=precision)
@@ -85,10 +93,13 @@ def _labelled(file: Path) -> tuple[list[tuple[str, ...]], list[str]]:
 
 def _shown(found: Evaluation) -> Table:
     quality, cost = found.quality, found.cost
-    how = f"{found.folds}-fold cross-validation" if found.folds > 1 else "another file"
+    how = {0: "shipped words alone", 1: "another file"}.get(
+        found.folds, f"{found.folds}-fold cross-validation"
+    )
     table = Table("figure", "value", title=f"{quality.messages} messages, {how}")
-    table.add_row("near to another, kept in one fold with it", str(found.near))
-    table.add_row("left out of training, near to a judged one", str(found.dropped))
+    if found.folds:
+        table.add_row("near to another, kept in one fold with it", str(found.near))
+        table.add_row("left out of training, near to a judged one", str(found.dropped))
     table.add_row("macro-F1", f"{quality.macro_f1:.4f}")
     for label, value in quality.f1.items():
         table.add_row(f"  {label}", f"{value:.4f}")
@@ -96,10 +107,12 @@ def _shown(found: Evaluation) -> Table:
     table.add_row("routed without staff", _share(quality.coverage))
     table.add_row("  right of these", _share(quality.automatic))
     table.add_row("confidence off by", f"{quality.calibration_error:.4f}")
-    table.add_row("ms a message in batches of 64", f"{cost.batch_ms:.3f}")
-    table.add_row("ms a message alone", f"{cost.alone_ms:.3f}")
-    table.add_row("training", f"{cost.training_seconds:.0f} s")
-    table.add_row("model", f"{cost.model_bytes / 1e6:.1f} MB")
+    table.add_row("processor ms a message in batches of 64", f"{cost.batch_ms:.3f}")
+    table.add_row("processor ms a message alone", f"{cost.alone_ms:.3f}")
+    if cost.training_seconds is not None:
+        table.add_row("training", f"{cost.training_seconds:.0f} s")
+    if cost.model_bytes is not None:
+        table.add_row("model", f"{cost.model_bytes / 1e6:.1f} MB")
     return table
 
 

@@ -75,8 +75,15 @@ class DepartmentPage(Page):
     items: tuple[Department, ...]
 
 
+class Ground(Answer):
+    """One ground of a routing: a code, and what belongs to it."""
+
+    code: str
+    about: dict[str, str]
+
+
 class CaseStep(Answer):
-    """One step of a case: what, who, when, why."""
+    """One step of a case: what, who, when, why; `why` says in codes what `reason` says of a routing."""
 
     number: int
     step: str
@@ -84,6 +91,7 @@ class CaseStep(Answer):
     at: datetime
     department: str | None
     reason: str | None
+    why: tuple[Ground, ...]
     text: str | None
     answer_by: datetime | None
     dates_reason: str | None

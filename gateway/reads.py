@@ -208,6 +208,17 @@ class RubricDraft(BaseModel):
     until: date | None = None
 
 
+class RoutingDraft(BaseModel):
+    """A catalogue of responsibilities to try (or a model's version, or both), and the period to try it on."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    catalogue: dict[str, Any] | None = None
+    model: str | None = Field(default=None, max_length=40)
+    begin: date | None = None
+    until: date | None = None
+
+
 _SIMULATION_SECONDS = 120.0
 
 
@@ -275,6 +286,22 @@ def add(app: FastAPI, services: Services, health: Health, caller: Callable[..., 
         asked = services.ask(
             "evaluation",
             "/simulations",
+            token=person.token,
+            body=body.model_dump(mode="json"),
+            seconds=_SIMULATION_SECONDS,
+        )
+        return passed_on(await asked)
+
+    @app.post(
+        "/api/routing-replays",
+        summary="What a draft catalogue or model would have done with past cases; changes nothing",
+        tags=["routing"],
+    )
+    async def replay(body: RoutingDraft, person: who) -> Response:
+        require(person.actor, "staff", "operator", "simulation")
+        asked = services.ask(
+            "cases",
+            "/routing/replays",
             token=person.token,
             body=body.model_dump(mode="json"),
             seconds=_SIMULATION_SECONDS,

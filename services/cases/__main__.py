@@ -25,6 +25,7 @@ from services.cases.motions.api import router as motion_router
 from services.cases.motions.domain import Rules as MotionRules
 from services.cases.motions.store import MotionStore, ReferralStore
 from services.cases.motions.store import RulesAt as MotionRulesAt
+from services.cases.routing import api as routing_api
 from services.cases.routing.desk import AdoptionStore, InForce
 from services.cases.routing.rules_file import shipped_taxonomy
 from services.cases.search import api as search_api
@@ -105,6 +106,7 @@ def main() -> None:
 
     def router(engine: AsyncEngine, caller: WhoCalls) -> APIRouter:
         routes = api.router(opener, keyed, engine, caller)
+        routes.include_router(routing_api.router(taxonomy, opener, routing, engine, caller))
         routes.include_router(search_api.router(opener, keyed, engine, caller))
         routes.include_router(following.router(opener, engine, caller))
         routes.include_router(open311.router(taxonomy.categories, opener, engine, caller))

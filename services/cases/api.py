@@ -40,7 +40,6 @@ SEE_ALL = frozenset({"operator", "simulation"})
 _DAILY_UP_TO = timedelta(days=62)
 _LOOKED_AT_MAX = 501
 """So many candidates of a search are opened for one page; what is left is for the next."""
-_MOVES = frozenset({"routed", "transferred", "returned"})
 
 
 def in_place(code: str) -> list[ColumnElement[bool]]:
@@ -308,34 +307,6 @@ def router(opener: Opener, keyed: Keyed, engine: AsyncEngine, caller: WhoCalls) 
                 at=request.app.state.clock.now(),
             )
         return found
-
-    @routes.get("/cases/{case_id}/routing")
-    async def routing(case_id: UUID, actor: who) -> dict[str, Any]:
-        async with engine.connect() as connection:
-            found = await queries.one(connection, case_id)
-            if found is None:
-                raise errors.case_unknown()
-            if not may_read(found, actor):
-                raise errors.not_your_case()
-            held = (await queries.routings(connection, [case_id])).get(case_id)
-        way = [step for step in found["steps"] if step["step"] in _MOVES]
-        return {
-            "case_id": case_id,
-            "state": found["state"],
-            "category": found["category"],
-            "department": found["department"],
-            "reason": found["reason"],
-            "at_filing": held,
-            "moves": [
-                {key: step[key] for key in ("step", "at", "department", "reason", "text")} for step in way
-            ],
-        }
-
-    @routes.get("/routing")
-    async def in_force(actor: who) -> dict[str, Any]:
-        require(actor, "staff", "operator", "simulation")
-        async with engine.connect() as connection:
-            return await queries.routing(connection)
 
     @routes.get("/indicators")
     async def indicators(

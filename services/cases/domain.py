@@ -24,6 +24,7 @@ from services.cases import errors
 from services.cases.deadlines.reckoning import Calendar, Deadline, Extension, Limit, Pause, deadline
 from services.cases.deadlines.rules import CaseRules, Urgency
 from services.cases.routing.judgement import Judged
+from services.cases.routing.reasons import Ground
 
 State = Literal[
     "submitted",
@@ -182,12 +183,13 @@ class Act:
 
 @dataclass(frozen=True)
 class Route:
-    """Where a case goes and by which rule; `reason` never holds the case's words."""
+    """Where a case goes and by which rule: `why` as codes, `reason` as a sentence; never the case's words."""
 
     department: str
     category: str | None
     reason: str
     urgency: Urgency | None = None
+    why: tuple[Ground, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -250,6 +252,7 @@ class Event:
     on_time: bool | None = None
     other: UUID | None = None
     judged: Judged | None = None
+    why: tuple[Ground, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -540,6 +543,7 @@ def _routed(
         category=route_to.category,
         urgency=urgency,
         reason=route_to.reason,
+        why=route_to.why,
         designated=case.returned >= rules.cases.returns.value,
         clock=clock,
         dates=dates(clock, urgency or case.urgency, rules),

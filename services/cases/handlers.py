@@ -16,6 +16,7 @@ from services.cases.domain import Act, Case, Event
 from services.cases.routing.catalogue import in_force
 from services.cases.routing.choosing import route_of
 from services.cases.routing.judgement import Judged, chosen
+from services.cases.routing.reasons import Code, Ground, sentence
 from services.cases.store import Context
 from shared.contracts import cases as contract
 from shared.contracts.registry import Contract
@@ -205,6 +206,11 @@ def _route_of(new: Case, message: Received[Any], context: Context) -> tuple[Judg
     return replace(judged, catalogue=catalogue.name if catalogue else None), route
 
 
+def _by_hand(department: str, category: str | None, code: Code) -> domain.Route:
+    why = (Ground(code),)
+    return domain.Route(department, category, sentence(why), why=why)
+
+
 def route_case(case: Case | None, message: Received[contract.RouteCase], context: Context) -> Decision[Case]:
     """Staff route a case by hand."""
     found, data = _known(case), message.data
@@ -215,7 +221,7 @@ def route_case(case: Case | None, message: Received[contract.RouteCase], context
     category = data.category or found.category
     if data.category is None and category not in handled and len(handled) == 1:
         (category,) = handled  # where staff send it says what it is about
-    route = domain.Route(department, category, "chosen by staff")
+    route = _by_hand(department, category, "by-staff")
     act = _act(found, message)
     rules = context.rules_at(message.now)
     events = domain.route(found, act, route, rules, note=data.reason, urgency=data.urgency)
@@ -227,7 +233,7 @@ def transfer_case(
 ) -> Decision[Case]:
     """Staff move a case from one department to another."""
     found, data = _known(case), message.data
-    route = domain.Route(_active(data.department, context), found.category, "transferred by staff")
+    route = _by_hand(_active(data.department, context), found.category, "transferred-by-staff")
     rules = context.rules_at(message.now)
     events = domain.transfer(found, _act(found, message), route, rules, note=data.reason)
     return _decided(found, events, context)

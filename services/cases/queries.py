@@ -8,7 +8,18 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, RowMapping, and_, func, literal, literal_column, or_, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    RowMapping,
+    and_,
+    case,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.cases import tables
@@ -23,7 +34,8 @@ Sort = Literal["newest", "deadline"]
 
 _NOT_LISTED = ("answer", "clock", "follow", "contact", "consent")
 _SHOWN = [column for column in tables.cases.c if column.name not in _NOT_LISTED]
-_ACCEPTED = ("accepted", "in-progress", "waiting", "answered", "closed")
+ACCEPTED = ("accepted", "in-progress", "waiting", "answered", "closed")
+"""In these states a department has taken the case on."""
 OVERDUE = 2
 """From this `chased` on, a case's answer is overdue: it was urged because the deadline had passed."""
 
@@ -205,7 +217,7 @@ async def _groups(
             result=row.result,
             stars=row.stars,
             routed=row.routed,
-            accepted=row.answered or row.reopened or row.state in _ACCEPTED,
+            accepted=row.answered or row.reopened or row.state in ACCEPTED,
             moved=int(row.moved),
             reopened=int(row.reopened),
         )
@@ -292,3 +304,35 @@ async def routing(connection: AsyncConnection) -> dict[str, Any]:
         ).order_by(models.adopted_at.desc().nulls_last(), models.name)
     )
     return {"catalogues": dictionaries(adopted), "models": dictionaries(held)}
+
+
+async def past_routings(
+    connection: AsyncConnection, conditions: Sequence[ColumnElement[bool]], *, most: int, part: int
+) -> AsyncIterator[Sequence[Any]]:
+    """What routing decided by itself about the newest cases, in parts: `sent` is where to, None where staff did."""
+    cases, held, step = tables.cases.c, tables.case_routings.c, tables.case_steps.c
+    sent = (
+        select(step.department)
+        .where(step.case_id == cases.id, step.step == "routed", step.actor == "system")
+        .scalar_subquery()
+    )
+    settled = case((cases.state.in_(ACCEPTED), cases.department))
+    found = await connection.stream(
+        select(
+            cases.id,
+            cases.county,
+            cases.town,
+            cases.sealed,
+            held.at,
+            held.category,
+            held.classifier,
+            sent.label("sent"),
+            settled.label("settled"),
+        )
+        .join(tables.case_routings, held.case_id == cases.id)
+        .where(*conditions)
+        .order_by(cases.filed_at.desc(), cases.id)
+        .limit(most)
+    )
+    async for rows in found.partitions(part):
+        yield rows

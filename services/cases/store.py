@@ -118,12 +118,7 @@ class CaseStore:
 
     async def context(self, connection: AsyncConnection, messages: Sequence[Received[Any]]) -> Context:
         """Active departments, read anew for each batch; the cases that commands name, and those merged into them."""
-        rows = await connection.execute(
-            select(tables.departments).where(tables.departments.c.state == "active")
-        )
-        departments = {
-            row.code: Department(row.code, frozenset(row.categories), frozenset(row.counties)) for row in rows
-        }
+        departments = await active_departments(connection)
         found = Context(departments, self._categories, self._opener, self._rules_at)
         if any(isinstance(m.data, _ROUTED_AT_ONCE) for m in messages):
             unknown = await _uncategorised(connection, messages)
@@ -160,6 +155,7 @@ class CaseStore:
                 "at": step.at,
                 "department": step.department,
                 "reason": step.reason,
+                "why": [asdict(one) for one in step.why],
                 "text": step.text,
                 "sealed": step.sealed,
                 "answer_by": step.dates.answer_by if step.dates else None,
@@ -194,6 +190,14 @@ class CaseStore:
             for due, at in domain.due(case, self._rules_at(case.changed_at)).items()
         ]
         await insert_rows(connection, tables.case_due, waiting)
+
+
+async def active_departments(connection: AsyncConnection) -> dict[str, Department]:
+    """The departments that cases can be sent to, by code."""
+    rows = await connection.execute(select(tables.departments).where(tables.departments.c.state == "active"))
+    return {
+        row.code: Department(row.code, frozenset(row.categories), frozenset(row.counties)) for row in rows
+    }
 
 
 async def _uncategorised(

@@ -118,6 +118,7 @@ case_steps = Table(
     Column("at", DateTime(timezone=True), nullable=False),
     Column("department", Text),
     Column("reason", Text),
+    Column("why", JSONB, nullable=False, server_default="[]"),
     Column("text", Text),
     Column("sealed", Text),
     Column("answer_by", DateTime(timezone=True)),

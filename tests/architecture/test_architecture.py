@@ -78,7 +78,13 @@ PURE = {service: {"domain", "errors"} for service in SERVICES}
 PURE["cases"] |= {"deadlines.reckoning", "deadlines.rules", "metrics", "overview"}
 PURE["cases"] |= {"search.grams", "search.clusters"}
 PURE["cases"] |= {"motions.domain", "motions.errors", "motions.figures"}
-PURE["cases"] |= {"routing.choosing", "routing.catalogue", "routing.judgement"}
+PURE["cases"] |= {
+    "routing.choosing",
+    "routing.catalogue",
+    "routing.judgement",
+    "routing.reasons",
+    "routing.replay",
+}
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,15 @@ async def test_a_case_filed_on_the_phone_is_routed_and_shown(deputy: Visit, town
     await expect(page.get_by_text("已派单").first).to_be_visible()
     await expect(page.get_by_text("市交通运输局").first).to_be_visible()
     assert len(await town.cases_titled("中山路口红绿灯不亮")) == 1
+    await page.get_by_text("派单依据").click()
+    why = page.get_by_text("类别“交通运输”由提交人选定；该单位负责全市")
+    await expect(why).to_have_count(2)  # beside the department, and at the step
+    await expect(why.first).to_be_visible()
+    await page.evaluate("localStorage.setItem('daibiaotong.locale', 'en')")
+    await page.reload()
+    await page.get_by_text("Why this department").click()
+    said = "category 交通运输 was chosen when filing; the department serves the whole city"
+    await expect(page.get_by_text(said).first).to_be_visible()
 
 
 async def test_pressing_twice_files_once(deputy: Visit, town: Town) -> None:

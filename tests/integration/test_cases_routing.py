@@ -21,7 +21,7 @@ from deploy.local.stack import LocalStack
 from services.cases.routing import files, text, training
 from shared.contracts import cases, routing
 from shared.contracts.operations import CommandOutcome
-from shared.contracts.registry import Contract
+from shared.contracts.registry import Contract, Role
 from shared.testing.issuer import Issuer
 from shared.testing.messages import message
 from shared.testing.wait import wait_until
@@ -158,6 +158,59 @@ async def test_a_model_is_held_checked_adopted_and_named_in_each_decision(
     assert len(models) == 2
     assert models[0]["name"] == version  # learning adopts nothing by itself
     assert models[1]["adopted_at"] is None
+
+
+async def ask_replay(desk: Desk, body: dict[str, Any], role: Role = "staff") -> tuple[int, Any]:
+    headers = {"Authorization": f"Bearer {desk.issuer.token(uuid4(), role)}"}
+    async with (
+        aiohttp.ClientSession(desk.url, headers=headers) as session,
+        session.post("/routing/replays", json=body) as answer,
+    ):
+        return answer.status, await answer.json()
+
+
+async def test_a_replay_says_what_a_draft_would_have_done_and_changes_nothing(desk: Desk) -> None:
+    sent = await filed(desk, "路口窨井盖破损，下水道积水。")
+    unclear = await filed(desk, UNCLEAR)
+    before = [await read(desk, f"/cases/{one}/routing") for one in (sent, unclear)]
+    rule = {"categories": ["城乡建设"], "places": ["330203"], "reason": "归口管理"}
+    draft = {"name": "draft", "title": "派单目录", "begins": "2030-01-01"}
+    body = {"catalogue": {**draft, "rules": [{**rule, "department": "housing"}]}}
+    status, found = await ask_replay(desk, body)
+    assert status == 200, found
+    moved = {(one["before"], one["after"]): one for one in found["changes"]}
+    # The adopted catalogue sends the category to `other`; what waits for staff goes on waiting.
+    assert before[0]["department"] == "other"
+    assert str(sent) in moved["other", "housing"]["examples"]
+    assert all(one["before"] is not None for one in found["changes"])
+    assert sum(one["cases"] for one in found["changes"]) == found["changed"] < found["cases"]
+    assert "窨井盖" not in json.dumps(found, ensure_ascii=False)
+    again = [await read(desk, f"/cases/{one}/routing") for one in (sent, unclear)]
+    assert again == before
+
+    nobody = {"catalogue": {**draft, "rules": [{**rule, "department": "gone"}]}}
+    assert (await ask_replay(desk, nobody))[1]["not_active"] == ["gone"]
+    assert (await ask_replay(desk, body | {"until": "1999-12-31"}))[1]["cases"] == 0
+    wrong = {"catalogue": {**draft, "rules": [{**rule, "categories": ["宇航"], "department": "housing"}]}}
+    for asked, status, code in (
+        ({}, 422, "draft-empty"),
+        (wrong, 422, "catalogue-invalid"),
+        ({"model": "0" * 16}, 404, "model-unknown"),
+    ):
+        refused = await ask_replay(desk, asked)
+        assert (refused[0], refused[1]["code"]) == (status, code)
+    assert (await ask_replay(desk, body, "deputy"))[0] == 403
+
+
+async def test_a_model_is_tried_on_past_cases_before_it_is_adopted(desk: Desk) -> None:
+    held = (await read(desk, "/routing"))["models"]
+    [other] = [one["name"] for one in held if one["adopted_at"] is None]
+    waiting = await filed(desk, UNCLEAR)
+    status, found = await ask_replay(desk, {"model": other})
+    assert status == 200, found
+    assert found["cases"] > 0
+    why = await read(desk, f"/cases/{waiting}/routing")
+    assert not why["at_filing"]["classifier"].endswith(other)
 
 
 async def test_a_wrong_file_ends_the_job_with_its_line(

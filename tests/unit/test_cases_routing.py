@@ -15,8 +15,10 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from services.cases.routing import features, files, judging, near, text, training
+from services.cases.routing.desk import judge_texts
 from services.cases.routing.files import RoutingFileInvalid
 from services.cases.routing.model import Model
+from services.cases.routing.rules_file import shipped_taxonomy
 from simulation.case_texts import generated_text
 from simulation.city import CATEGORIES
 
@@ -258,6 +260,27 @@ def test_confidence_says_how_often_it_is_right() -> None:
     assert found.dropped == 0
     assert found.quality.calibration_error < 0.1
     assert found.quality.coverage.whole == len(lines)
+
+
+def test_cold_evaluation_judges_by_the_shipped_words_and_learns_nothing(tmp_path: Path) -> None:
+    lines = generated(8, 10)
+    file = write(tmp_path / "past.jsonl", lines)
+    done = CliRunner().invoke(app, ["routing", "evaluate", str(file), "--cold", "--json"])
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert (found["folds"], found["cost"]["training_seconds"], found["cost"]["model_bytes"]) == (
+        0,
+        None,
+        None,
+    )
+    texts = [f"{line['subject']}\n{line['body']}" for line in lines]
+    said = judge_texts(texts, None, shipped_taxonomy())
+    right = sum(
+        bool(one.guesses) and one.guesses[0].category == line["label"]
+        for one, line in zip(said, lines, strict=True)
+    )
+    assert found["quality"]["right"] == {"part": right, "whole": len(lines)}
+    assert found["quality"]["coverage"]["part"] == sum(one.category is not None for one in said)
 
 
 def test_what_is_near_to_a_judged_message_is_not_learnt_from() -> None:

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import random
+import re
 from dataclasses import replace
 from datetime import date
+from io import StringIO
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
+from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
+from typer.testing import CliRunner
 
+from cli import routing_replay
+from cli.main import app
+from deploy.local.runfolder import CHECKOUT
 from services.cases.routing import desk
 from services.cases.routing.catalogue import Catalogue, Department, Rule, choose, in_force
 from services.cases.routing.choosing import route_of
 from services.cases.routing.desk import judge_texts
 from services.cases.routing.judgement import chosen
+from services.cases.routing.reasons import SENTENCES, Ground, sentence
+from services.cases.routing.replay import EXAMPLES, Comparison, Past
 from services.cases.routing.rules_file import read_catalogue, shipped_taxonomy
 from services.cases.yaml_file import FileInvalid
 from shared.contracts import routing as contract
@@ -34,7 +46,7 @@ ALL = {one.code: one for one in (HOUSING, COUNTY_HOUSING, Department("parks", fr
 CATALOGUE = """
 name: ningbo-2022
 title: 宁波市派单目录
-from: 2022-01-01
+begins: 2022-01-01
 rules:
   - {categories: [城乡建设], places: ["330203001"], department: parks, limit: urgent, reason: 南门街道园区自管}
   - {categories: [城乡建设], places: ["330203"], department: gone, reason: 已撤销的单位}
@@ -51,20 +63,21 @@ def test_the_county_s_own_department_goes_before_the_city_s() -> None:
 
 
 def test_the_nearest_place_of_the_catalogue_goes_first_and_sets_the_limit() -> None:
-    catalogue = read_catalogue(CATALOGUE, TAXONOMY)
+    catalogue = read_catalogue(CATALOGUE, TAXONOMY).made()
     found = choose(catalogue, ALL, category="城乡建设", county="330203", town="330203001")
     assert found is not None
     assert (found.department, found.urgency) == ("parks", "urgent")
-    assert "ningbo-2022" in found.reason
-    assert "南门街道园区自管" in found.reason
+    about = {"catalogue": "ningbo-2022", "place": "330203001", "text": "南门街道园区自管"}
+    assert found.why == (Ground("catalogue-town", about),)
 
 
 def test_a_rule_for_a_department_that_is_not_active_is_passed_over_and_that_is_said() -> None:
-    catalogue = read_catalogue(CATALOGUE, TAXONOMY)
+    catalogue = read_catalogue(CATALOGUE, TAXONOMY).made()
     found = choose(catalogue, ALL, category="城乡建设", county="330203", town="330203002")
     assert found is not None
     assert found.department == "housing"
-    assert "gone is not active" in found.reason
+    assert [one.code for one in found.why] == ["catalogue-city", "not-active"]
+    assert "gone is not active" in sentence(found.why)
 
 
 def test_nobody_responsible_is_left_to_staff() -> None:
@@ -88,7 +101,7 @@ def test_a_catalogue_holds_from_its_first_day_and_the_later_one_goes_first() -> 
         ("城乡建设, 环境保护", "城乡建设, 宇航", 8, "is no category of the taxonomy"),
         ('places: ["330203"]', 'places: ["3302"]', 7, "should match pattern"),
         ("limit: urgent", "limit: soon", 6, "Input should be"),
-        ("from: 2022-01-01", "from: someday", 4, "date"),
+        ("begins: 2022-01-01", "begins: someday", 4, "date"),
         ("title: 宁波市派单目录", "tittle: x", 3, "there is no such key"),
         ('places: ["330203"], department: gone', "department: housing", 8, ""),
     ],
@@ -205,3 +218,59 @@ def test_an_urgent_rule_gives_the_urgent_limit() -> None:
     assert normal is not None
     assert (urgent.urgency, normal.urgency) == ("urgent", None)
     assert RULES.cases.answer["urgent"] != RULES.cases.answer["normal"]
+
+
+def test_a_replay_counts_every_case_once_and_says_from_where_to_where() -> None:
+    compared = Comparison()
+    ways = [  # sent by routing, taken on by, sent by the draft
+        *[("housing", "parks", "parks")] * 5,
+        ("housing", "housing", "housing"),
+        ("housing", "housing", None),
+        (None, "parks", "parks"),
+        (None, None, "housing"),
+    ]
+    for number, (sent, settled, drafted) in enumerate(ways):
+        compared.add(Past(UUID(int=number), sent, settled), drafted)
+    found = compared.result()
+    assert (found["cases"], found["changed"], found["settled"]) == (9, 8, 8)
+    assert found["before"] == {"alone": 7, "right": 2}
+    assert found["after"] == {"alone": 7, "right": 7}
+    assert [(one["before"], one["after"], one["cases"]) for one in found["changes"]] == [
+        ("housing", "parks", 5),
+        ("housing", None, 1),
+        (None, "housing", 1),
+        (None, "parks", 1),
+    ]
+    assert found["changes"][0]["examples"] == [UUID(int=number) for number in range(EXAMPLES)]
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_the_pages_word_every_ground_with_what_belongs_to_it(language: str) -> None:
+    words = json.loads((CHECKOUT / f"web/src/words/{language}.json").read_text("utf-8"))["ground"]
+    assert set(words) == {*SENTENCES, "between"}
+    for code, said in SENTENCES.items():
+        assert set(re.findall(r"{(\w+)}", words[code])) == set(re.findall(r"{(\w+)}", said))
+
+
+def test_a_wrong_draft_is_refused_with_its_line_before_any_suite_is_asked(tmp_path: Path) -> None:
+    draft = tmp_path / "draft.yaml"
+    draft.write_text(CATALOGUE.replace("城乡建设, 环境保护", "城乡建设, 宇航"), "utf-8")
+    done = CliRunner().invoke(app, ["routing", "replay", str(draft)])
+    assert done.exit_code == 1
+    assert "draft.yaml:8: rules.2.categories.1: is no category of the taxonomy" in done.stderr
+    assert CliRunner().invoke(app, ["routing", "replay"]).exit_code == 2
+
+
+def test_the_replay_is_printed_with_every_figure_and_example() -> None:
+    compared = Comparison()
+    compared.add(Past(UUID(int=7), None, "housing"), "housing")
+    compared.add(Past(UUID(int=8), "housing", "housing"), "housing")
+    printed = StringIO()
+    found = {**compared.result(), "not_active": ["gone"], "newest_only": False}
+    routing_replay.show(Console(file=printed, width=160), json.loads(json.dumps(found, default=str)))
+    lines = printed.getvalue()
+    assert "2 cases: 1 would go elsewhere, 1 as they did" in lines
+    assert "as they were routed: 1 without staff, 1 of these to that department" in lines
+    assert "by the draft: 2 without staff, 2 of these to that department" in lines
+    assert "gone, which is no active department" in lines
+    assert re.search(rf"staff 待分流 +│ housing +│ 1 +│ {UUID(int=7)}", lines)

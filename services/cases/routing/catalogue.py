@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from services.cases.deadlines.rules import Urgency
+from services.cases.routing.reasons import Code, Ground
 
 
 @dataclass(frozen=True)
@@ -48,11 +49,11 @@ class Catalogue:
 
 @dataclass(frozen=True)
 class Choice:
-    """A department with the reason for it, and the class of its limit where a rule sets one."""
+    """A department with the grounds for it, and the class of its limit where a rule sets one."""
 
     department: str
     urgency: Urgency | None
-    reason: str
+    why: tuple[Ground, ...]
 
 
 def in_force(catalogues: Sequence[Catalogue], day: date) -> Catalogue | None:
@@ -70,21 +71,27 @@ def choose(
     town: str | None,
 ) -> Choice | None:
     """The department for a category at a place, or None where nobody is responsible."""
-    passed = ""
+    passed: list[Ground] = []
     if catalogue is not None:
         able = [rule for rule in catalogue.rules if category in rule.categories]
-        for place, said in ((town, f"town {town}"), (county, f"county {county}"), (None, "the whole city")):
+        nearest: tuple[tuple[Code, str | None], ...] = (
+            ("catalogue-town", town),
+            ("catalogue-county", county),
+            ("catalogue-city", None),
+        )
+        for code, place in nearest:
             for rule in able:
-                if (place in rule.places) if place else (not rule.places and said == "the whole city"):
+                if (place in rule.places) if place else (not rule.places and code == "catalogue-city"):
                     if rule.department in departments:
-                        reason = f"catalogue {catalogue.name} for {said}: {rule.reason}{passed}"
-                        return Choice(rule.department, rule.urgency, reason)
-                    passed = f"; {rule.department} is not active"
+                        about = {"catalogue": catalogue.name, "text": rule.reason}
+                        ground = Ground(code, {**about, "place": place} if place else about)
+                        return Choice(rule.department, rule.urgency, (ground, *passed))
+                    passed.append(Ground("not-active", {"department": rule.department}))
     found = [d for d in departments.values() if category in d.categories]
     found = [d for d in found if not d.counties or county in d.counties]
     if not found:
         return None
     # A department of the case's own county goes before one of the whole city; then the code decides.
     best = min(found, key=lambda d: (not d.counties, d.code))
-    serves = f"serves county {county}" if best.counties else "serves the whole city"
-    return Choice(best.code, None, f"{serves}{passed}")
+    serves = Ground("county", {"place": county}) if best.counties else Ground("city")
+    return Choice(best.code, None, (serves, *passed))

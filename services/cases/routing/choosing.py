@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from services.cases.domain import Route
 from services.cases.routing.catalogue import Catalogue, Department, choose
 from services.cases.routing.judgement import Judged
+from services.cases.routing.reasons import Ground, sentence
 
 
 def route_of(
@@ -27,5 +28,12 @@ def route_of(
     choice = choose(catalogue, departments, category=judged.category, county=county, town=town)
     if choice is None:
         return None
-    reason = f"category {judged.category} {judged.because}; {choice.reason}"
-    return Route(choice.department, judged.category, reason, urgency=choice.urgency)
+    why = (_category(judged.category, judged), *choice.why)
+    return Route(choice.department, judged.category, sentence(why), choice.urgency, why)
+
+
+def _category(category: str, judged: Judged) -> Ground:
+    if judged.classifier is None:
+        return Ground("chosen", {"category": category})
+    confidence = f"{judged.guesses[0].confidence:.2f}"
+    return Ground("judged", {"category": category, "classifier": judged.classifier, "confidence": confidence})

@@ -131,7 +131,6 @@ def _adopt_catalogue(
         raise errors.catalogue_exists()
     name = message.envelope.subject
     document = {"name": name, **message.data.model_dump(mode="json")}
-    document["from"] = document.pop("begins")
     for place, why in contradictions(WrittenCatalogue.model_validate(document), taxonomy):
         raise errors.catalogue_invalid(shown(place), why)
     new = Adoption(contract.AdoptCatalogue, name, 1, message.sender().person, message.now, document)
@@ -222,11 +221,18 @@ class InForce:
         if name is None:
             self._model = None
         elif self._model is None or self._model.manifest.version != name:
-            row = (
-                await connection.execute(select(models.manifest, models.arrays).where(models.name == name))
-            ).one()
-            self._model = await asyncio.to_thread(files.unpack, row.manifest, row.arrays, f"model {name}")
+            self._model = await held_model(connection, name)
         return self._model
+
+
+async def held_model(connection: AsyncConnection, name: str) -> Model | None:
+    """A model that the service holds, adopted or not; None where it holds none of that version."""
+    models = tables.routing_models.c
+    found = await connection.execute(select(models.manifest, models.arrays).where(models.name == name))
+    row = found.one_or_none()
+    if row is None:
+        return None
+    return await asyncio.to_thread(files.unpack, row.manifest, row.arrays, f"model {name}")
 
 
 def judge_texts(texts: Sequence[str], model: Model | None, taxonomy: Taxonomy) -> list[Judged]:

@@ -22,6 +22,16 @@ def name_invalid() -> Refusal:
     return Refusal("name-invalid", "A name is 2 to 40 of a-z, 0-9 and the hyphen.", "invalid")
 
 
+def draft_empty() -> Refusal:
+    """A draft without catalogue and model."""
+    return Refusal("draft-empty", "Name a catalogue or a model to try.", "invalid")
+
+
+def replay_running() -> Refusal:
+    """One replay at a time: each may open the words of thousands of cases."""
+    return Refusal("replay-running", "Another replay is running; try again when it is done.")
+
+
 def model_unknown() -> Refusal:
     """The service holds no such model."""
     return Refusal("model-unknown", "There is no model of this version here; install it first.", "not-found")

@@ -14,15 +14,12 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.cases import tables
+from services.cases import queries, tables
 from services.cases.routing import desk, files, judging, near, text, training
 from services.cases.routing.files import Message
 from services.cases.routing.model import Model
 from shared.refusals import Refusal
 from shared.security.sealing import Opener
-
-CONFIRMED = ("accepted", "in-progress", "waiting", "answered", "closed")
-"""In these states a department has taken the case on, which confirms its category."""
 
 
 async def install(connection: AsyncConnection, folder: Path, check: Path) -> str:
@@ -50,7 +47,7 @@ async def confirmed(connection: AsyncConnection, opener: Opener, read_words: des
     cases = tables.cases.c
     rows = await connection.execute(
         select(cases.sealed, cases.category)
-        .where(cases.category.is_not(None), cases.state.in_(CONFIRMED))
+        .where(cases.category.is_not(None), cases.state.in_(queries.ACCEPTED))
         .order_by(cases.filed_at, cases.id)
     )
     found = []

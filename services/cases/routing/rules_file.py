@@ -47,7 +47,7 @@ class WrittenCatalogue(_Part):
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9-]{2,40}$")]
     title: Annotated[str, Field(min_length=1, max_length=200)]
-    begins: Annotated[date, Field(alias="from")]
+    begins: date
     rules: Annotated[list[_Rule], Field(max_length=5000)]
 
     def made(self) -> Catalogue:
@@ -59,7 +59,7 @@ class WrittenCatalogue(_Part):
         return Catalogue(self.name, self.title, self.begins, tuple(rules))
 
 
-def read_catalogue(text: str, taxonomy: Taxonomy, file: str = "the catalogue") -> Catalogue:
+def read_catalogue(text: str, taxonomy: Taxonomy, file: str = "the catalogue") -> WrittenCatalogue:
     """The catalogue of a YAML text.
 
     Raises:
@@ -72,7 +72,7 @@ def read_catalogue(text: str, taxonomy: Taxonomy, file: str = "the catalogue") -
     ]
     if flaws:
         raise FileInvalid(flaws)
-    return written.made()
+    return written
 
 
 def contradictions(written: WrittenCatalogue, taxonomy: Taxonomy) -> list[tuple[yaml_file.Place, str]]:

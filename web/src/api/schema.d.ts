@@ -2274,6 +2274,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/routing-replays": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** What a draft catalogue or model would have done with past cases; changes nothing */
+        post: operations["replay_api_routing_replays_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/token": {
         parameters: {
             query?: never;
@@ -2925,7 +2942,7 @@ export interface components {
         };
         /**
          * CaseStep
-         * @description One step of a case: what, who, when, why.
+         * @description One step of a case: what, who, when, why; `why` says in codes what `reason` says of a routing.
          */
         CaseStep: {
             /** Number */
@@ -2943,6 +2960,8 @@ export interface components {
             department: string | null;
             /** Reason */
             reason: string | null;
+            /** Why */
+            why: components["schemas"]["Ground"][];
             /** Text */
             text: string | null;
             /** Answer By */
@@ -3507,6 +3526,18 @@ export interface components {
         GiveOpinion: {
             /** Text */
             text: string;
+        };
+        /**
+         * Ground
+         * @description One ground of a routing: a code, and what belongs to it.
+         */
+        Ground: {
+            /** Code */
+            code: string;
+            /** About */
+            about: {
+                [key: string]: string;
+            };
         };
         /**
          * InviteCosigners
@@ -4326,6 +4357,22 @@ export interface components {
              * @default
              */
             reason: string;
+        };
+        /**
+         * RoutingDraft
+         * @description A catalogue of responsibilities to try (or a model's version, or both), and the period to try it on.
+         */
+        RoutingDraft: {
+            /** Catalogue */
+            catalogue?: {
+                [key: string]: unknown;
+            } | null;
+            /** Model */
+            model?: string | null;
+            /** Begin */
+            begin?: string | null;
+            /** Until */
+            until?: string | null;
         };
         /**
          * Rubric
@@ -10680,6 +10727,52 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": components["schemas"]["RubricDraft"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Accepted"];
+                };
+            };
+            /** @description No outcome yet: ask again at `Location` */
+            202: {
+                headers: {
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    replay_api_routing_replays_post: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description the command's id; the same id again acts once and gets the first outcome */
+                "Idempotency-Key"?: string;
+                /** @description business time; only for the simulation, where it is allowed */
+                "Simulated-Time"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RoutingDraft"];
             };
         };
         responses: {

@@ -1,0 +1,51 @@
+"""Why a case goes where it goes: each ground as a code with what belongs to it, and all as one sentence.
+
+Pages word the codes in their own language (web/src/words); events, dossiers and operators get the sentence.
+Invariant: no ground holds a case's words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Code = Literal[
+    "chosen",
+    "judged",
+    "catalogue-town",
+    "catalogue-county",
+    "catalogue-city",
+    "county",
+    "city",
+    "not-active",
+    "by-staff",
+    "transferred-by-staff",
+]
+
+SENTENCES: Mapping[Code, str] = {
+    "chosen": "category {category} chosen when filing",
+    "judged": "category {category} by {classifier}, confidence {confidence}",
+    "catalogue-town": "catalogue {catalogue} for town {place}: {text}",
+    "catalogue-county": "catalogue {catalogue} for county {place}: {text}",
+    "catalogue-city": "catalogue {catalogue} for the whole city: {text}",
+    "county": "serves county {place}",
+    "city": "serves the whole city",
+    "not-active": "{department} is not active",
+    "by-staff": "chosen by staff",
+    "transferred-by-staff": "transferred by staff",
+}
+"""What belongs to a code stands in braces: category, classifier, confidence, catalogue, place, text, department."""
+
+
+@dataclass(frozen=True)
+class Ground:
+    """One ground of a routing; `about` holds what belongs to its code."""
+
+    code: Code
+    about: Mapping[str, str] = field(default_factory=dict)
+
+
+def sentence(grounds: Iterable[Ground]) -> str:
+    """The grounds in English, in their order."""
+    return "; ".join(SENTENCES[one.code].format_map(one.about) for one in grounds)
