@@ -8,9 +8,10 @@
 ARG PYTHON_IMAGE=python:3.12-slim-bookworm
 FROM ${PYTHON_IMAGE}
 
-# /var/lib/daibiaotong is where a volume is mounted that the program may write to.
+# /var/lib/daibiaotong, or a folder in it, is where a volume is mounted that the program may write to.
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin daibiaotong \
- && install --directory --owner 10001 --mode 0700 /var/lib/daibiaotong
+ && install --directory --owner 10001 --mode 0700 /var/lib/daibiaotong \
+    /var/lib/daibiaotong/quarantine /var/lib/daibiaotong/photos /var/lib/daibiaotong/warehouse
 
 WORKDIR /app
 

@@ -13,9 +13,10 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.routing import Match
 from starlette.types import Scope
 
-from gateway import open311, openapi, reads, roster, stream, writes
+from gateway import open311, openapi, photos, reads, roster, stream, writes
 from gateway.commands import Caller, Commands
 from gateway.edge import Edge
+from gateway.photos import Quarantine
 from gateway.sealing import Seals
 from gateway.services import Services
 from gateway.settings import GatewaySettings
@@ -41,6 +42,7 @@ class Parts:
     post: CommandPost
     services: Services
     hints: Hints
+    quarantine: Quarantine
 
 
 class QuickRoute(APIRoute):
@@ -76,10 +78,11 @@ def build(parts: Parts) -> FastAPI:
         return Caller(await verify(request), bearer(request))
 
     who: Callable[..., Awaitable[Caller]] = caller
-    commands = Commands(parts.post, parts.clock, parts.settings)
+    commands = Commands(parts.post, parts.clock, parts.settings, parts.quarantine.claim)
     seals = Seals(parts.services)
     writes.add(app, commands, seals, who)
     roster.add(app, commands, parts.services, parts.settings, who)
+    photos.add(app, parts.quarantine, parts.settings, who)
     reads.add(app, parts.services, parts.health, who)
     stream.add(app, parts.hints, parts.settings, who)
 

@@ -113,6 +113,7 @@ def _complete(operation: dict[str, Any], path: str, *, is_write: bool) -> None:
 def text() -> str:
     """The document as it is committed."""
     from gateway.app import Parts, build
+    from gateway.photos import Quarantine
     from gateway.services import Services
     from gateway.settings import GatewaySettings
     from gateway.stream import Hints
@@ -128,6 +129,7 @@ def text() -> str:
             "jwks_url": "http://none",
             "service_urls": {},
             "digest_key": "none",
+            "quarantine_url": "file:///none",
         }
     )
     health = Health()
@@ -139,6 +141,7 @@ def text() -> str:
         post=CommandPost(settings, health),
         services=Services({}),
         hints=Hints(settings),
+        quarantine=Quarantine(settings),
     )
     return json.dumps(build(parts).openapi(), ensure_ascii=False, indent=1) + "\n"
 

@@ -25,7 +25,7 @@ from shared.http.problems import Problem
 from shared.telemetry.health import Health
 
 PAGE = ("page", "size")
-_IDENTIFIER = re.compile(r"[A-Za-z0-9-]{1,60}")
+_IDENTIFIER = re.compile(r"[A-Za-z0-9-]{1,64}")
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ READS = (
         ),
     ),
     Read("/cases/{id}", "cases", "One case with its way"),
+    Read("/cases/{id}/photos/{digest}", "cases", "A photo of a case 照片, as JPEG", ("size",)),
     Read(
         "/indicators",
         "cases",

@@ -17,7 +17,7 @@ from shared.http.problems import Problem
 ServiceName = Literal["identity", "cases", "participation", "learning", "evaluation", "notify"]
 """A service as a path may name it."""
 
-_PASSED = ("content-type", "cache-control", "www-authenticate", "retry-after")
+_PASSED = ("content-type", "content-disposition", "cache-control", "www-authenticate", "retry-after")
 
 
 @dataclass(frozen=True)

@@ -152,6 +152,8 @@ class Processes:
             "HTTP_PORT": str(self.port(name)),
             "JWKS_URL": self.jwks_url,
             "SEALING_KEY": self.sealing_key,
+            "QUARANTINE_URL": (self.stack.run_dir / "quarantine").as_uri(),
+            "PHOTOS_URL": (self.stack.run_dir / "photos").as_uri(),
             "RETRY_FIRST_SECONDS": "0.05",
             "RETRY_LONGEST_SECONDS": "0.5",
             "RELAY_POLL_SECONDS": "0.3",

@@ -219,6 +219,10 @@ class Suite:
         if service == GATEWAY:
             env["SERVICE_URLS"] = json.dumps(self.service_urls)
             env["DIGEST_KEY"] = self.secrets.get("digest")
+        if service in ("cases", GATEWAY):
+            env["QUARANTINE_URL"] = (self.stack.run_dir / "storage" / "quarantine").as_uri()
+        if service == "cases":
+            env["PHOTOS_URL"] = (self.stack.run_dir / "storage" / "photos").as_uri()
         return env
 
     def _identity_clients(self) -> dict[str, dict[str, object]]:

@@ -14,7 +14,7 @@ import yaml
 from fastapi import APIRouter
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.cases import api, consumers, due, open311, tables
+from services.cases import api, consumers, due, open311, photos, tables
 from services.cases.deadlines.calendar import ChinaCalendar
 from services.cases.deadlines.pack import in_force, load
 from services.cases.deadlines.reckoning import CHINA, Calendar
@@ -67,11 +67,13 @@ def main() -> None:
     rules_at = rules_by_day(packs, settings.jurisdiction, calendar)
     motion_rules_at = motion_rules_by_day(packs, settings.jurisdiction, calendar)
     words = yaml.safe_load((HERE / "category_words.yaml").read_text("utf-8"))
+    shelves = photos.Shelves(settings)
     webhooks = WebhookStore(opener, loopback_allowed=settings.webhook_loopback_allowed)
 
     def router(engine: AsyncEngine, caller: WhoCalls) -> APIRouter:
         routes = api.router(opener, engine, caller)
         routes.include_router(open311.router(words, opener, engine, caller))
+        routes.include_router(photos.router(shelves, engine, caller))
         routes.include_router(webhooks_api.router(engine, caller))
         routes.include_router(motion_router(opener, motion_rules_at, engine, caller))
         return routes
@@ -92,6 +94,7 @@ def main() -> None:
         replies=True,
         loops={
             due.LOOP: due.falling_due(calendar.version),
+            photos.LOOP: photos.taking_over(shelves),
             sending.LOOP: sending.delivering(opener, settings),
         },
     )

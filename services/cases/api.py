@@ -44,7 +44,7 @@ def _shown(row: dict[str, Any], opener: Opener, actor: Actor) -> dict[str, Any]:
     try:
         words = read_words(opener, sealed)
     except Refusal:  # the content key was destroyed: the words are erased, the case stays
-        return {**row, "title": None, "text": None, "erased": True}
+        return {**row, "title": None, "text": None, "photos": [], "erased": True}
     shown = {**row, "title": words.title, "text": words.text}
     for step in shown.get("steps", ()):
         if (supplied := step.pop("sealed")) is not None:
@@ -126,8 +126,10 @@ def router(opener: Opener, engine: AsyncEngine, caller: WhoCalls) -> APIRouter:
     async def case(case_id: UUID, actor: who) -> dict[str, Any]:
         async with engine.connect() as connection:
             found = await queries.one(connection, case_id)
+            photos = await queries.photos(connection, case_id)
         if found is None:
             raise errors.case_unknown()
+        found["photos"] = photos
         is_staff = bool(actor.roles & {"staff", "operator", "simulation"})
         own = actor.person in (str(found["deputy_id"]), *found["followers"])
         holds = "department" in actor.roles and (

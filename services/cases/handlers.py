@@ -90,7 +90,8 @@ def file_case(case: Case | None, message: Received[contract.FileCase], context: 
         changed_at=message.now,
     )
     route = _route_of(new, words, context)
-    return _decided(new, domain.file(new, route, context.rules_at(new.filed_at)), context, words)
+    events = domain.file(new, route, context.rules_at(new.filed_at), photos=data.photos)
+    return _decided(new, events, context, words)
 
 
 def split_case(case: Case | None, message: Received[contract.SplitCase], context: Context) -> Decision[Case]:
@@ -176,7 +177,7 @@ def supply_case(
     found = _known(case)
     supplied = read_supplied(context.opener, message.data.sealed)
     rules = context.rules_at(message.now)
-    events = domain.supply(found, _act(found, message), message.data.sealed, rules)
+    events = domain.supply(found, _act(found, message), message.data.sealed, rules, message.data.photos)
     return _decided(found, events, context, supplied=supplied)
 
 
@@ -295,7 +296,12 @@ def _to_departments(
 
     def told(step: Any, text: str | None = None) -> contract.DepartmentTold:
         return contract.DepartmentTold(
-            case_id=case.id, step=step, state=case.state, answer_by=case.answer_by, text=text
+            case_id=case.id,
+            step=step,
+            state=case.state,
+            answer_by=case.answer_by,
+            text=text,
+            photos=event.photos,
         )
 
     step = event.step
@@ -342,6 +348,7 @@ def _dossier(case: Case, event: Event, words: Words) -> contract.Dossier:
         urgency=case.urgency,
         answer_by=case.answer_by,
         again=case.reopened > 0,
+        photos=case.photos,
     )
 
 
@@ -389,7 +396,9 @@ DECISIONS: dict[type[Contract], Decide[Case]] = {
     ),
     contract.GiveOpinion: _step(lambda case, act, data, _: domain.give_opinion(case, act, data.text)),
     contract.AnswerCase: _step(
-        lambda case, act, data, _: domain.answer(case, act, result=data.result, text=data.text)
+        lambda case, act, data, _: domain.answer(
+            case, act, result=data.result, text=data.text, photos=data.photos
+        )
     ),
     contract.CloseCase: _step(lambda case, act, data, _: domain.close(case, act, data.result)),
     contract.RateCase: _step(lambda case, act, data, _: domain.rate(case, act, data.stars)),

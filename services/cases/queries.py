@@ -149,3 +149,14 @@ async def steps(
         .limit(most)
     )
     return dictionaries(found)
+
+
+async def photos(connection: AsyncConnection, case_id: UUID) -> list[dict[str, Any]]:
+    """Digest, step and state of a case's photos, in the order in which they came."""
+    photo = tables.case_photos.c
+    found = await connection.execute(
+        select(photo.digest, photo.number.label("step"), photo.state)
+        .where(photo.case_id == case_id)
+        .order_by(photo.number, photo.digest)
+    )
+    return dictionaries(found)

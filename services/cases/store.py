@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import RowMapping, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.cases import domain, tables
+from services.cases import domain, photos, tables
 from services.cases.domain import Case, Clock, Rules
 from services.cases.routing import Department, Words
 from shared.contracts.cases import CloseCase, FallDue, MergeCase, RedateCase, SettleCase, SplitCase
@@ -124,6 +124,7 @@ class CaseStore:
             for index, step in enumerate(case.steps, start=1)
         ]
         await insert_rows(connection, tables.case_steps, steps)
+        await photos.claim(connection, after)
         if old:
             known = [case.id for key, case in after.items() if key in before]
             await connection.execute(delete(tables.case_due).where(tables.case_due.c.case_id.in_(known)))
@@ -156,6 +157,7 @@ async def _cases(
 def _case(row: RowMapping) -> Case:
     cells = {name: row[name] for name in _COLUMNS}
     cells["co_handlers"] = tuple(cells["co_handlers"])
+    cells["photos"] = tuple(cells["photos"])
     cells["followers"] = tuple(map(UUID, cells["followers"]))
     cells["clock"] = _CLOCK.validate_python(cells["clock"])
     return Case(**cells)

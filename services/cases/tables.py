@@ -13,14 +13,16 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    and_,
     func,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 
 from services.cases.metadata import metadata
 from services.cases.motions import tables as motions  # whoever has the tables of cases has those of motions
 
-__all__ = ["case_due", "case_steps", "cases", "departments", "metadata", "motions"]
+__all__ = ["ERASED", "case_due", "case_photos", "case_steps", "cases", "departments", "metadata", "motions"]
 
 cases = Table(
     "cases",
@@ -59,6 +61,7 @@ cases = Table(
     Column("merged_into", UUID),
     Column("split_from", UUID),
     Column("followers", JSONB, nullable=False),
+    Column("photos", JSONB, nullable=False, server_default="[]"),
     Column("sealed", Text, nullable=False),
     Column("filed_at", DateTime(timezone=True), nullable=False),
     Column("changed_at", DateTime(timezone=True), nullable=False),
@@ -70,6 +73,26 @@ Index("cases_co_handlers_idx", cases.c.co_handlers, postgresql_using="gin")
 Index("cases_followers_idx", cases.c.followers, postgresql_using="gin")
 Index("cases_merged_into_idx", cases.c.merged_into, postgresql_where=cases.c.merged_into.is_not(None))
 Index("cases_split_from_idx", cases.c.split_from, postgresql_where=cases.c.split_from.is_not(None))
+
+ERASED = func.split_part(cases.c.sealed, ".", 2) == ""
+"""The content key of the case's words was destroyed, which is how a case is erased (ADR 5)."""
+Index("cases_erased_idx", cases.c.id, postgresql_where=and_(ERASED, cases.c.photos != text("'[]'")))
+
+case_photos = Table(
+    "case_photos",
+    metadata,
+    Column("case_id", UUID, primary_key=True),
+    Column("digest", Text, primary_key=True),
+    Column("number", Integer, nullable=False),
+    Column("state", Text, nullable=False, server_default="claimed"),  # claimed | kept | missing
+    Column("claimed_at", DateTime(timezone=True), nullable=False),
+    Column("recorded_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+Index(
+    "case_photos_claimed_idx",
+    case_photos.c.recorded_at,
+    postgresql_where=case_photos.c.state == "claimed",
+)
 
 case_steps = Table(
     "case_steps",

@@ -22,6 +22,11 @@ Urgency = Literal["urgent", "inquiry", "normal", "complex"]
 Stars = Annotated[int, Field(ge=1, le=5)]
 Reason = Annotated[str, Field(min_length=1, max_length=500, repr=False)]
 Note = Annotated[str, Field(max_length=500, repr=False)]
+PHOTOS_MAX = 9
+Photos = Annotated[
+    tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")], ...],
+    Field(max_length=PHOTOS_MAX, description="digests (SHA-256, hex) under which the gateway keeps uploads"),
+]
 Sealed = Annotated[str, Field(max_length=120_000, repr=False)]
 
 
@@ -36,6 +41,7 @@ class FileCase(Contract):
     origin: Literal["own", "resident"] = Field(
         default="own", description="own observation, or for a resident"
     )
+    photos: Photos = ()
 
 
 @command("case.split", owner="cases", roles=("staff",), key="case id")
@@ -91,6 +97,7 @@ class SupplyCase(Contract):
     """The filer supplies what was asked for 补充情况. `sealed` is a JWE for cases of {"text"}."""
 
     sealed: Sealed
+    photos: Photos = ()
 
 
 @command("case.return", owner="cases", roles=("department",), key="case id")
@@ -137,6 +144,7 @@ class AnswerCase(Contract):
 
     result: Result
     text: str = Field(min_length=1, max_length=5000, repr=False)
+    photos: Photos = ()
 
 
 @command("case.close", owner="cases", roles=("deputy", "staff"), key="case id")
@@ -313,6 +321,9 @@ class Dossier(Contract):
     urgency: Urgency = "normal"
     answer_by: AwareDatetime | None = None
     again: bool = Field(default=False, description="the case was answered before and has been reopened")
+    photos: tuple[str, ...] = Field(
+        default=(), description="digests; the gateway shows them under /api/cases/{id}/photos/{digest}"
+    )
 
 
 @event("department.told", owner="cases", key="case id")
@@ -336,6 +347,7 @@ class DepartmentTold(Contract):
     state: CaseState
     answer_by: AwareDatetime | None = None
     text: str | None = Field(default=None, repr=False)
+    photos: tuple[str, ...] = Field(default=(), description="digests of what came with a supply")
 
 
 @event("department.refused", owner="cases", key="case id")
