@@ -49,7 +49,10 @@ _REFUSALS = {
         "HEIC and AVIF are not taken. Send a JPEG: on an iPhone, Settings, Camera, Formats, Most Compatible.",
     ),
     "photo-type-not-allowed": (415, "A photo must be a JPEG, PNG or WebP; what counts is its content."),
-    "photo-too-many-pixels": (422, f"A photo may have at most {reencode.PIXELS_MAX:,} pixels."),
+    "photo-too-many-pixels": (
+        422,
+        f"A JPEG may have at most {reencode.PIXELS_MAX:,} pixels, another photo {reencode.OTHER_PIXELS_MAX:,}.",
+    ),
     "photo-unreadable": (422, "The file is damaged, or is no picture that can be read."),
 }
 

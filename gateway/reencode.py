@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 FORMATS = ("JPEG", "PNG", "WEBP")
 PIXELS_MAX = 40_000_000
+"""Of a JPEG, which is decoded at the size that is needed; other formats take four times the memory."""
+OTHER_PIXELS_MAX = 20_000_000
 SIDE_MAX = 30_000
 PHOTO_SIDE = 2560
 THUMBNAIL_SIDE = 320
@@ -49,7 +51,8 @@ def reencode(upload: bytes) -> tuple[tuple[int, int], bytes, bytes]:
     except UnidentifiedImageError:
         raise Refused("photo-type-not-allowed") from None
     width, height = picture.size
-    if width * height > PIXELS_MAX or max(width, height) > SIDE_MAX:
+    most = PIXELS_MAX if picture.format == "JPEG" else OTHER_PIXELS_MAX
+    if width * height > most or max(width, height) > SIDE_MAX:
         raise Refused("photo-too-many-pixels")
     picture.draft("RGB", (PHOTO_SIDE, PHOTO_SIDE))  # a JPEG is decoded at the size that is needed
     clean = _flat(_upright(picture))
@@ -90,21 +93,26 @@ def _jpeg(picture: Image.Image, quality: int) -> bytes:
     return out.getvalue()
 
 
+def answer(upload: bytes) -> bytes:
+    """What the program says about an upload, whatever it is."""
+    parts: list[bytes] = []
+    try:
+        (width, height), *parts = reencode(upload)
+        said = {"width": width, "height": height, "sizes": [len(part) for part in parts]}
+    except Refused as refused:
+        said = {"refused": str(refused)}
+    except Exception:  # noqa: BLE001 - a broken file fails anywhere in a decoder, MemoryError among the ways
+        said = {"refused": "photo-unreadable"}
+    return json.dumps(said).encode() + b"\n" + b"".join(parts)
+
+
 def main() -> None:
     """Read an upload, write the answer."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     warnings.simplefilter("ignore")  # a warning may name what is in the file
-    parts: list[bytes] = []
-    try:
-        (width, height), *parts = reencode(sys.stdin.buffer.read())
-        said = {"width": width, "height": height, "sizes": [len(part) for part in parts]}
-    except Refused as refused:
-        said = {"refused": str(refused)}
-    except Exception:  # noqa: BLE001 - a broken file fails anywhere in a decoder, MemoryError among the ways
-        said = {"refused": "photo-unreadable"}
-    sys.stdout.buffer.write(json.dumps(said).encode() + b"\n" + b"".join(parts))
+    sys.stdout.buffer.write(answer(sys.stdin.buffer.read()))
 
 
 if __name__ == "__main__":

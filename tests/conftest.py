@@ -164,7 +164,7 @@ class Processes:
     def spec(self, service: str, name: str, **more: str) -> ProcessSpec:
         return ProcessSpec(
             name=name,
-            argv=(sys.executable, "-m", f"services.{service}"),
+            argv=(sys.executable, "-m", "gateway" if service == "gateway" else f"services.{service}"),
             env=self.env(service, name, **more),
             cwd=CHECKOUT,
             ready=http_ready(f"{self.url(name)}/readyz"),

@@ -14,7 +14,7 @@ import yaml
 from fastapi import APIRouter
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.cases import api, consumers, due, open311, photos, tables
+from services.cases import api, consumers, due, open311, photo_api, photos, tables
 from services.cases.deadlines.calendar import ChinaCalendar
 from services.cases.deadlines.pack import in_force, load
 from services.cases.deadlines.reckoning import CHINA, Calendar
@@ -73,7 +73,7 @@ def main() -> None:
     def router(engine: AsyncEngine, caller: WhoCalls) -> APIRouter:
         routes = api.router(opener, engine, caller)
         routes.include_router(open311.router(words, opener, engine, caller))
-        routes.include_router(photos.router(shelves, engine, caller))
+        routes.include_router(photo_api.router(shelves, engine, caller))
         routes.include_router(webhooks_api.router(engine, caller))
         routes.include_router(motion_router(opener, motion_rules_at, engine, caller))
         return routes

@@ -1,4 +1,4 @@
-"""Photos of cases: taken over from the gateway's quarantine, kept, shown, and removed with an erased case.
+"""Photos of cases: taken over from the gateway's quarantine, kept, and removed with an erased case.
 
 A row is `claimed` in the transaction that accepts the command which names the photo; a loop then copies
 photo and thumbnail to `<case>/<digest>` and `<case>/<digest>.thumbnail` in the service's own storage and
@@ -8,31 +8,26 @@ whose words are erased (the wrapped key of its sealed words is gone) shows no ph
 its rows go only after every copy is gone.
 """
 
-# No postponed annotations here: FastAPI could not find names that are made inside `router`.
+from __future__ import annotations
 
 import asyncio
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Literal
 from uuid import UUID
 
 import prometheus_client
-from fastapi import APIRouter, Depends, Path
-from fastapi.responses import Response
 from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.cases import api, errors, tables
+from services.cases import tables
 from services.cases.domain import Case
 from services.cases.settings import PhotoSettings
-from shared.contracts.envelope import Actor
 from shared.database.rows import insert_rows
-from shared.host import Loop, Surroundings, WhoCalls
-from shared.http.problems import Problem
-from shared.storage import Storage, StorageAway, open_storage
+from shared.host import Loop, Surroundings
+from shared.storage import Storage, open_storage
 from shared.telemetry import metrics
 from shared.telemetry.logging import logger
 
@@ -40,7 +35,7 @@ LOOP = "photos"
 _AT_ONCE = 10
 _AWAY_SECONDS = 5.0
 _COUNT_SECONDS = 30.0
-_THUMBNAIL = ".thumbnail"
+THUMBNAIL = ".thumbnail"
 
 PHOTOS = prometheus_client.Gauge(
     "dbt_photos", "Photos of cases, by state", ["state"], registry=metrics.REGISTRY
@@ -147,7 +142,7 @@ async def _copied(shelves: Shelves, case_id: UUID, digest: str) -> bool:
     if photo is None or thumbnail is None or hashlib.sha256(photo).hexdigest() != digest:
         return False
     await shelves.own.put(f"{case_id}/{digest}", photo)
-    await shelves.own.put(f"{case_id}/{digest}{_THUMBNAIL}", thumbnail)
+    await shelves.own.put(f"{case_id}/{digest}{THUMBNAIL}", thumbnail)
     return True
 
 
@@ -165,7 +160,7 @@ async def remove(engine: AsyncEngine, shelves: Shelves, turn: Callable[[], None]
         for case_id in ids:
             for digest in await connection.scalars(select(photos.digest).where(photos.case_id == case_id)):
                 turn()
-                for name in (f"{case_id}/{digest}", f"{case_id}/{digest}{_THUMBNAIL}"):
+                for name in (f"{case_id}/{digest}", f"{case_id}/{digest}{THUMBNAIL}"):
                     await shelves.own.delete(name)
                 for kind in ("photos", "thumbnails", "claims"):
                     await shelves.quarantine.delete(f"{kind}/{digest}")
@@ -187,51 +182,3 @@ async def _count(engine: AsyncEngine) -> None:
             )
         )
         OLDEST.set(float(oldest or 0))
-
-
-def router(shelves: Shelves, engine: AsyncEngine, caller: WhoCalls) -> APIRouter:
-    """The route that shows a photo to those who may see its case."""
-    routes = APIRouter()
-    who = Annotated[Actor, Depends(caller)]
-
-    @routes.get("/cases/{case_id}/photos/{digest}")
-    async def photo(
-        case_id: UUID,
-        digest: Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")],
-        actor: who,
-        size: Literal["full", "thumbnail"] = "full",
-    ) -> Response:
-        photos = tables.case_photos.c
-        async with engine.connect() as connection:
-            state = await connection.scalar(
-                select(photos.state)
-                .join(tables.cases, tables.cases.c.id == photos.case_id)
-                .where(
-                    photos.case_id == case_id,
-                    photos.digest == digest,
-                    ~tables.ERASED,
-                    *api._visible(actor),
-                )
-            )
-        if state is None or state == "missing":
-            raise errors.photo_unknown()
-        soon = Problem(
-            503, "photo-not-yet", "The photo is being taken over; ask again.", headers={"Retry-After": "2"}
-        )
-        if state == "claimed":
-            raise soon
-        try:
-            content = await shelves.own.get(f"{case_id}/{digest}{_THUMBNAIL if size == 'thumbnail' else ''}")
-        except StorageAway as error:
-            raise soon from error
-        if content is None:  # erased just now
-            raise errors.photo_unknown()
-        # A download with a name, and no guessing: whatever its bytes, no browser shows it as a page of ours.
-        headers = {
-            "Content-Disposition": f'attachment; filename="{digest[:12]}.jpg"',
-            "X-Content-Type-Options": "nosniff",
-            "Cache-Control": "private, no-store",
-        }
-        return Response(content, media_type="image/jpeg", headers=headers)
-
-    return routes
