@@ -14,16 +14,19 @@ from cli import demo as demo_command
 from cli import operator, trace
 from cli import rules as rules_command
 from cli import up as up_command
+from cli import warehouse as warehouse_command
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 letters = typer.Typer(no_args_is_help=True, help="Messages that could not be handled.")
 topics = typer.Typer(no_args_is_help=True, help="Kafka's topics and rights.")
 contracts = typer.Typer(no_args_is_help=True, help="The generated schemas and AsyncAPI documents.")
 rules = typer.Typer(no_args_is_help=True, help="Rule packs 办理规则包: check, compare, reckon a deadline.")
+warehouse = typer.Typer(no_args_is_help=True, help="The data warehouse 人大数据仓: all events, in SQL.")
 app.add_typer(letters, name="dead-letters")
 app.add_typer(topics, name="topics")
 app.add_typer(contracts, name="contracts")
 app.add_typer(rules, name="rules")
+app.add_typer(warehouse, name="warehouse")
 console = Console()
 
 
@@ -150,6 +153,22 @@ def rules_reckon(
 ) -> None:
     """When a limit ends that began on that day, and why."""
     raise typer.Exit(rules_command.reckon(console, pack, limit, date.date()))
+
+
+@warehouse.command(name="tables")
+def warehouse_tables() -> None:
+    """Each table with its rows, days, files and size."""
+    raise typer.Exit(warehouse_command.tables(console))
+
+
+@warehouse.command(name="query")
+def warehouse_query(
+    sql: Annotated[str, typer.Argument(help='such as "select d_state, count(*) from case_filed group by 1"')],
+    *,
+    csv: Annotated[bool, typer.Option("--csv", help="as CSV")] = False,
+) -> None:
+    """Answer a question in SQL (DuckDB); tables are those of `tables`, and `events` for all."""
+    raise typer.Exit(warehouse_command.query(console, sql, as_csv=csv))
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ from shared.http.problems import Problem
 from shared.telemetry.health import Health
 
 PAGE = ("page", "size")
-_IDENTIFIER = re.compile(r"[A-Za-z0-9-]{1,64}")
+_IDENTIFIER = re.compile(r"[A-Za-z0-9-]{1,60}|[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)

@@ -155,12 +155,13 @@ def open_storage(url: str, settings: StorageSettings | None = None) -> Storage:
         from obstore.store import S3Store
 
         return Storage(
-            S3Store(parts.netloc, prefix=parts.path.strip("/") or None, **_s3_options(settings)), None
+            S3Store(parts.netloc, prefix=parts.path.strip("/") or None, **s3_options(settings)), None
         )
     raise ValueError("a storage is file:///folder or s3://bucket/prefix")
 
 
-def _s3_options(settings: StorageSettings | None) -> dict[str, Any]:
+def s3_options(settings: StorageSettings | None) -> dict[str, Any]:
+    """The library's options for a bucket."""
     found = settings or StorageSettings()
     seconds = timedelta(seconds=found.s3_seconds)
     options: dict[str, Any] = {

@@ -26,6 +26,7 @@ from shared.security.sealing import private_key_of
 
 GATEWAY = "gateway"
 PROVISIONER = "provisioner"
+WAREHOUSE = "warehouse"
 GATEWAY_PORT = 8080
 _SEALED_TO = ("cases", "identity")
 """Services that the gateway seals fields to; each has a key of its own."""
@@ -35,6 +36,7 @@ DEFAULT_PROGRAMS: Mapping[str, tuple[str, ...]] = {
     **{name: (sys.executable, "-m", f"services.{name}") for name in SERVICES},
     GATEWAY: (sys.executable, "-m", GATEWAY),
     PROVISIONER: (sys.executable, "-m", "deploy.kafka.provision"),
+    WAREHOUSE: (sys.executable, "-m", WAREHOUSE),
 }
 """How each program is started; the first replica of a service gets the argument `migrate-and-serve`."""
 
@@ -130,7 +132,8 @@ class Suite:
             services = [self._spec(name) for service in SERVICES for name in self._names(service)]
             gateways = [self._spec(name) for name in self._names(GATEWAY)]
             self.supervisor.run_once([self._apply_spec()])
-            self.supervisor.start_all([self._follow_spec(), *services], wait=False)
+            others = [self._follow_spec(), *self._warehouse_specs()]
+            self.supervisor.start_all([*others, *services], wait=False)
             self.supervisor.start_all(gateways, wait=False)
             for spec in (*services, *gateways):
                 self.supervisor.wait_ready(spec.name)
@@ -250,6 +253,21 @@ class Suite:
             env=self._provisioner_env(),
             cwd=CHECKOUT,
         )
+
+    def _warehouse_specs(self) -> list[ProcessSpec]:
+        """Return the writer of the warehouse; none where the broker forgets what a warehouse should remember."""
+        if not self.stack.broker.keeps_data:
+            return []
+        env = {
+            **self.stack.env_for(WAREHOUSE),
+            "ENVIRONMENT": self._shared_env["ENVIRONMENT"],
+            "HTTP_PORT": str(self.stack.ports.take(WAREHOUSE)),
+            "WAREHOUSE_URL": (self.stack.run_dir / "storage" / "warehouse").as_uri(),
+            "WAREHOUSE_SECONDS": "60",
+            "PYTHONUNBUFFERED": "1",
+            **self._extra_env.get(WAREHOUSE, {}),
+        }
+        return [ProcessSpec(name=WAREHOUSE, argv=self._programs[WAREHOUSE], env=env, cwd=CHECKOUT)]
 
     def _provisioner_env(self) -> dict[str, str]:
         run = str(self.stack.run_dir)
