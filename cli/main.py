@@ -22,11 +22,15 @@ topics = typer.Typer(no_args_is_help=True, help="Kafka's topics and rights.")
 contracts = typer.Typer(no_args_is_help=True, help="The generated schemas and AsyncAPI documents.")
 rules = typer.Typer(no_args_is_help=True, help="Rule packs 办理规则包: check, compare, reckon a deadline.")
 warehouse = typer.Typer(no_args_is_help=True, help="The data warehouse 人大数据仓: all events, in SQL.")
+routing = typer.Typer(
+    no_args_is_help=True, help="Which department a case goes to 派单: train, use, judge a classifier."
+)
 app.add_typer(letters, name="dead-letters")
 app.add_typer(topics, name="topics")
 app.add_typer(contracts, name="contracts")
 app.add_typer(rules, name="rules")
 app.add_typer(warehouse, name="warehouse")
+app.add_typer(routing, name="routing")
 console = Console()
 
 
@@ -169,6 +173,47 @@ def warehouse_query(
 ) -> None:
     """Answer a question in SQL (DuckDB); tables are those of `tables`, and `events` for all."""
     raise typer.Exit(warehouse_command.query(console, sql, as_csv=csv))
+
+
+_MESSAGES = typer.Argument(
+    help="JSON lines with subject and body, or tokens; and label where it must be known"
+)
+_PRECISION = typer.Option(min=0.5, max=1.0, help="share right of what is routed without staff")
+
+
+@routing.command(name="train")
+def routing_train(
+    file: Annotated[Path, _MESSAGES],
+    model: Annotated[Path, typer.Option(help="folder for the model, made where missing")],
+    precision: Annotated[float, _PRECISION] = 0.98,
+) -> None:
+    """Train a classifier on messages whose category is known."""
+    from cli import routing as routing_command
+
+    raise typer.Exit(routing_command.train(console, file, model, precision))
+
+
+@routing.command(name="predict")
+def routing_predict(
+    file: Annotated[Path, _MESSAGES], model: Annotated[Path, typer.Option(help="folder of the model")]
+) -> None:
+    """One JSON line a message: category, confidence, whether it may be routed without staff."""
+    from cli import routing as routing_command
+
+    raise typer.Exit(routing_command.predict(file, model))
+
+
+@routing.command(name="evaluate")
+def routing_evaluate(
+    file: Annotated[Path, _MESSAGES],
+    on: Annotated[Path | None, typer.Option(help="judge on this file, not by cross-validation")] = None,
+    precision: Annotated[float, _PRECISION] = 0.98,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """How good and how costly a classifier trained on the file is, by 5-fold cross-validation."""
+    from cli import routing as routing_command
+
+    raise typer.Exit(routing_command.evaluate(console, file, on, precision, as_json=as_json))
 
 
 def main() -> None:

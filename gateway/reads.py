@@ -17,8 +17,9 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway.commands import Caller, json_response, outcome_response
+from gateway.commands import Caller, content_of, json_response, outcome_response, refuse_unkept
 from gateway.services import Answer, ServiceName, Services
+from shared.contracts.identity import PlaceCode
 from shared.contracts.operations import CommandOutcome
 from shared.http.callers import require
 from shared.http.problems import Problem
@@ -51,19 +52,31 @@ READS = (
         "cases",
         "Cases one may see",
         (
+            "q",
             "state",
             "department",
             "deputy",
             "county",
+            "place",
             "category",
             "merged_into",
             "overdue",
+            "filed_from",
+            "filed_until",
             "sort",
+            "after",
             *PAGE,
         ),
     ),
     Read("/cases/{id}", "cases", "One case with its way"),
     Read("/cases/{id}/photos/{digest}", "cases", "A photo of a case 照片, as JPEG", ("size",)),
+    Read("/cases/{id}/similar", "cases", "Open cases about the same 相似事项"),
+    Read(
+        "/case-clusters",
+        "cases",
+        "Many reports of one matter 集中反映, for staff",
+        ("county", "days", "least", "size"),
+    ),
     Read(
         "/indicators",
         "cases",
@@ -113,6 +126,18 @@ class SignIn(BaseModel):
     password: Annotated[str, Field(min_length=1, max_length=200)]
 
 
+class SimilarAsked(BaseModel):
+    """A case that is about to be filed; what is like it is looked for, nothing is kept."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    title: Annotated[str, Field(max_length=200)] = ""
+    text: Annotated[str, Field(min_length=1, max_length=20_000)]
+    county: PlaceCode
+    town: PlaceCode | None = None
+    category: Annotated[str, Field(max_length=40)] | None = None
+
+
 def passed_on(answer: Answer) -> Response:
     """A service's answer as the gateway's."""
     return Response(answer.body, answer.status, dict(answer.headers))
@@ -150,6 +175,14 @@ def add(app: FastAPI, services: Services, health: Health, caller: Callable[..., 
     async def token(request: Request) -> Response:
         form = {key: value for key, value in (await request.form()).items() if isinstance(value, str)}
         return passed_on(await services.ask("identity", "/token", form=form))
+
+    @app.post(
+        "/api/cases/similar", summary="Open cases about the same, before filing 相似事项", tags=["cases"]
+    )
+    async def similar(body: SimilarAsked, person: who) -> Response:
+        asked = content_of(body)
+        refuse_unkept(asked)
+        return passed_on(await services.ask("cases", "/cases/similar", token=person.token, body=asked))
 
     @app.get("/api/me", summary="Who one is", tags=["me"])
     async def me(person: who) -> Response:

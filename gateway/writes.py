@@ -166,6 +166,7 @@ WRITES = (
     Write("POST", "/cases/{subject}/supervise", cases.SuperviseCase, "Put a case under supervision 督办"),
     Write("POST", "/cases/{subject}/withdraw", cases.WithdrawCase, "Withdraw one's own case 撤回"),
     Write("POST", "/cases/{subject}/merge", cases.MergeCase, "Merge a case into another 并案"),
+    Write("POST", "/cases/{subject}/gather", cases.GatherCases, "Merge many reports into a case 批量并案"),
     Write("POST", "/cases/{subject}/join", cases.JoinCase, "Join a case as having met the same 附议"),
     Write("DELETE", "/webhooks/{subject}", webhooks.RemoveWebhook, "Remove a webhook 注销推送地址"),
     Write("POST", "/webhooks/{subject}/replay", webhooks.ReplayWebhook, "Deliver again 重新推送"),

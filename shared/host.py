@@ -74,7 +74,8 @@ class Service:
     `handlers` maps each message class to its handler, commands and events alike; `event_topics` are
     the facts it reads; `replies` says that it also reads `department.<code>.replies`. `router` builds
     its read-only HTTP from the engine and the dependency that gives the caller. `at_start` runs in
-    the serving process once the database is there. `loops` are its own loops by name.
+    the serving process once the database is there. `loops` are its own loops by name; `queues` are tables
+    whose rows are work that such a loop has still to do, shown beside the lag.
     """
 
     name: str
@@ -87,6 +88,7 @@ class Service:
     refusals_by_constraint: Mapping[str, Refusal] = field(default_factory=dict)
     at_start: Callable[[AsyncEngine], Awaitable[None]] | None = None
     loops: Mapping[str, Loop] = field(default_factory=dict)
+    queues: Mapping[str, str] = field(default_factory=dict)
     verifier: TokenVerifier | None = None
 
 
@@ -171,7 +173,12 @@ async def serve(service: Service, settings: ServiceSettings) -> None:
     problems.install(app)
     app.include_router(
         operations_router(
-            service=service.name, engine=engine, health=health, consumers=lambda: subscriptions, caller=caller
+            service=service.name,
+            engine=engine,
+            health=health,
+            consumers=lambda: subscriptions,
+            caller=caller,
+            queues=service.queues,
         )
     )
     app.include_router(service.router(engine, caller))

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote
 
 import aiohttp
 from multidict import CIMultiDict
@@ -212,16 +212,22 @@ class GatewayClient:
     async def pages(
         self, path: str, *, who: str, size: int = 200, **query: str | int
     ) -> AsyncIterator[dict[str, Any]]:
-        """All items of a paged list, page by page."""
-        page, seen = 1, 0
+        """All items of a paged list, page by page; by position where the list says where it goes on."""
+        asked: dict[str, str | int] = {"page": 1, "size": size, **query}
+        seen = 0
         while True:
-            body = await self.get(path, who=who, page=page, size=size, **query)
+            body = await self.get(path, who=who, **asked)
             for item in body["items"]:
                 yield item
             seen += len(body["items"])
-            if not body["items"] or seen >= body["total"]:
+            if "next" in body:
+                if body["next"] is None:
+                    return
+                asked = dict(parse_qsl(body["next"].removeprefix("?")))
+            elif not body["items"] or seen >= body["total"]:
                 return
-            page += 1
+            else:
+                asked["page"] = int(asked["page"]) + 1
 
     # -- the wire ----------------------------------------------------------------------------------
 

@@ -56,7 +56,7 @@ def serve(state: State, host: str, port: int) -> ThreadingHTTPServer:
     """Answer `/livez`, `/readyz` and `/metrics` in threads."""
 
     class Answers(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802 - the library's name
+        def do_GET(self) -> None:
             status, body, kind = 200, b"{}", "application/json"
             if self.path == "/metrics":
                 BEHIND.set(time.monotonic() - state.caught_up_at)

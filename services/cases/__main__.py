@@ -24,6 +24,8 @@ from services.cases.motions.api import router as motion_router
 from services.cases.motions.domain import Rules as MotionRules
 from services.cases.motions.store import MotionStore, ReferralStore
 from services.cases.motions.store import RulesAt as MotionRulesAt
+from services.cases.search import api as search_api
+from services.cases.search import indexing
 from services.cases.settings import CasesSettings
 from services.cases.store import CaseStore, RulesAt
 from services.cases.webhooks import api as webhooks_api
@@ -62,6 +64,7 @@ def main() -> None:
     """Serve, or migrate with the argument `migrate`."""
     settings = CasesSettings()
     opener = Opener(json.loads(settings.sealing_key.get_secret_value()))
+    keyed = indexing.keyed_by(opener)
     calendar = ChinaCalendar()
     packs = load()
     rules_at = rules_by_day(packs, settings.jurisdiction, calendar)
@@ -71,7 +74,8 @@ def main() -> None:
     webhooks = WebhookStore(opener, loopback_allowed=settings.webhook_loopback_allowed)
 
     def router(engine: AsyncEngine, caller: WhoCalls) -> APIRouter:
-        routes = api.router(opener, engine, caller)
+        routes = api.router(opener, keyed, engine, caller)
+        routes.include_router(search_api.router(opener, keyed, engine, caller))
         routes.include_router(open311.router(words, opener, engine, caller))
         routes.include_router(photo_api.router(shelves, engine, caller))
         routes.include_router(webhooks_api.router(engine, caller))
@@ -95,6 +99,7 @@ def main() -> None:
         loops={
             due.LOOP: due.falling_due(calendar.version),
             photos.LOOP: photos.taking_over(shelves),
+            indexing.LOOP: indexing.indexing(opener, keyed),
             sending.LOOP: sending.delivering(opener, settings),
         },
     )

@@ -1,36 +1,61 @@
 """Read-only HTTP of cases: lists, one case with its way, figures, and the key to seal words to.
 
 Invariant: a deputy sees the cases that they filed or joined, a department those it holds or co-handles,
-staff all; contact data are shown only to the deputy who took them.
+staff those of their area; contact data are shown only to the deputy who took them.
 """
 
 # No postponed annotations here: FastAPI could not find names that are made inside `router`.
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import AwareDatetime
-from sqlalchemy import ColumnElement, or_
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import ColumnElement, func, or_
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.cases import errors, queries, tables
 from services.cases.domain import State
 from services.cases.handlers import read_supplied, read_words
 from services.cases.metrics import METRICS, REASONS, Figure, Metric, measure_groups
+from services.cases.search.grams import Keyed, contains
+from services.cases.search.queries import having
 from shared.contracts.envelope import Actor
 from shared.contracts.identity import DepartmentCode, PlaceCode
 from shared.host import WhoCalls
+from shared.http import pages
 from shared.http.callers import require
+from shared.http.pages import Position
 from shared.refusals import Refusal
 from shared.security.sealing import Opener
 
+SEE_ALL = frozenset({"operator", "simulation"})
+_LOOKED_AT_MAX = 501
+"""So many candidates of a search are opened for one page; what is left is for the next."""
 
-def _visible(actor: Actor) -> list[ColumnElement[bool]]:
+
+def in_place(code: str) -> list[ColumnElement[bool]]:
+    """Cases of a place and of those inside it: codes of places begin with the code of what they are in."""
     cases = tables.cases.c
-    if actor.roles & {"staff", "operator", "simulation"}:
+    if len(code) < COUNTY_DIGITS:
+        return [func.starts_with(cases.county, code)]
+    county = cases.county == code[:COUNTY_DIGITS]
+    return [county] if len(code) == COUNTY_DIGITS else [county, func.starts_with(cases.town, code)]
+
+
+COUNTY_DIGITS = 6
+"""Digits of a county's code (GB/T 2260)."""
+
+
+def visible(actor: Actor) -> list[ColumnElement[bool]]:
+    """The cases that somebody may see, as conditions. Raises Refusal for a role that has none."""
+    cases = tables.cases.c
+    if actor.roles & SEE_ALL:
         return []
-    if "department" in actor.roles:
+    if "staff" in actor.roles:
+        return in_place(actor.organisation) if actor.organisation else []
+    if "department" in actor.roles and actor.organisation:
         held = cases.department == actor.organisation
         return [or_(held, cases.co_handlers.contains([actor.organisation]))]
     if "deputy" in actor.roles:
@@ -39,19 +64,32 @@ def _visible(actor: Actor) -> list[ColumnElement[bool]]:
     raise Refusal("role-not-allowed", "Your role has no cases to see.", "forbidden")
 
 
-def _shown(row: dict[str, Any], opener: Opener, actor: Actor) -> dict[str, Any]:
+def may_read(case: Mapping[str, Any], actor: Actor) -> bool:
+    """`visible` for one case at hand."""
+    if actor.roles & SEE_ALL:
+        return True
+    if "staff" in actor.roles:
+        area = actor.organisation or ""
+        return str(case["county"]).startswith(area) or str(case["town"] or "").startswith(area)
+    if "department" in actor.roles:
+        return bool(actor.organisation) and actor.organisation in (case["department"], *case["co_handlers"])
+    return actor.person in (str(case["deputy_id"]), *case["followers"])
+
+
+def shown(row: dict[str, Any], opener: Opener, actor: Actor) -> dict[str, Any]:
+    """A case with its words opened, and the contact where the caller took it."""
     sealed = row.pop("sealed")
     try:
         words = read_words(opener, sealed)
     except Refusal:  # the content key was destroyed: the words are erased, the case stays
         return {**row, "title": None, "text": None, "photos": [], "erased": True}
-    shown = {**row, "title": words.title, "text": words.text}
-    for step in shown.get("steps", ()):
+    found = {**row, "title": words.title, "text": words.text}
+    for step in found.get("steps", ()):
         if (supplied := step.pop("sealed")) is not None:
             step["text"] = _supplied(opener, supplied)
     if actor.person == str(row["deputy_id"]):
-        shown["contact"] = words.contact
-    return shown
+        found["contact"] = words.contact
+    return found
 
 
 def _supplied(opener: Opener, sealed: str) -> str | None:
@@ -59,6 +97,47 @@ def _supplied(opener: Opener, sealed: str) -> str | None:
         return read_supplied(opener, sealed)
     except Refusal:  # erased, as above
         return None
+
+
+class _Walk:
+    """Cases of a list in its order, opened one by one; with a query those that have its words."""
+
+    def __init__(self, opener: Opener, actor: Actor, query: str | None) -> None:
+        self.items: list[dict[str, Any]] = []
+        self._opener = opener
+        self._actor = actor
+        self._query = query
+
+    async def walk(
+        self,
+        connection: AsyncConnection,
+        conditions: Sequence[ColumnElement[bool]],
+        sort: queries.Sort,
+        position: Position | None,
+        *,
+        skip: int,
+        size: int,
+    ) -> Position | None:
+        """Collect up to `size` cases behind a position; where the next page begins, None at the end."""
+        looked_at, chunk = 0, size + 1
+        while True:
+            rows = await queries.page(
+                connection, conditions, sort=sort, after=position, skip=skip, size=chunk
+            )
+            for row in rows:
+                if len(self.items) == size or looked_at == _LOOKED_AT_MAX:
+                    return position
+                position, looked_at = queries.position_of(row, sort), looked_at + 1
+                self._take(row)
+            if len(rows) < chunk:
+                return None
+            skip, chunk = 0, _LOOKED_AT_MAX
+
+    def _take(self, row: dict[str, Any]) -> None:
+        case = shown(row, self._opener, self._actor)
+        words = f"{case['title']}\n{case['text']}"
+        if self._query is None or (not case.get("erased") and contains(words, self._query)):
+            self.items.append(case)
 
 
 def _indicator(metric: Metric, figure: Figure) -> dict[str, Any]:
@@ -76,7 +155,7 @@ def _indicator(metric: Metric, figure: Figure) -> dict[str, Any]:
     }
 
 
-def router(opener: Opener, engine: AsyncEngine, caller: WhoCalls) -> APIRouter:
+def router(opener: Opener, keyed: Keyed, engine: AsyncEngine, caller: WhoCalls) -> APIRouter:
     """The routes."""
     routes = APIRouter()
     who = Annotated[Actor, Depends(caller)]
@@ -87,15 +166,21 @@ def router(opener: Opener, engine: AsyncEngine, caller: WhoCalls) -> APIRouter:
 
     @routes.get("/cases")
     async def cases(
+        request: Request,
         actor: who,
+        q: Annotated[str | None, Query(min_length=1, max_length=100)] = None,
         state: State | None = None,
         department: DepartmentCode | None = None,
         deputy: UUID | None = None,
         county: PlaceCode | None = None,
+        place: PlaceCode | None = None,
         category: Annotated[str | None, Query(max_length=40)] = None,
         merged_into: UUID | None = None,
         overdue: bool = False,
-        sort: Literal["newest", "deadline"] = "newest",
+        filed_from: AwareDatetime | None = None,
+        filed_until: AwareDatetime | None = None,
+        sort: queries.Sort = "newest",
+        after: Annotated[str | None, Query(max_length=200)] = None,
         page: Annotated[int, Query(ge=1, le=1_000_000)] = 1,
         size: Annotated[int, Query(ge=1, le=500)] = 20,
     ) -> dict[str, Any]:
@@ -108,16 +193,33 @@ def router(opener: Opener, engine: AsyncEngine, caller: WhoCalls) -> APIRouter:
             columns.category: category,
             columns.merged_into: merged_into,
         }
-        conditions = _visible(actor) + [
+        conditions = visible(actor) + [
             column == value for column, value in asked.items() if value is not None
         ]
+        if place is not None:
+            conditions += in_place(place)
         if overdue:
-            conditions.append(columns.chased >= queries.OVERDUE)
-        async with engine.connect() as connection:
-            rows, total = await queries.page(connection, conditions, sort=sort, number=page, size=size)
+            conditions.append(queries.overdue())
+        if filed_from is not None:
+            conditions.append(columns.filed_at >= filed_from)
+        if filed_until is not None:
+            conditions.append(columns.filed_at < filed_until)
+        if q is not None:
+            if not (values := keyed.values_asked_for(q)):
+                raise errors.nothing_asked_for()
+            conditions.append(having(values))
+        position = pages.read(after)
+        async with queries.reading(engine) as connection:
+            total, is_counted = await queries.total(connection, conditions)
+            found = _Walk(opener, actor, q)
+            ended = await found.walk(
+                connection, conditions, sort, position, skip=0 if position else (page - 1) * size, size=size
+            )
         return {
-            "items": [_shown(row, opener, actor) for row in rows],
+            "items": found.items,
+            "next": pages.next_link(request, ended),
             "total": total,
+            "total_is_estimate": not is_counted or q is not None,
             "page": page,
             "size": size,
         }
@@ -130,14 +232,9 @@ def router(opener: Opener, engine: AsyncEngine, caller: WhoCalls) -> APIRouter:
         if found is None:
             raise errors.case_unknown()
         found["photos"] = photos
-        is_staff = bool(actor.roles & {"staff", "operator", "simulation"})
-        own = actor.person in (str(found["deputy_id"]), *found["followers"])
-        holds = "department" in actor.roles and (
-            actor.organisation in (found["department"], *found["co_handlers"])
-        )
-        if not (is_staff or own or holds):
+        if not may_read(found, actor):
             raise errors.not_your_case()
-        return _shown(found, opener, actor)
+        return shown(found, opener, actor)
 
     @routes.get("/indicators")
     async def indicators(

@@ -52,6 +52,7 @@ Step = Literal[
     "opinion",
     "answered",
     "closed",
+    "informed",
     "settled",
     "reminded",
     "rated",
@@ -116,6 +117,7 @@ STEPS: Mapping[Step, Rule] = {
     "opinion": _rule(f"{_HELD} waiting", None, "会办意见"),
     "answered": _rule(_HELD, "answered", "答复"),
     "closed": _rule("answered", "closed", "办结"),
+    "informed": _rule("merged", None, "告知主件答复"),
     "settled": _rule("merged", "closed", "随主件办结"),
     "reminded": _rule("closed", None, "提醒评价"),
     "rated": _rule("closed", None, "评价"),
@@ -332,7 +334,11 @@ def evolve(case: Case, event: Event) -> Case:
             )
         case "closed" | "settled":
             department = event.department or case.department
-            return replace(changed, closed_at=event.at, department=department)
+            return replace(
+                changed, closed_at=event.at, department=department, answer=event.text or case.answer
+            )
+        case "informed":
+            return replace(changed, answer=event.text)
         case "reopened":
             return replace(
                 changed,
@@ -618,15 +624,34 @@ def close(case: Case, act: Act, result: Result | None) -> tuple[Event, ...]:
     return (Event("closed", act.actor, act.at, result=result),)
 
 
+def inform(case: Case, act: Act, parent: Case | None) -> tuple[Event, ...]:
+    """A merged case takes over the answer of its parent 告知主件答复, so that its own filer hears it, each once."""
+    if parent is None or parent.state not in ("answered", "merged") or not _is_part_of(case, parent):
+        return ()
+    if parent.answer is None or (case.answer, case.result) == (parent.answer, parent.result):
+        return ()
+    return (Event("informed", act.actor, act.at, text=parent.answer, result=parent.result, other=parent.id),)
+
+
 def settle(case: Case, act: Act, parent: Case | None) -> tuple[Event, ...]:
     """A merged case is closed with its parent 随主件办结, so that its own filer can rate it."""
-    if parent is None or parent.state != "closed" or case.merged_into != parent.id or case.state != "merged":
+    if parent is None or parent.state != "closed" or not _is_part_of(case, parent):
         return ()
     return (
         Event(
-            "settled", act.actor, act.at, result=parent.result, department=parent.department, other=parent.id
+            "settled",
+            act.actor,
+            act.at,
+            text=parent.answer,
+            result=parent.result,
+            department=parent.department,
+            other=parent.id,
         ),
     )
+
+
+def _is_part_of(case: Case, parent: Case) -> bool:
+    return case.state == "merged" and case.merged_into == parent.id
 
 
 def rate(case: Case, act: Act, stars: int) -> tuple[Event, ...]:
@@ -684,9 +709,24 @@ def merge(case: Case, act: Act, parent: Case | None, reason: str) -> tuple[Event
     _possible(case, "merged")
     if parent is None or parent.id == case.id:
         raise errors.parent_unknown()
+    _takes_in(parent)
+    return (Event("merged", act.actor, act.at, text=reason or None, other=parent.id),)
+
+
+def gather(parent: Case, cases: Sequence[Case | None]) -> tuple[UUID, ...]:
+    """Staff merge many reports of one matter into one 批量并案; those that are finished already stay as they are."""
+    _takes_in(parent)
+    if any(case is None or case.id == parent.id for case in cases):
+        raise errors.parent_unknown()
+    ready = {case.id for case in cases if case is not None and case.state in STEPS["merged"].before}
+    if not ready:
+        raise errors.nothing_to_gather()
+    return tuple(sorted(ready))
+
+
+def _takes_in(parent: Case) -> None:
     if parent.state in FINISHED or parent.state == "answered":
         raise errors.parent_not_open(parent.state)
-    return (Event("merged", act.actor, act.at, text=reason or None, other=parent.id),)
 
 
 def join(case: Case, act: Act, deputy: UUID) -> tuple[Event, ...]:

@@ -107,6 +107,11 @@ def parent_not_open(state: str) -> Refusal:
     return Refusal("parent-not-open", f"A case that is {state} takes no others in.")
 
 
+def nothing_to_gather() -> Refusal:
+    """None of the cases named can be merged any more."""
+    return Refusal("nothing-to-gather", "None of these cases is open any more; look at the list again.")
+
+
 def too_many_followers() -> Refusal:
     """The case has as many followers as one event can name."""
     return Refusal(
@@ -119,3 +124,8 @@ def supplied_unreadable() -> Refusal:
     return Refusal(
         "supplied-unreadable", "Seal a text (1-5,000 characters) to this service's key.", "invalid"
     )
+
+
+def nothing_asked_for() -> Refusal:
+    """The query has neither a letter nor a digit."""
+    return Refusal("query-without-words", "Search for at least one letter, character or digit.", "invalid")

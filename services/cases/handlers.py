@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -10,7 +11,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from services.cases import domain, errors
 from services.cases.domain import Act, Case, Event
-from services.cases.routing import choose
+from services.cases.routing.choosing import choose
 from services.cases.store import Context
 from shared.contracts import cases as contract
 from shared.contracts.registry import Contract
@@ -37,6 +38,11 @@ class Words(BaseModel):
     title: Annotated[str, Field(min_length=1, max_length=200, pattern=_NO_NUL)]
     text: Annotated[str, Field(min_length=1, max_length=20_000, pattern=_NO_NUL)]
     contact: Annotated[str, Field(max_length=200, pattern=_NO_NUL)] | None = None
+
+    @property
+    def searched(self) -> str:
+        """What a search looks through."""
+        return f"{self.title}\n{self.text}"
 
 
 class Supplied(BaseModel):
@@ -188,6 +194,36 @@ def merge_case(case: Case | None, message: Received[contract.MergeCase], context
     return _decided(found, domain.merge(found, _act(found, message), parent, data.reason), context)
 
 
+def gather_cases(
+    case: Case | None, message: Received[contract.GatherCases], context: Context
+) -> Decision[Case]:
+    """Staff merge many reports into one; each is merged by a command of its own."""
+    parent, data = _known(case), message.data
+    ready = domain.gather(parent, [context.cases.get(str(other)) for other in data.cases])
+    by = message.sender().person
+    told = contract.MergeGathered(into=parent.id, by=by, reason=data.reason)
+    return Decision(parent, parent.version, [Emission(told, subject=other) for other in ready])
+
+
+def merge_gathered(
+    case: Case | None, message: Received[contract.MergeGathered], context: Context
+) -> Decision[Case]:
+    """One of the gathered cases is merged, if it and the parent still can be."""
+    found, data = _known(case), message.data
+    parent = context.cases.get(str(data.into))
+    act = replace(_act(found, message), actor=data.by)
+    return _decided(found, domain.merge(found, act, parent, data.reason), context)
+
+
+def inform_merged(
+    case: Case | None, message: Received[contract.InformMerged], context: Context
+) -> Decision[Case]:
+    """A merged case hears the answer of its parent."""
+    found = _known(case)
+    parent = context.cases.get(str(message.data.parent))
+    return _decided(found, domain.inform(found, _act(found, message), parent), context)
+
+
 def settle_case(
     case: Case | None, message: Received[contract.SettleCase], context: Context
 ) -> Decision[Case]:
@@ -247,6 +283,11 @@ def _decided(
         if event.step in ("closed", "settled"):
             emissions += [
                 Emission(contract.SettleCase(parent=case.id), subject=child)
+                for child in context.merged_into(case.id)
+            ]
+        if event.step in ("answered", "informed"):
+            emissions += [
+                Emission(contract.InformMerged(parent=case.id), subject=child)
                 for child in context.merged_into(case.id)
             ]
     return Decision(case, case.version, emissions, time=case.changed_at)
@@ -378,6 +419,9 @@ DECISIONS: dict[type[Contract], Decide[Case]] = {
     contract.CoHandle: co_handle_case,
     contract.SupplyCase: supply_case,
     contract.MergeCase: merge_case,
+    contract.GatherCases: gather_cases,
+    contract.MergeGathered: merge_gathered,
+    contract.InformMerged: inform_merged,
     contract.SettleCase: settle_case,
     contract.JoinCase: join_case,
     contract.AcceptCase: _step(lambda case, act, _, __: domain.accept(case, act)),

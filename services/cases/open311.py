@@ -46,7 +46,7 @@ def router(
     ) -> dict[str, Any]:
         columns = tables.cases.c
         conditions = [
-            *api._visible(actor),
+            *api.visible(actor),
             columns.filed_at >= filed_from,
             columns.filed_at <= filed_until,
         ]
@@ -55,8 +55,9 @@ def router(
         if category is not None:
             conditions.append(columns.category.in_(category))
         async with engine.connect() as connection:
-            rows, total = await queries.page(connection, conditions, number=page, size=size)
-        return {"items": [api._shown(row, opener, actor) for row in rows], "total": total}
+            total, _ = await queries.total(connection, conditions)
+            rows = await queries.page(connection, conditions, skip=(page - 1) * size, size=size)
+        return {"items": [api.shown(row, opener, actor) for row in rows], "total": total}
 
     @routes.get("/steps")
     async def steps(
@@ -67,7 +68,7 @@ def router(
         size: Annotated[int, Query(ge=1, le=_MOST)] = _MOST,
     ) -> dict[str, Any]:
         conditions = [
-            *api._visible(actor),
+            *api.visible(actor),
             tables.case_steps.c.at >= since,
             tables.case_steps.c.at <= until,
         ]

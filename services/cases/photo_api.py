@@ -42,7 +42,7 @@ def router(shelves: Shelves, engine: AsyncEngine, caller: WhoCalls) -> APIRouter
                     photos.case_id == case_id,
                     photos.digest == digest,
                     ~tables.ERASED,
-                    *api._visible(actor),
+                    *api.visible(actor),
                 )
             )
         if state is None or state == "missing":

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, or_, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import ColumnElement, and_, func, literal, literal_column, or_, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.cases import tables
 from services.cases.metrics import CaseRow
+from shared.database.plans import estimated_rows
 from shared.database.rows import dictionaries
+from shared.http.pages import Position
+
+Sort = Literal["newest", "deadline"]
 
 _SHOWN = [column for column in tables.cases.c if column.name not in ("answer", "clock")]
 _ACCEPTED = ("accepted", "in-progress", "waiting", "answered", "closed")
@@ -19,22 +25,70 @@ OVERDUE = 2
 """From this `chased` on, a case's answer is overdue: it was urged because the deadline had passed."""
 
 
+@asynccontextmanager
+async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A connection on which each query is planned for its own values: one plan for all would be wrong for most."""
+    async with engine.connect() as connection:
+        await connection.exec_driver_sql("SET LOCAL plan_cache_mode = force_custom_plan")
+        yield connection
+
+
+def overdue() -> ColumnElement[bool]:
+    """Cases that were urged because the deadline of their answer had passed."""
+    return tables.cases.c.chased >= literal_column(str(OVERDUE))  # no parameter: it has an index of its own
+
+
+COUNTED_MAX = 10_000
+"""So many are counted; how many more there are is estimated."""
+
+
 async def page(
     connection: AsyncConnection,
-    conditions: list[ColumnElement[bool]],
+    conditions: Sequence[ColumnElement[bool]],
     *,
-    sort: Literal["newest", "deadline"] = "newest",
-    number: int,
+    sort: Sort = "newest",
+    after: Position | None = None,
+    skip: int = 0,
     size: int,
-) -> tuple[list[dict[str, Any]], int]:
-    """One page of cases, newest or most pressing first, and how many there are in all."""
+) -> list[dict[str, Any]]:
+    """Up to `size` cases, newest or most pressing first, after a position; their words are still sealed."""
+    found = select(*_SHOWN).where(*conditions).order_by(*_order(sort)).limit(size).offset(skip)
+    if after is not None:
+        found = found.where(_behind(sort, after))
+    return dictionaries(await connection.execute(found))
+
+
+def _order(sort: Sort) -> tuple[ColumnElement[Any], ...]:
     cases = tables.cases.c
-    order = cases.filed_at.desc() if sort == "newest" else cases.answer_by.asc().nulls_last()
-    total = await connection.scalar(select(func.count()).select_from(tables.cases).where(*conditions))
-    rows = await connection.execute(
-        select(*_SHOWN).where(*conditions).order_by(order, cases.id).limit(size).offset((number - 1) * size)
+    if sort == "deadline":
+        return (cases.answer_by.asc().nulls_last(), cases.id.asc())
+    return (cases.filed_at.desc(), cases.id.desc())
+
+
+def _behind(sort: Sort, after: Position) -> ColumnElement[bool]:
+    cases = tables.cases.c
+    if sort == "newest":
+        return tuple_(cases.filed_at, cases.id) < tuple_(literal(after.at), literal(after.id))
+    undated = cases.answer_by.is_(None)
+    if after.at is None:
+        return and_(undated, cases.id > after.id)
+    return or_(tuple_(cases.answer_by, cases.id) > tuple_(literal(after.at), literal(after.id)), undated)
+
+
+def position_of(row: Mapping[str, Any], sort: Sort) -> Position:
+    """Where a case stands in a list."""
+    return Position(row["answer_by"] if sort == "deadline" else row["filed_at"], row["id"])
+
+
+async def total(connection: AsyncConnection, conditions: Sequence[ColumnElement[bool]]) -> tuple[int, bool]:
+    """How many cases there are, and whether that is counted (up to `COUNTED_MAX`) or the planner's estimate."""
+    some = select(literal(1)).select_from(tables.cases).where(*conditions)
+    counted = await connection.scalar(
+        select(func.count()).select_from(some.limit(COUNTED_MAX + 1).subquery())
     )
-    return dictionaries(rows), int(total or 0)
+    if int(counted or 0) <= COUNTED_MAX:
+        return int(counted or 0), True
+    return max(await estimated_rows(connection, some), COUNTED_MAX), False
 
 
 async def one(connection: AsyncConnection, case_id: UUID) -> dict[str, Any] | None:

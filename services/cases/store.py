@@ -15,8 +15,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.cases import domain, photos, tables
 from services.cases.domain import Case, Clock, Rules
-from services.cases.routing import Department, Words
-from shared.contracts.cases import CloseCase, FallDue, MergeCase, RedateCase, SettleCase, SplitCase
+from services.cases.routing.choosing import Department, Words
+from shared.contracts.cases import (
+    AnswerCase,
+    CloseCase,
+    FallDue,
+    GatherCases,
+    InformMerged,
+    MergeCase,
+    MergeGathered,
+    RedateCase,
+    SettleCase,
+    SplitCase,
+)
 from shared.contracts.identity import DepartmentChanged
 from shared.database.engine import VersionConflict
 from shared.database.rows import insert_rows, update_rows, upsert_rows
@@ -30,6 +41,8 @@ RulesAt = Callable[[datetime], Rules]
 
 _COLUMNS = tuple(f.name for f in fields(Case) if f.name != "steps")
 _CLOCK = TypeAdapter(Clock | None)
+_ENDING = (AnswerCase, InformMerged, CloseCase, SettleCase)
+"""What is passed on to the cases that were merged into one."""
 
 
 @dataclass
@@ -83,9 +96,9 @@ class CaseStore:
             row.code: Department(row.code, frozenset(row.categories), frozenset(row.counties)) for row in rows
         }
         found = Context(departments, self._words, self._opener, self._rules_at)
-        if named := _named(messages):
+        if named := _named(messages) | _gathered(messages):
             found.cases.update(await _cases(connection, named, lock=False))
-        ending = [m for m in messages if isinstance(m.data, CloseCase | SettleCase)]
+        ending = [m for m in messages if isinstance(m.data, _ENDING)]
         if ending:
             cases = tables.cases.c
             merged = await connection.execute(
@@ -141,9 +154,16 @@ def _named(messages: Sequence[Received[Any]]) -> set[UUID]:
     found = set()
     for message in messages:
         match message.data:
-            case MergeCase(into=other) | SplitCase(out_of=other) | SettleCase(parent=other):
+            case MergeCase(into=other) | MergeGathered(into=other) | SplitCase(out_of=other):
+                found.add(other)
+            case SettleCase(parent=other) | InformMerged(parent=other):
                 found.add(other)
     return found
+
+
+def _gathered(messages: Sequence[Received[Any]]) -> set[UUID]:
+    """The cases that are to be merged into those of the batch; looked at, not locked: each decides for itself."""
+    return {other for m in messages if isinstance(m.data, GatherCases) for other in m.data.cases}
 
 
 async def _cases(

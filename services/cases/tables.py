@@ -21,8 +21,19 @@ from sqlalchemy.dialects.postgresql import JSONB, UUID
 
 from services.cases.metadata import metadata
 from services.cases.motions import tables as motions  # whoever has the tables of cases has those of motions
+from services.cases.search import tables as search
 
-__all__ = ["ERASED", "case_due", "case_photos", "case_steps", "cases", "departments", "metadata", "motions"]
+__all__ = [
+    "ERASED",
+    "case_due",
+    "case_photos",
+    "case_steps",
+    "cases",
+    "departments",
+    "metadata",
+    "motions",
+    "search",
+]
 
 cases = Table(
     "cases",
@@ -67,8 +78,21 @@ cases = Table(
     Column("changed_at", DateTime(timezone=True), nullable=False),
 )
 Index("cases_deputy_id_filed_at_idx", cases.c.deputy_id, cases.c.filed_at)
-Index("cases_department_state_idx", cases.c.department, cases.c.state)
 Index("cases_state_filed_at_idx", cases.c.state, cases.c.filed_at)
+Index("cases_filed_at_id_idx", cases.c.filed_at, cases.c.id)
+Index("cases_answer_by_id_idx", cases.c.answer_by, cases.c.id)
+Index("cases_county_filed_at_idx", cases.c.county, cases.c.filed_at)
+Index("cases_category_filed_at_idx", cases.c.category, cases.c.filed_at)
+Index("cases_department_filed_at_idx", cases.c.department, cases.c.filed_at)
+Index("cases_overdue_idx", cases.c.filed_at, postgresql_where=cases.c.chased >= 2)
+Index(
+    "cases_open_idx",
+    cases.c.county,
+    cases.c.filed_at,
+    postgresql_where=cases.c.state.in_(
+        ("triage", "routed", "accepted", "in-progress", "waiting", "answered")
+    ),
+)
 Index("cases_co_handlers_idx", cases.c.co_handlers, postgresql_using="gin")
 Index("cases_followers_idx", cases.c.followers, postgresql_using="gin")
 Index("cases_merged_into_idx", cases.c.merged_into, postgresql_where=cases.c.merged_into.is_not(None))

@@ -66,7 +66,7 @@ def router(store: EvaluationStore, engine: AsyncEngine, caller: WhoCalls) -> API
         async with engine.connect() as connection:
             found_year = await _year(connection, year, deputy_id)
             rubric = (await store.read_schedule(connection)).in_year(found_year)
-            found = await queries.score(connection, deputy_id, found_year, _nothing(rubric))
+            found = await queries.score(connection, deputy_id, found_year, rubric)
         if found is None:
             raise errors.deputy_unknown()
         return {

@@ -4,8 +4,8 @@ A score is a pure function of the *set* of events. Each event that an item of th
 becomes one ledger row; rows with one identity (item, deputy, evidence) are versions of one fact, of
 which the newest counts (`newer`). An event that no longer meets an item's conditions is a row of 0
 points: it takes back what an older version of the same fact had earned. Buckets are sums of the rows
-that count; they are never capped, because caps are applied when a total is read. So order, batching,
-repetition and lateness of events change nothing.
+that count, by calendar month; they are never capped, because caps are applied when a total is read. So
+order, batching, repetition and lateness of events change nothing.
 
 Points are integers in hundredths of a point everywhere. Days and years are China Standard Time 北京时间.
 """
@@ -57,6 +57,16 @@ class Condition:
         return (self.at_least is None or value >= self.at_least) and (
             self.at_most is None or value <= self.at_most
         )
+
+
+def month_of(day: date) -> int:
+    """The number of a day's calendar month, counted from January of year 0."""
+    return day.year * 12 + day.month - 1
+
+
+def year_of(month: int) -> int:
+    """The calendar year of a month's number."""
+    return month // 12
 
 
 @dataclass(frozen=True)
@@ -188,11 +198,16 @@ class LedgerEntry:
 
 @dataclass(frozen=True)
 class Bucket:
-    """A deputy's points under one item in one calendar year, uncapped when summed."""
+    """A deputy's points under one item in one calendar month (see `month_of`), uncapped when summed."""
 
     deputy_id: UUID
-    year: int
+    month: int
     item: str
+
+    @property
+    def year(self) -> int:
+        """The calendar year of the month."""
+        return year_of(self.month)
 
 
 @dataclass(frozen=True)
@@ -297,7 +312,7 @@ def buckets(rows: Iterable[LedgerEntry]) -> dict[Bucket, int]:
     """The uncapped sums of a set of events, from all their ledger rows in any order; no zero sums."""
     sums: dict[Bucket, int] = defaultdict(int)
     for row in newest(rows).values():
-        sums[Bucket(row.identity.deputy_id, row.year, row.identity.item)] += row.points
+        sums[Bucket(row.identity.deputy_id, month_of(row.happened_on), row.identity.item)] += row.points
     return {bucket: points for bucket, points in sums.items() if points}
 
 

@@ -1,10 +1,16 @@
-"""Use cases of evaluation: take events in, adopt a rubric, begin with the shipped one."""
+"""Use cases of evaluation: take events in one by one, settle totals, adopt a rubric, begin with the shipped one.
+
+Events come in batches through `intake`; one by one comes what a batch cannot take: news of a deputy, what
+a person must look at, and replays.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from datetime import date, datetime, time
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 from uuid import UUID
 
@@ -12,16 +18,31 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.evaluation.domain import CHINA, Adopted, Fact, LedgerEntry, Rubric, Schedule, adopt, entries
 from services.evaluation.rubric_file import parse_rubric, read_rubric
-from services.evaluation.store import EvaluationStore, EventCount
+from services.evaluation.store import EvaluationStore, EventCount, Place
 from shared.contracts.evaluation import AdoptRubric, RubricAdopted, ScoreChanged
 from shared.contracts.identity import DeputyChanged
 from shared.contracts.registry import Contract
+from shared.database.engine import is_transient
+from shared.host import Surroundings
+from shared.messaging.clock import BusinessClock
 from shared.messaging.desk import authorise
 from shared.messaging.received import Received
 from shared.messaging.work import Work
 from shared.refusals import Refusal
+from shared.telemetry.health import Health
+from shared.telemetry.logging import logger
+
+SETTLE_LOOP = "settle"
+_TURN_SECONDS = 1.0
+_REST_SECONDS_MAX = 30.0
+_NOTES_MAX = 10_000
+_PLACES_MAX = 500
+_TRY_LOCK = "SELECT pg_try_advisory_lock(727_102)"
 
 SHIPPED_RUBRIC = Path(__file__).parent / "rubrics" / "ningbo.yaml"
+
+
+log = logger(__name__)
 
 
 class EventIntake:
@@ -37,29 +58,89 @@ class EventIntake:
         rows: list[LedgerEntry] = []
         counts: dict[str, EventCount] = {}
         deputies: dict[UUID, tuple[int, DeputyChanged]] = {}
-        causes: dict[UUID, Received[Contract]] = {}
         for message in messages:
             found = _entries(schedule, message)
             rows += found
-            causes |= {row.identity.deputy_id: message for row in found}
             _count(counts, message, scored=bool(found))
             if isinstance(message.data, DeputyChanged):
                 _keep_newest(deputies, message.envelope.sequence or 0, message.data)
         await self._store.keep_deputies(connection, deputies)
-        places = await self._store.enter(connection, rows)
-        for scored in await self._store.settle(connection, places, schedule):
-            work.emit(
-                causes[scored.deputy_id],
-                ScoreChanged(
-                    deputy_id=scored.deputy_id,
-                    year=scored.year,
-                    total=scored.total.total,
-                    categories=dict(scored.total.categories),
-                ),
-                subject=scored.deputy_id,
-                sequence=scored.version,
-            )
+        await self._store.enter(connection, rows)
         await self._store.count(connection, counts)
+
+
+class Settling:
+    """Derives the totals that batches noted as to be derived anew, and tells which changed."""
+
+    def __init__(self, store: EvaluationStore, engine: AsyncEngine, clock: BusinessClock) -> None:
+        self._store = store
+        self._engine = engine
+        self._clock = clock
+
+    async def settle(self) -> int:
+        """Settle all that is noted now, each deputy once; returns how many deputies and years that were."""
+        async with self._engine.connect() as connection:
+            ids, places = await self._store.take_unsettled(connection, limit=_NOTES_MAX)
+        for start in range(0, len(places), _PLACES_MAX):
+            await self._settle(places[start : start + _PLACES_MAX])
+        if ids:
+            async with self._engine.begin() as connection:
+                await self._store.forget_unsettled(connection, ids)
+        return len(places)
+
+    async def _settle(self, places: Sequence[Place]) -> None:
+        async with self._engine.begin() as connection:
+            work = Work(connection, "evaluation")
+            schedule = await self._store.schedule(connection)
+            for scored in await self._store.settle(connection, places, schedule):
+                work.announce(
+                    ScoreChanged(
+                        deputy_id=scored.deputy_id,
+                        year=scored.year,
+                        total=scored.total.total,
+                        categories=dict(scored.total.categories),
+                    ),
+                    subject=scored.deputy_id,
+                    time=self._clock.now(),
+                    sequence=scored.version,
+                )
+            await work.write()
+
+
+async def settle_on(store: EvaluationStore, around: Surroundings) -> None:
+    """Settle again and again, a deputy at most once a second; of several processes one does it. Runs until cancelled.
+
+    After a long turn it rests nine times as long: under a backlog nobody waits for a score, but the
+    batches wait for the processor.
+    """
+    settling = Settling(store, around.engine, around.clock)
+    while True:
+        around.health.turn(SETTLE_LOOP)
+        try:
+            async with around.engine.connect() as holding:
+                await holding.execution_options(isolation_level="AUTOCOMMIT")
+                await _settle_while_held(holding, settling, around.health)
+        except Exception as error:
+            if not is_transient(error):
+                raise
+            log.warning("settling-restarts", error=type(error).__name__)
+            await asyncio.sleep(_TURN_SECONDS)
+
+
+async def _settle_while_held(holding: AsyncConnection, settling: Settling, health: Health) -> None:
+    """Settle as long as this connection holds the lock, which it keeps until it ends."""
+    held = False
+    while True:
+        health.turn(SETTLE_LOOP)
+        began = perf_counter()
+        if not held:
+            held = bool((await holding.exec_driver_sql(_TRY_LOCK)).scalar())
+        else:
+            await holding.exec_driver_sql("SELECT 1")  # a connection that is gone holds nothing
+        if held:
+            await settling.settle()
+        taken = perf_counter() - began
+        await asyncio.sleep(min(max(_TURN_SECONDS, 9 * taken), _REST_SECONDS_MAX))
 
 
 def _entries(schedule: Schedule, message: Received[Contract]) -> tuple[LedgerEntry, ...]:

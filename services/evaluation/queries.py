@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -11,7 +12,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.evaluation import tables
-from services.evaluation.domain import Total
+from services.evaluation.domain import Rubric, Total, totals
 from shared.database.rows import dictionaries
 
 _RANKING = """
@@ -26,9 +27,9 @@ WHERE ($4::text IS NULL OR level = $4) AND ($5::text IS NULL OR county = $5)
 ORDER BY total DESC, deputy_id LIMIT $6::int OFFSET $7::int
 """
 
-_LATEST = """
-SELECT max(year) FROM totals WHERE $1::uuid IS NULL OR deputy_id = $1
-"""
+_LATEST = "SELECT max(year) FROM totals"
+
+_LATEST_OF = "SELECT max(month) / 12 FROM buckets WHERE deputy_id = $1"
 
 _FIGURES = {
     "ledger_rows": "SELECT count(*) FROM ledger",
@@ -36,6 +37,11 @@ _FIGURES = {
     "rubrics": "SELECT count(*) FROM rubrics",
     "scores": "SELECT count(*) FROM totals WHERE total <> 0",
 }
+
+_TAKEN_IN = """
+SELECT topic, sum(records)::bigint AS records, sum(unused)::bigint AS unused FROM fences
+GROUP BY topic HAVING sum(records) > 0
+"""
 
 _UNKNOWN = """
 SELECT coalesce(type, '') AS type, count(*) AS count FROM dead_letters
@@ -80,20 +86,34 @@ async def ranking(
     return Ranked(items, total)
 
 
-async def score(connection: AsyncConnection, deputy_id: UUID, year: int, nothing: Total) -> Total | None:
-    """A deputy's score of a year; None for a deputy of whom nothing is known at all."""
-    kept = tables.totals.c
-    row = (
-        await connection.execute(
-            select(kept.total, kept.categories).where(kept.deputy_id == deputy_id, kept.year == year)
+async def sums(connection: AsyncConnection, deputy_id: UUID, year: int) -> dict[str, dict[int, int]]:
+    """A deputy's uncapped sums in a year: item to month (see `domain.month_of`) to points."""
+    kept = tables.buckets.c
+    rows = await connection.execute(
+        select(kept.item, kept.month, kept.points).where(
+            kept.deputy_id == deputy_id, kept.month.between(year * 12, year * 12 + 11)
         )
-    ).first()
-    if row is not None:
-        return Total(row.total, row.categories, {})
-    return nothing if await _is_known(connection, deputy_id) else None
+    )
+    found: dict[str, dict[int, int]] = {}
+    for row in rows:
+        found.setdefault(row.item, {})[row.month] = row.points
+    return found
 
 
-async def _is_known(connection: AsyncConnection, deputy_id: UUID) -> bool:
+async def score(
+    connection: AsyncConnection, deputy_id: UUID, year: int, rubric: Rubric | None
+) -> Total | None:
+    """A deputy's score of a year as the facts stand now; None for a deputy of whom nothing is known at all."""
+    found = await sums(connection, deputy_id, year)
+    if not found and not await is_known(connection, deputy_id):
+        return None
+    if rubric is None:
+        return Total(0, {}, {})
+    return totals(rubric, {item: sum(months.values()) for item, months in found.items()})
+
+
+async def is_known(connection: AsyncConnection, deputy_id: UUID) -> bool:
+    """Whether anybody told of this deputy or any fact names them."""
     named = select(tables.deputies.c.id).where(tables.deputies.c.id == deputy_id)
     scored = select(tables.ledger.c.deputy_id).where(tables.ledger.c.deputy_id == deputy_id).limit(1)
     return bool(await connection.scalar(select(named.exists() | scored.exists())))
@@ -101,7 +121,10 @@ async def _is_known(connection: AsyncConnection, deputy_id: UUID) -> bool:
 
 async def latest_year(connection: AsyncConnection, deputy_id: UUID | None = None) -> int | None:
     """The last year with a score, of one deputy or of all."""
-    found = (await connection.exec_driver_sql(_LATEST, (deputy_id,))).scalar()
+    if deputy_id is None:
+        found = (await connection.exec_driver_sql(_LATEST)).scalar()
+    else:
+        found = (await connection.exec_driver_sql(_LATEST_OF, (deputy_id,))).scalar()
     return None if found is None else int(found)
 
 
@@ -136,14 +159,19 @@ async def rubrics(connection: AsyncConnection) -> list[dict[str, Any]]:
 
 
 async def figures(connection: AsyncConnection) -> dict[str, Any]:
-    """What came in and what became of it."""
+    """What came in and what became of it; `events` counts records, repetitions by their sender included."""
     found: dict[str, Any] = {
         name: (await connection.exec_driver_sql(query)).scalar_one() for name, query in _FIGURES.items()
     }
     counts = (
         await connection.execute(select(tables.event_counts).order_by(tables.event_counts.c.type))
     ).all()
-    found["events"] = {row.type: row.events for row in counts}
-    found["unscored"] = {row.type: row.unscored for row in counts if row.unscored}
+    events = Counter({row.type: row.events for row in counts})
+    unscored = Counter({row.type: row.unscored for row in counts})
+    for row in await connection.exec_driver_sql(_TAKEN_IN):
+        events[row.topic] += row.records
+        unscored[row.topic] += row.unused
+    found["events"] = dict(sorted(events.items()))
+    found["unscored"] = {type_: count for type_, count in sorted(unscored.items()) if count}
     found["unknown"] = {row.type: row.count for row in await connection.exec_driver_sql(_UNKNOWN)}
     return found

@@ -1,9 +1,10 @@
 """The write side of evaluation: the only place that writes its tables.
 
 A batch is one statement for ledger and buckets: rows go in, an older version of a fact gives its points
-back, and each bucket moves by the difference, so that no order of arrival can leave a wrong sum. Then
-the totals of the touched deputies are locked and derived anew from their buckets. Locks are taken in
-the order rubrics, ledger, buckets, totals, counts, and by key within each: two batches cannot deadlock.
+back, and each bucket moves by the difference, so that no order of arrival can leave a wrong sum. It also
+notes whose totals of which years are to be derived anew, which `settling` does from the buckets. Locks are
+taken in the order schedule, fences, ledger, buckets, totals, and by key within each: two batches cannot
+deadlock. A note is read before the buckets are, and removed with the totals, so that none is lost.
 """
 
 from __future__ import annotations
@@ -16,26 +17,33 @@ from typing import Any
 from uuid import UUID
 
 from pydantic_core import to_json
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.evaluation import tables
 from services.evaluation.domain import Adopted, LedgerEntry, Rubric, Schedule, Total, newest, totals
 from services.evaluation.rubric_file import parse_rubric
 from shared.contracts.identity import DeputyChanged
+from shared.contracts.registry import contract_of
 from shared.database.rows import insert_rows, upsert_rows
-
-_RUBRICS_LOCK = 727_101
-"""Held by a batch in shared mode while it scores, exclusively while a rubric is adopted."""
+from shared.messaging import fences
 
 # PostgreSQL 18: RETURNING old/new tells what a row was worth before, even when another batch wrote it
-# a moment ago; with a select of one's own that would be a guess.
-_ENTER = """
-WITH written AS (
+# a moment ago; with a select of one's own that would be a guess. The points of a row are those of the
+# month in which it happened; `differences` is in key order, so that two batches cannot deadlock.
+_LEDGER_COLUMNS = (
+    "uuid", "text", "text", "uuid", "text", "bigint", "timestamptz", "date", "int", "text", "int",
+)  # fmt: skip
+
+
+def _enter(first_parameter: int, also_from: str = "") -> str:
+    """Ledger, buckets and what is to be settled, as parts of one statement; `written` are the rows that are new."""
+    arrays = ", ".join(f"${first_parameter + n}::{type_}[]" for n, type_ in enumerate(_LEDGER_COLUMNS))
+    return f"""
+written AS (
     INSERT INTO ledger AS l (deputy_id, item, evidence, event_id, event_type, sequence, time, happened_on,
                              points, rubric, rubric_version)
-    SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::text[], $6::bigint[],
-                         $7::timestamptz[], $8::date[], $9::int[], $10::text[], $11::int[])
+    SELECT r.* FROM {also_from} unnest({arrays}) AS r
     ON CONFLICT (deputy_id, item, evidence) DO UPDATE SET
         event_id = excluded.event_id, event_type = excluded.event_type, sequence = excluded.sequence,
         time = excluded.time, happened_on = excluded.happened_on, points = excluded.points,
@@ -44,18 +52,51 @@ WITH written AS (
     RETURNING new.deputy_id, new.item, new.happened_on AS new_day, new.points AS new_points,
               old.happened_on AS old_day, old.points AS old_points
 ), moved AS (
-    SELECT deputy_id, extract(year FROM new_day)::int AS year, item, new_points AS points FROM written
+    SELECT deputy_id, new_day AS day, item, new_points AS points FROM written WHERE new_points <> 0
     UNION ALL
-    SELECT deputy_id, extract(year FROM old_day)::int, item, -old_points FROM written WHERE old_day IS NOT NULL
+    SELECT deputy_id, old_day, item, -old_points FROM written WHERE old_points <> 0
 ), differences AS (
-    SELECT deputy_id, year, item, sum(points)::bigint AS points FROM moved
-    GROUP BY deputy_id, year, item HAVING sum(points) <> 0 ORDER BY deputy_id, year, item
+    SELECT deputy_id, extract(year FROM day)::int * 12 + extract(month FROM day)::int - 1 AS month, item,
+           sum(points)::bigint AS points
+    FROM moved GROUP BY 1, 2, 3 HAVING sum(points) <> 0 ORDER BY 1, 2, 3
 ), summed AS (
-    INSERT INTO buckets AS b (deputy_id, year, item, points) SELECT * FROM differences
-    ON CONFLICT (deputy_id, year, item) DO UPDATE SET points = b.points + excluded.points
-    RETURNING deputy_id, year
+    INSERT INTO buckets AS b (deputy_id, month, item, points) SELECT * FROM differences
+    ON CONFLICT (deputy_id, month, item) DO UPDATE SET points = b.points + excluded.points
+), told AS (
+    INSERT INTO unsettled (deputies, years)
+    SELECT array_agg(deputy_id), array_agg(year)
+    FROM (SELECT DISTINCT deputy_id, month / 12 AS year FROM differences) AS d HAVING count(*) > 0
+)"""
+
+
+_ENTER = f"WITH {_enter(1)} SELECT count(*) FROM written"
+
+TAKE_IN = f"""
+WITH held AS MATERIALIZED (
+    SELECT 1 / (count(*))::int AS one
+    FROM (SELECT FROM schedule WHERE version = ${fences.PARAMETERS + 1} FOR SHARE) AS s
+), {fences.MOVE}, {_enter(fences.PARAMETERS + 2, "held, passed,")}
+SELECT count(*) FROM written
+"""
+"""A whole batch in one statement, for `asyncpg`; fences first, then the version of the schedule, then ledger rows."""
+
+_HOLD_SCHEDULE = {
+    False: "SELECT version FROM schedule FOR SHARE",
+    True: """
+INSERT INTO schedule AS s VALUES (true, 0)
+ON CONFLICT (one) DO UPDATE SET version = s.version RETURNING version
+""",
+}
+
+_TAKE_UNSETTLED = "SELECT id, deputies, years FROM unsettled ORDER BY id LIMIT $1"
+
+_SETTLED = "DELETE FROM unsettled WHERE id = ANY($1::bigint[])"
+
+_LAST_YEAR = """
+SELECT greatest(
+    (SELECT max(last_year) FROM event_counts WHERE type = ANY($1::text[])),
+    (SELECT extract(year FROM max(latest) AT TIME ZONE INTERVAL '8 hours')::int FROM fences WHERE topic = ANY($2::text[]))
 )
-SELECT DISTINCT deputy_id, year FROM summed ORDER BY deputy_id, year
 """
 
 # The update that changes nothing locks the row, and makes it where it is not there yet.
@@ -67,8 +108,9 @@ RETURNING deputy_id, year, total, categories
 """
 
 _SUMS = """
-SELECT b.deputy_id, b.year, b.item, b.points
-FROM buckets b JOIN unnest($1::uuid[], $2::int[]) AS r (d, y) ON b.deputy_id = r.d AND b.year = r.y
+SELECT b.deputy_id, r.y AS year, b.month, b.item, b.points
+FROM buckets b JOIN unnest($1::uuid[], $2::int[]) AS r (d, y)
+  ON b.deputy_id = r.d AND b.month BETWEEN r.y * 12 AND r.y * 12 + 11
 """
 
 _WRITE_TOTALS = """
@@ -119,9 +161,13 @@ class EvaluationStore:
 
         With `for_adoption` no other transaction scores or adopts meanwhile.
         """
-        lock = "pg_advisory_xact_lock" if for_adoption else "pg_advisory_xact_lock_shared"
-        await connection.exec_driver_sql(f"SELECT {lock}({_RUBRICS_LOCK})")
+        await connection.exec_driver_sql(_HOLD_SCHEDULE[for_adoption])
         return await self.read_schedule(connection)
+
+    async def schedule_and_version(self, connection: AsyncConnection) -> tuple[Schedule, int]:
+        """The adopted rubrics with the version that `TAKE_IN` checks."""
+        version = (await connection.exec_driver_sql(_HOLD_SCHEDULE[False])).scalar()
+        return await self.read_schedule(connection), version or 0
 
     async def read_schedule(self, connection: AsyncConnection) -> Schedule:
         """The adopted rubrics at this moment, for readers."""
@@ -153,13 +199,13 @@ class EvaluationStore:
             "adopted_at": adopted_at,
         }
         await insert_rows(connection, tables.rubrics, [row])
+        await connection.exec_driver_sql("UPDATE schedule SET version = version + 1")
 
     async def last_year(self, connection: AsyncConnection, event_types: Iterable[str]) -> int | None:
         """The last calendar year with an event of one of the types, or None."""
-        counts = tables.event_counts.c
-        found = await connection.scalar(
-            select(func.max(counts.last_year)).where(counts.type.in_(sorted(event_types)))
-        )
+        types = sorted(event_types)
+        topics = sorted({declared.topic for type_ in types if (declared := contract_of(type_)) is not None})
+        found = (await connection.exec_driver_sql(_LAST_YEAR, (types, topics))).scalar()
         return None if found is None else int(found)
 
     async def keep_deputies(
@@ -181,14 +227,14 @@ class EvaluationStore:
         ]
         await upsert_rows(connection, tables.deputies, rows, newer_by="sequence")
 
-    async def enter(self, connection: AsyncConnection, entries: Iterable[LedgerEntry]) -> list[Place]:
-        """Write ledger rows and move the buckets; returns where a sum changed, in order."""
+    async def enter(self, connection: AsyncConnection, entries: Iterable[LedgerEntry]) -> None:
+        """Write ledger rows, move the buckets, and note whose totals are to be derived anew."""
         rows = sorted(
             newest(entries).values(),
             key=lambda row: (row.identity.deputy_id, row.identity.item, row.identity.evidence),
         )
         if not rows:
-            return []
+            return
         columns: tuple[list[Any], ...] = (
             [row.identity.deputy_id for row in rows],
             [row.identity.item for row in rows],
@@ -202,8 +248,19 @@ class EvaluationStore:
             [row.rubric for row in rows],
             [row.rubric_version for row in rows],
         )
-        touched = await connection.exec_driver_sql(_ENTER, columns)
-        return [(row.deputy_id, row.year) for row in touched]
+        await connection.exec_driver_sql(_ENTER, columns)
+
+    async def take_unsettled(
+        self, connection: AsyncConnection, *, limit: int
+    ) -> tuple[list[int], list[Place]]:
+        """Notes of batches by their ids, and the places that they name, in order and each once."""
+        rows = (await connection.exec_driver_sql(_TAKE_UNSETTLED, (limit,))).all()
+        places = {place for row in rows for place in zip(row.deputies, row.years, strict=True)}
+        return [row.id for row in rows], sorted(places)
+
+    async def forget_unsettled(self, connection: AsyncConnection, ids: Sequence[int]) -> None:
+        """Remove notes whose places are settled."""
+        await connection.exec_driver_sql(_SETTLED, (list(ids),))
 
     async def settle(
         self, connection: AsyncConnection, places: Sequence[Place], schedule: Schedule
@@ -216,16 +273,16 @@ class EvaluationStore:
             (row.deputy_id, row.year): (row.total, row.categories)
             for row in await connection.exec_driver_sql(_HOLD_TOTALS, columns)
         }
-        # Only now, under the lock, do all sums of these places stand still.
-        sums: defaultdict[Place, dict[str, int]] = defaultdict(dict)
+        # Only now, under the lock: whoever settles the same places next reads these sums or newer ones.
+        sums: defaultdict[Place, dict[str, dict[int, int]]] = defaultdict(dict)
         for row in await connection.exec_driver_sql(_SUMS, columns):
-            sums[row.deputy_id, row.year][row.item] = row.points
+            sums[row.deputy_id, row.year].setdefault(row.item, {})[row.month] = row.points
         changed: dict[Place, Total] = {}
         for place in places:
             rubric = schedule.in_year(place[1])
             if rubric is None:
                 continue  # sums of a year without a rubric are zero and show nowhere
-            total = totals(rubric, sums[place])
+            total = totals(rubric, {item: sum(months.values()) for item, months in sums[place].items()})
             if held[place] != (total.total, total.categories):
                 changed[place] = total
         return await self._write_totals(connection, changed)

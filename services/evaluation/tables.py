@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Date, DateTime, Index, Integer, MetaData, Sequence, Table, Text
-from sqlalchemy.dialects.postgresql import JSONB, UUID
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    DateTime,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    Sequence,
+    Table,
+    Text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
+from shared.messaging.fences import fence_table
 from shared.messaging.tables import NAMING, messaging_tables
 
 metadata = MetaData(naming_convention=NAMING)
 messaging_tables(metadata)
+fence_table(metadata)
 
 rubrics = Table(
     "rubrics",
@@ -37,16 +53,34 @@ ledger = Table(
     Column("rubric", Text, nullable=False),
     Column("rubric_version", Integer, nullable=False),
 )
-Index("ledger_deputy_id_time_idx", ledger.c.deputy_id, ledger.c.time)
 
-# Uncapped sums of the ledger.
+# Uncapped sums of the ledger. `month` counts from January of year 0 (`domain.month_of`), so that every
+# calendar window is a range.
 buckets = Table(
     "buckets",
     metadata,
     Column("deputy_id", UUID, primary_key=True),
-    Column("year", Integer, primary_key=True),
+    Column("month", Integer, primary_key=True),
     Column("item", Text, primary_key=True),
     Column("points", BigInteger, nullable=False),
+)
+
+# Whose totals of which years are to be derived anew: one row per batch, for a row per deputy would cost
+# as much as a bucket. The two arrays go together.
+unsettled = Table(
+    "unsettled",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("deputies", ARRAY(UUID), nullable=False),
+    Column("years", ARRAY(Integer), nullable=False),
+)
+
+# How many rubrics have been adopted. A batch holds the row while it is scored, an adoption changes it.
+schedule = Table(
+    "schedule",
+    metadata,
+    Column("one", Boolean, CheckConstraint("one"), primary_key=True),
+    Column("version", Integer, nullable=False),
 )
 
 # What the buckets give once caps are applied; kept so that a ranking is one read.
@@ -77,7 +111,8 @@ deputies = Table(
     Column("state", Text, nullable=False),
 )
 
-# How many events of each type came, and how many of them no item looked at.
+# How many events of each type came one by one (`handlers.EventIntake`), and how many of them no item
+# looked at; those that came in batches are counted with their fence.
 event_counts = Table(
     "event_counts",
     metadata,

@@ -21,6 +21,7 @@ Kind = Literal[
     "case.returned",
     "case.extended",
     "case.answered",
+    "case.informed",
     "case.reopened",
     "case.supervised",
     "case.merged",

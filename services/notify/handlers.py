@@ -70,13 +70,14 @@ _TO_FILER: Mapping[str, Kind] = {
     "returned": "case.returned",
     "extension-granted": "case.extended",
     "answered": "case.answered",
+    "informed": "case.informed",
     "reminded": "case.reminded",
     "reopened": "case.reopened",
     "supervised": "case.supervised",
     "merged": "case.merged",
     "joined": "case.joined",
 }
-_TO_FOLLOWERS = frozenset({"answered", "reopened", "merged"})
+_TO_FOLLOWERS = frozenset({"answered", "informed", "reopened", "merged"})
 _TO_DEPARTMENT: Mapping[str, Kind] = {
     "supplied": "work.supplied",
     "resumed": "work.resumed",

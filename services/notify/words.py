@@ -16,6 +16,7 @@ _BEIJING = timezone(timedelta(hours=8))
 SENTENCES: Mapping[Kind, str] = {
     "case.routed": "您的督事已交办，类别：{category}。",
     "case.accepted": "承办单位已签收您的督事。",
+    "case.informed": "您的督事并入的同类督事已答复，结果：{result}。请查看答复。",
     "case.answered": "承办单位已答复您的督事，结果：{result}。请查看并确认办结。",
     "case.returned": "承办单位退回了您的督事，将由人大工作人员重新交办。",
     "case.progressed": "承办单位报告了督事的办理进展。",

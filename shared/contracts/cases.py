@@ -197,6 +197,14 @@ class MergeCase(Contract):
     reason: Note = ""
 
 
+@command("case.gather", owner="cases", roles=("staff",), key="case id")
+class GatherCases(Contract):
+    """Staff merge many reports of one matter into this case 批量并案; what is finished already stays as it is."""
+
+    cases: tuple[UUID, ...] = Field(min_length=1, max_length=500)
+    reason: Note = ""
+
+
 @command("case.join", owner="cases", roles=("deputy",), key="case id")
 class JoinCase(Contract):
     """A deputy has met the same matter 附议 and follows the case from now on."""
@@ -213,6 +221,22 @@ class FallDue(Contract):
 @command("case.redate", owner="cases", roles=("system",), key="case id")
 class RedateCase(Contract):
     """Count a case's deadlines again with the present calendar 重算期限; sent by cases to itself."""
+
+
+@command("case.merge-gathered", owner="cases", roles=("system",), key="case id")
+class MergeGathered(Contract):
+    """Merge one of the cases that staff gathered; sent by cases to itself. `by` is who gathered them."""
+
+    into: UUID
+    by: str = Field(max_length=60)
+    reason: Note = ""
+
+
+@command("case.inform", owner="cases", roles=("system",), key="case id")
+class InformMerged(Contract):
+    """Tell a merged case the answer of its parent 告知主件答复; sent by cases to itself."""
+
+    parent: UUID
 
 
 @command("case.settle", owner="cases", roles=("system",), key="case id")
@@ -280,6 +304,7 @@ class CaseProgressed(CaseFact):
         "co-handled",
         "opinion",
         "answered",
+        "informed",
         "reminded",
         "reopened",
         "urged",

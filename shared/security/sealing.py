@@ -12,6 +12,8 @@ import json
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from joserfc import jwe
 from joserfc.jwk import OKPKey
 
@@ -45,6 +47,11 @@ class Opener:
     def public_jwk(self) -> dict[str, Any]:
         """The key to seal to, for everybody."""
         return dict(self._key.as_dict(private=False))
+
+    def derived_key(self, purpose: str) -> bytes:
+        """A secret of 32 bytes for another purpose, from the private key by HKDF (RFC 5869)."""
+        secret = self._key.as_dict(private=True)["d"]
+        return HKDF(SHA256(), 32, None, purpose.encode()).derive(str(secret).encode())
 
     def open(self, sealed: str) -> dict[str, Any]:
         """The content; raises Unsealable when it was not sealed to this key or is not a JSON object."""

@@ -14,7 +14,18 @@ import pytest
 from deploy.local.runfolder import CHECKOUT
 from deploy.local.stack import SERVICES
 
-PACKAGES = ("shared", "services", "gateway", "simulation", "audit", "warehouse", "cli", "deploy", "examples", "benchmarks")
+PACKAGES = (
+    "shared",
+    "services",
+    "gateway",
+    "simulation",
+    "audit",
+    "warehouse",
+    "cli",
+    "deploy",
+    "examples",
+    "benchmarks",
+)
 NO_NAMES = {"common", "helper", "helpers", "manager", "managers", "misc", "util", "utils"}
 KNOW_FASTSTREAM = {"shared/messaging/subscriber.py", "shared/host.py"}
 SERVICE_FILES = {
@@ -76,7 +87,9 @@ def test_a_service_has_the_files_of_the_model_and_says_what_it_owns(service: str
 
 PURE = {service: {"domain", "errors"} for service in SERVICES}
 PURE["cases"] |= {"deadlines.reckoning", "deadlines.rules", "metrics"}
+PURE["cases"] |= {"search.grams", "search.clusters"}
 PURE["cases"] |= {"motions.domain", "motions.errors", "motions.figures"}
+PURE["cases"] |= {"routing.choosing"}
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,16 @@ class City:
             return sum(figures["events"].values()) == self.sent
 
         await wait_until(counted, what=f"{self.sent} events", seconds=60)
+        await self.settled()
+
+    async def settled(self) -> None:
+        """Until no total is to be derived anew."""
+        operator = self.issuer.token("operator", "operator")
+
+        async def nothing_left() -> bool:
+            return bool((await self.get("/status", operator))[1]["lag"]["evaluation.scores"] == 0)
+
+        await wait_until(nothing_left, what="totals derived from all events")
 
     async def audit(self, *more: str) -> tuple[int, str]:
         """Run the audit as anyone would."""

@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from deploy.local.stack import LocalStack
 from services.evaluation import consumers, queries, tables
 from services.evaluation.domain import Bucket, Fact, Schedule, buckets, entries, totals
-from services.evaluation.handlers import adopt_shipped
+from services.evaluation.handlers import Settling, adopt_shipped
 from services.evaluation.store import EvaluationStore, EventCount
 from shared.contracts.cases import CaseClosed, CaseFiled
 from shared.contracts.envelope import Envelope
@@ -76,6 +76,10 @@ def make_runner(engine: AsyncEngine, store: EvaluationStore) -> Runner:
         handlers=consumers.handlers(store),
         limits=Limits(attempts_max=8, first_seconds=0.01, longest_seconds=0.2, dead_in_a_row_max=50),
     )
+
+
+async def settle(engine: AsyncEngine, store: EvaluationStore) -> int:
+    return await Settling(store, engine, BusinessClock("append")).settle()
 
 
 def records(envelopes: list[Envelope]) -> list[HandRecord]:
@@ -134,9 +138,9 @@ def by_the_rules(schedule: Schedule, envelopes: list[Envelope]) -> dict[Bucket, 
 async def in_the_database(engine: AsyncEngine) -> dict[Bucket, int]:
     async with engine.connect() as connection:
         rows = await connection.execute(
-            text("SELECT deputy_id, year, item, points FROM buckets WHERE points <> 0")
+            text("SELECT deputy_id, month, item, points FROM buckets WHERE points <> 0")
         )
-        return {Bucket(row.deputy_id, row.year, row.item): row.points for row in rows}
+        return {Bucket(row.deputy_id, row.month, row.item): row.points for row in rows}
 
 
 def _differences(connection: Connection) -> list[object]:
@@ -168,6 +172,7 @@ async def test_any_order_batching_repetition_and_race_gives_the_score_of_the_rul
     await asyncio.gather(
         consume(arriving[:half], random.Random(seed)), consume(arriving[half:], random.Random(seed + 1))
     )
+    await settle(engine, store)
     async with engine.connect() as connection:
         schedule = await store.read_schedule(connection)
         letters = await connection.scalar(text("SELECT count(*) FROM dead_letters"))
@@ -192,10 +197,10 @@ async def test_the_buckets_are_the_sums_of_the_ledger(engine: AsyncEngine, store
         await make_runner(engine, store).run(records(year_of_events(dice, 80)))
     async with engine.connect() as connection:
         rows = await connection.execute(
-            text("SELECT deputy_id, extract(year FROM happened_on)::int AS year, item, sum(points) AS points "
-                 "FROM ledger GROUP BY 1, 2, 3 HAVING sum(points) <> 0")
+            text("SELECT deputy_id, extract(year FROM happened_on)::int * 12 + extract(month FROM happened_on)::int - 1 "
+                 "AS month, item, sum(points) AS points FROM ledger GROUP BY 1, 2, 3 HAVING sum(points) <> 0")
         )  # fmt: skip
-        sums = {Bucket(row.deputy_id, row.year, row.item): row.points for row in rows}
+        sums = {Bucket(row.deputy_id, row.month, row.item): row.points for row in rows}
     assert sums == await in_the_database(engine)
     assert sums
 
@@ -210,12 +215,11 @@ async def test_two_transactions_on_one_deputy_do_not_lose_each_others_points(
     async with engine.connect() as first, engine.connect() as second, engine.connect() as watcher:
         await watcher.execution_options(isolation_level="AUTOCOMMIT")
         schedule = await store.schedule(first)
-        places = await store.enter(first, entries(schedule, Fact(UUID(int=1), "case.filed", at, filed)))
+        places = [(DEPUTIES[0], 2021)]
+        await store.enter(first, entries(schedule, Fact(UUID(int=1), "case.filed", at, filed)))
         assert [scored.total.total for scored in await store.settle(first, places, schedule)] == [100]
         await store.schedule(second)
-        places = await store.enter(
-            second, entries(schedule, Fact(UUID(int=2), "course.completed", at, learned))
-        )
+        await store.enter(second, entries(schedule, Fact(UUID(int=2), "course.completed", at, learned)))
         settling = asyncio.create_task(store.settle(second, places, schedule))
 
         async def waiting() -> bool:
@@ -243,7 +247,7 @@ async def test_a_rubric_is_adopted_only_when_batches_that_score_under_the_old_on
         adoption = asyncio.create_task(adopt())
 
         async def waiting() -> bool:
-            query = text("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'")
+            query = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
             return bool(await watcher.scalar(query))
 
         await wait_until(waiting, what="the adoption waiting for the batch")
@@ -257,6 +261,7 @@ async def test_a_batch_tells_only_the_latest_score_of_each_deputy_and_year(
 ) -> None:
     envelopes = year_of_events(random.Random(1), 300)
     await make_runner(engine, store).run(records(envelopes))
+    await settle(engine, store)
     async with engine.connect() as connection:
         found = (
             await connection.execute(
@@ -276,12 +281,14 @@ async def test_events_that_change_no_score_tell_nothing(engine: AsyncEngine, sto
     envelopes = year_of_events(random.Random(1), 50)
     runner = make_runner(engine, store)
     await runner.run(records(envelopes))
+    assert await settle(engine, store) > 0
     async with engine.begin() as connection:
         await connection.execute(text("DELETE FROM outbox"))
     older = [
         e.model_copy(update={"id": UUID(int=n), "sequence": 0}) for n, e in enumerate(envelopes, start=1)
     ]
     await runner.run(records(older))
+    assert await settle(engine, store) == 0
     async with engine.connect() as connection:
         assert await connection.scalar(text("SELECT count(*) FROM outbox")) == 0
 
@@ -349,6 +356,7 @@ async def test_an_unknown_deputy_is_scored_and_shown_and_gets_a_name_when_known(
     await runner.run(
         records([message(filed, subject=UUID(int=1), time=datetime(2021, 5, 1, tzinfo=UTC), sequence=1)])
     )
+    await settle(engine, store)
     ranked = await rank(engine, store)
     assert [(i["deputy_id"], i["name"], i["total"]) for i in ranked.items] == [(DEPUTIES[0], None, 100)]
     newer, older = deputy_changed(DEPUTIES[0], 5), deputy_changed(DEPUTIES[0], 4, name="旧名", level="town")
@@ -387,6 +395,7 @@ async def test_a_ranking_of_9185_deputies_answers_within_300_ms(
     ]
     for start in range(0, 10_000, 500):
         await runner.run(records([*known[start : start + 500], *filed[start : start + 500]]))
+    await settle(engine, store)
     async with engine.connect() as connection:
         await connection.execution_options(isolation_level="AUTOCOMMIT")
         await connection.execute(text("ANALYZE"))

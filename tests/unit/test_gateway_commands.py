@@ -47,6 +47,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "SuperviseCase": {"reason": "反映强烈"},
     "WithdrawCase": {},
     "MergeCase": {"into": "0192f0a0-0000-7000-8000-000000000102"},
+    "GatherCases": {"cases": ["0192f0a0-0000-7000-8000-000000000103"], "reason": "同一处"},
     "AnswerCase": {"result": "solved", "text": "已修复"},
     "CloseCase": {"result": None},
     "RateCase": {"stars": 5},

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploy.local.runfolder import CHECKOUT
-from services.cases.routing import category_of
+from services.cases.routing.choosing import category_of
 from simulation.case_texts import CaseText, MessagesError, generated_text, read_messages
 from simulation.city import CATEGORIES, City, Scale, build_city
 from simulation.report import Figure, figures

@@ -1,0 +1,172 @@
+"""The read side of the search: candidates by hashes, similar cases by sketches, open cases for clusters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    BindParameter,
+    ColumnElement,
+    Integer,
+    Select,
+    Text,
+    bindparam,
+    case,
+    cast,
+    func,
+    literal,
+    select,
+)
+from sqlalchemy.dialects.postgresql import BIT
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.cases import tables
+from services.cases.domain import STEPS
+from services.cases.search.clusters import Report
+from services.cases.search.grams import SKETCH_BITS
+from services.cases.search.tables import case_words
+from shared.database.rows import dictionaries
+
+_SKETCH = BIT(SKETCH_BITS)
+COMPARED_MAX = 5_000
+"""So many open cases of a county, the newest, are compared with a text."""
+NEAR_DAYS = 90
+_TOWN_UNKNOWN = 0.9
+_OTHER_TOWN = 0.7
+_FARTHEST_IN_TIME = 0.7
+"""How much of the likeness is left between towns of a county, and at NEAR_DAYS."""
+
+
+def _one_of(states: frozenset[str]) -> ColumnElement[bool]:
+    # Written into the statement: a parameter would keep the planner from the index of open cases.
+    listed: BindParameter[list[str]] = bindparam(
+        "states", sorted(states), expanding=True, literal_execute=True
+    )
+    return tables.cases.c.state.in_(listed)
+
+
+def having(values: Sequence[int]) -> ColumnElement[bool]:
+    """Cases whose words have all these search values: what is searched for, and a few others."""
+    wanted = cast(literal(list(values), ARRAY(Integer)), ARRAY(Integer))
+    return tables.cases.c.id.in_(select(case_words.c.case_id).where(case_words.c.hashes.contains(wanted)))
+
+
+def _bits(sketch: int) -> ColumnElement[Any]:
+    return cast(cast(literal(f"{sketch:0{SKETCH_BITS}b}"), Text), _SKETCH)
+
+
+def _size(bits: ColumnElement[Any]) -> ColumnElement[Any]:
+    full = float(SKETCH_BITS)
+    return -full * func.ln(1 - func.least(func.bit_count(bits), full - 0.5) / full)
+
+
+def likeness_to(sketch: int) -> ColumnElement[Any]:
+    """`grams.likeness` of each case with a sketch, reckoned by the database."""
+    asked, own = _bits(sketch), case_words.c.sketch
+    together = _size(own.op("|")(asked))
+    common = _size(own) + _size(asked) - together
+    alike = func.least(func.greatest(common / func.nullif(together, 0), 0), 1)
+    return func.coalesce(alike, 0)
+
+
+async def similar(
+    connection: AsyncConnection,
+    sketch: int,
+    *,
+    county: str,
+    town: str | None,
+    at: datetime,
+    besides: UUID | None = None,
+    least: float,
+    most: int,
+) -> list[dict[str, Any]]:
+    """Open cases of the county that are about the same, best first.
+
+    `likeness` is that of the words alone, `score` what is left of it by place and time.
+    """
+    cases = tables.cases.c
+    near = (
+        select(cases.id, cases.town, cases.filed_at)
+        .where(
+            _one_of(STEPS["joined"].before),
+            cases.county == county,
+            cases.filed_at > at - timedelta(days=NEAR_DAYS),
+            cases.filed_at < at + timedelta(days=NEAR_DAYS),
+        )
+        .order_by(cases.filed_at.desc())
+        .limit(COMPARED_MAX)
+    )
+    if besides is not None:
+        near = near.where(cases.id != besides)
+    candidates = near.subquery()
+    days = func.abs(func.extract("epoch", candidates.c.filed_at - at)) / 86_400
+    place: ColumnElement[Any] = literal(_TOWN_UNKNOWN)
+    if town is not None:
+        place = case(
+            (candidates.c.town == town, 1.0), (candidates.c.town.is_(None), _TOWN_UNKNOWN), else_=_OTHER_TOWN
+        )
+    alike = (
+        select(
+            candidates.c.id,
+            likeness_to(sketch).label("likeness"),
+            (place * (1 - (1 - _FARTHEST_IN_TIME) * func.least(days / NEAR_DAYS, 1))).label("nearness"),
+        )
+        .join(case_words, case_words.c.case_id == candidates.c.id)
+        .subquery()
+    )
+    score = alike.c.likeness * alike.c.nearness
+    best = (
+        select(alike.c.id, alike.c.likeness, score.label("score"))
+        .where(alike.c.likeness >= least)
+        .order_by(score.desc(), alike.c.id)
+        .limit(most)
+        .subquery()
+    )
+    shown = [column for column in tables.cases.c if column.name not in ("answer", "clock")]
+    return dictionaries(
+        await connection.execute(
+            select(*shown, best.c.likeness, best.c.score)
+            .join(best, best.c.id == cases.id)
+            .order_by(best.c.score.desc(), cases.id)
+        )
+    )
+
+
+async def sketch_of(connection: AsyncConnection, case_id: UUID) -> int | None:
+    """The sketch of a case; None while it is not indexed, or for ever where its words were erased."""
+    found = await connection.scalar(select(case_words.c.sketch).where(case_words.c.case_id == case_id))
+    return _integer(found) if found is not None else None
+
+
+def _integer(bits: Any) -> int:
+    return int(str(bits), 2)
+
+
+async def open_reports(
+    connection: AsyncConnection, conditions: Sequence[ColumnElement[bool]], *, since: datetime, most: int
+) -> list[Report]:
+    """Cases that can be merged, the newest so many."""
+    cases = tables.cases.c
+    found: Select[Any] = (
+        select(cases.id, cases.county, cases.town, cases.filed_at, case_words.c.sketch)
+        .join(case_words, case_words.c.case_id == cases.id)
+        .where(*conditions, _one_of(STEPS["merged"].before), cases.filed_at >= since)
+        .order_by(cases.filed_at.desc(), cases.id)
+        .limit(most)
+    )
+    return [
+        Report(row.id, row.county, row.town, row.filed_at, _integer(row.sketch))
+        for row in await connection.execute(found)
+    ]
+
+
+async def cases_of(connection: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, dict[str, Any]]:
+    """What a cluster shows of its cases, by id."""
+    cases = tables.cases.c
+    columns = (cases.id, cases.state, cases.category, cases.department, cases.sealed)
+    rows = dictionaries(await connection.execute(select(*columns).where(cases.id.in_(ids))))
+    return {row["id"]: row for row in rows}

@@ -1,0 +1,280 @@
+"""Finding cases by words that rest sealed, and cases about the same, on a running service."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qsl
+from uuid import UUID, uuid4
+
+import pytest
+import pytest_asyncio
+
+from deploy.local.stack import LocalStack
+from services.cases import queries
+from services.cases.search.grams import Keyed
+from services.cases.search.indexing import use_key
+from shared.contracts import cases
+from shared.testing.issuer import Issuer
+from tests.cases_inside import Inside, cases_inside
+
+SHARES_STACK = True
+START = datetime(2022, 3, 1, 1, tzinfo=UTC)
+HAISHU, JIANGBEI = "330203", "330205"
+TOWN = "330203001"
+DEPUTY, NEIGHBOUR = uuid4(), uuid4()
+TEXTS = {
+    "hole": "环城西路与柳汀街路口的窨井盖破损，路面塌陷，请尽快维修。",
+    "same hole": "柳汀街环城西路口窨井盖坏了，路面塌陷，老人走路危险。",
+    "noise": "广场舞音响声音太大，晚上十点还在跳，影响休息。",
+    "bus": "希望增加 BUS 821 路夜班车，Ａ座门口设站。",
+    "quoted": "楼道里贴着 '); DROP TABLE cases; -- 的小广告 100%_ok",
+    "jiangbei": "江北大道的路灯不亮，夜里很黑。",
+}
+IDS = {name: uuid4() for name in TEXTS}
+
+
+@pytest_asyncio.fixture(scope="module")
+async def there(stack: LocalStack, issuer: Issuer) -> AsyncIterator[Inside]:
+    async with cases_inside(stack, issuer, now=START + timedelta(hours=2)) as found:
+        filings = [
+            found.filing(
+                IDS[name],
+                text,
+                county=JIANGBEI if name == "jiangbei" else HAISHU,
+                town=TOWN if "hole" in name else None,
+                deputy=NEIGHBOUR if name == "same hole" else DEPUTY,
+                at=START + timedelta(minutes=number),
+            )
+            for number, (name, text) in enumerate(TEXTS.items())
+        ]
+        assert set(await found.tell(*filings)) == {"accepted"}
+        await found.index()
+        yield found
+
+
+async def found(there: Inside, q: str, *roles: Any, **more: Any) -> set[str]:
+    """The names of the cases that a search finds."""
+    status, body = await there.ask("/cases", *roles, q=q, **more)
+    assert status == 200, body
+    names = {str(case_id): name for name, case_id in IDS.items()}
+    return {names[item["id"]] for item in body["items"]}
+
+
+async def say(there: Inside, name: str, data: Any, *roles: Any, person: UUID | None = None) -> str:
+    (told,) = await there.tell(
+        there.command(data, IDS[name], *roles, person=person, at=START + timedelta(hours=1))
+    )
+    return told
+
+
+@pytest.mark.parametrize(
+    ("q", "expected"),
+    [
+        ("窨井盖", {"hole", "same hole"}),
+        ("窨井盖破损", {"hole"}),
+        ("塌陷 柳汀街", {"hole", "same hole"}),
+        ("塌陷 破损", {"hole"}),
+        ("路", {"hole", "same hole", "bus", "jiangbei"}),
+        ("821", {"bus"}),
+        ("bus", {"bus"}),
+        ("A座", {"bus"}),
+        ("8 2 1", {"bus"}),
+        ("drop table cases", {"quoted"}),
+        ("'); DROP TABLE cases; --", {"quoted"}),
+        ("100%_ok", {"quoted"}),
+        ("盖井", set()),
+        ("路窨", set()),
+        ("反映", set(TEXTS)),
+        ("反", set(TEXTS)),
+        ("13800000000", set()),
+        ("𠮷野家 zzz", set()),
+    ],
+)
+async def test_a_search_finds_exactly_the_cases_with_its_words(
+    there: Inside, q: str, expected: set[str]
+) -> None:
+    assert await found(there, q) == expected
+
+
+@pytest.mark.parametrize("q", ["！？", "  ", "%%%", "___", ";--"])
+async def test_a_query_without_a_letter_is_refused_and_not_taken_for_everything(
+    there: Inside, q: str
+) -> None:
+    status, body = await there.ask("/cases", q=q)
+    assert (status, body["code"]) == (422, "query-without-words")
+
+
+async def test_a_search_shows_each_role_only_what_its_list_shows(there: Inside) -> None:
+    assert await found(there, "塌陷", "deputy", person=DEPUTY) == {"hole"}
+    assert await found(there, "塌陷", "deputy", person=uuid4()) == set()
+    assert await found(there, "路", "staff", org=JIANGBEI) == {"jiangbei"}
+    assert await found(there, "路", "staff", org="3302") == {"hole", "same hole", "bus", "jiangbei"}
+    assert await found(there, "路", "staff", org=TOWN) == {"hole", "same hole"}
+    assert await found(there, "路", "staff", org="3301") == set()
+    assert await found(there, "塌陷", "department", org="nobody") == set()
+    assert await found(there, "塌陷", "department", org="housing") == {"hole", "same hole"}
+    status, body = await there.ask(f"/cases/{IDS['hole']}", "staff", org=JIANGBEI)
+    assert (status, body["code"]) == (403, "not-your-case")
+
+
+async def test_a_search_takes_the_filters_of_the_list(there: Inside) -> None:
+    until = (START + timedelta(minutes=1)).isoformat()
+    assert await found(there, "塌陷", filed_until=until) == {"hole"}
+    assert await found(there, "塌陷", filed_from=until) == {"same hole"}
+    assert await found(there, "路", place=TOWN) == {"hole", "same hole"}
+    assert await found(there, "路", place="3302") == {"hole", "same hole", "bus", "jiangbei"}
+    assert await found(there, "路", county=JIANGBEI) == {"jiangbei"}
+    assert await found(there, "路", deputy=str(NEIGHBOUR)) == {"same hole"}
+    assert await found(there, "路", overdue="true") == set()
+
+
+@pytest.mark.parametrize("sort", ["newest", "deadline"])
+async def test_pages_by_position_show_every_case_once(there: Inside, sort: str) -> None:
+    seen: list[str] = []
+    asked: dict[str, Any] = {"size": 2, "q": "反映", "sort": sort}
+    while True:
+        status, body = await there.ask("/cases", **asked)
+        assert status == 200, body
+        seen += [item["id"] for item in body["items"]]
+        if body["next"] is None:
+            break
+        assert len(body["items"]) == 2
+        asked = dict(parse_qsl(body["next"].removeprefix("?")))
+    assert sorted(seen) == sorted(str(case_id) for case_id in IDS.values())
+
+
+@pytest.mark.parametrize("after", ["x", "e30", "W10", "WzEsMl0", "WyIyMDIyLTAzLTAxIiwieCJd", "💥"])
+async def test_a_position_that_no_page_gave_is_refused(there: Inside, after: str) -> None:
+    status, body = await there.ask("/cases", after=after)
+    assert (status, body["code"]) == (422, "position-unknown")
+
+
+async def test_similar_cases_are_told_while_filing_and_somebody_elses_only_in_outline(
+    there: Inside,
+) -> None:
+    asked = {
+        "text": "环城西路柳汀街路口窨井盖破损塌陷",
+        "county": HAISHU,
+        "town": TOWN,
+        "category": "城乡建设",
+    }
+    status, body = await there.ask("/cases/similar", "deputy", person=DEPUTY, body=asked)
+    assert status == 200, body
+    mine, theirs = body["items"]
+    assert (mine["id"], mine["mine"], mine["title"]) == (str(IDS["hole"]), True, "反映")
+    assert theirs["id"] == str(IDS["same hole"])
+    assert set(theirs) == {
+        "id", "category", "county", "town", "state", "filed_at", "followers", "mine", "joined", "score", "why",
+    }  # fmt: skip
+    assert mine["score"] > theirs["score"] > 0
+    assert theirs["score"] == round(theirs["score"], 1)
+    assert theirs["why"]["place"] == "same-town"
+    status, body = await there.ask(
+        "/cases/similar", "deputy", body={**asked, "county": JIANGBEI, "town": None}
+    )
+    assert body["items"] == []
+
+
+async def test_the_database_reckons_the_same_likeness_as_the_code(there: Inside) -> None:
+    asked = {"text": TEXTS["same hole"], "county": HAISHU}
+    _, body = await there.ask("/cases/similar", body=asked)
+    best = body["items"][0]
+    assert best["id"] == str(IDS["same hole"])
+    assert best["why"]["likeness"] > 0.9  # its title is missing
+    _, body = await there.ask("/cases/similar", body={**asked, "title": "反映"})
+    assert body["items"][0]["why"]["likeness"] == 1.0
+
+
+async def test_who_joined_sees_so_and_reads_the_case(there: Inside) -> None:
+    joiner = uuid4()
+    assert await say(there, "noise", cases.JoinCase(), "deputy", person=joiner) == "accepted"
+    asked = {"text": TEXTS["noise"], "county": HAISHU}
+    _, body = await there.ask("/cases/similar", "deputy", person=joiner, body=asked)
+    assert (body["items"][0]["joined"], body["items"][0]["followers"]) == (True, 1)
+    assert await found(there, "广场舞", "deputy", person=joiner) == {"noise"}
+
+
+async def test_in_triage_a_case_shows_what_is_like_it_to_those_who_may_read_it(there: Inside) -> None:
+    path = f"/cases/{IDS['same hole']}/similar"
+    _, body = await there.ask(path, "staff", org=HAISHU)
+    assert [item["id"] for item in body["items"]] == [str(IDS["hole"])]
+    assert (await there.ask(path, "deputy", person=NEIGHBOUR))[0] == 200
+    assert (await there.ask(path, "deputy", person=DEPUTY))[0] == 403
+    assert (await there.ask(path, "staff", org=JIANGBEI))[0] == 403
+    assert (await there.ask(path, "department", org="other"))[0] == 403
+    assert (await there.ask(f"/cases/{uuid4()}/similar", "staff"))[0] == 404
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{}, {"text": "", "county": HAISHU}, {"text": "x", "county": "x"}, {"text": "x" * 20_001, "county": HAISHU}, [], {"text": "x", "county": HAISHU, "more": 1}],
+)  # fmt: skip
+async def test_a_malformed_question_for_similar_cases_is_refused(there: Inside, body: Any) -> None:
+    assert (await there.ask("/cases/similar", "deputy", body=body))[0] == 422
+
+
+async def test_no_word_rests_in_clear_and_erasing_the_words_takes_the_hashes_along(there: Inside) -> None:
+    case_id, text = uuid4(), "绝密的鼹鼠洞在后院"
+    assert await there.tell(there.filing(case_id, text, deputy=DEPUTY, county=HAISHU, at=START)) == [
+        "accepted"
+    ]
+    await there.index()
+    hashes = "SELECT hashes FROM case_words WHERE case_id = $1"
+    try:
+        _, body = await there.ask("/cases", q="鼹鼠")
+        assert [item["id"] for item in body["items"]] == [str(case_id)]
+        (row,) = await there.rows("SELECT * FROM cases WHERE id = $1", case_id)
+        (kept,) = await there.rows(hashes, case_id)
+        assert "鼹" not in f"{row}{kept}"
+        assert set(kept["hashes"]) == set(there.keyed.values(f"反映\n{text}"))
+        assert len(set(kept["hashes"]) & set(Keyed(b"no secret").values(text))) < 3
+        head, _, *rest = row["sealed"].split(".")
+        await there.rows("UPDATE cases SET sealed = $2 WHERE id = $1", case_id, ".".join([head, "", *rest]))
+        assert await there.rows(hashes, case_id) == []
+        await there.index()
+        assert await there.rows(hashes, case_id) == []
+        assert (await there.ask("/cases", q="鼹鼠"))[1]["items"] == []
+        _, body = await there.ask("/cases/similar", body={"text": text, "county": HAISHU})
+        assert body["items"] == []
+        assert (await there.ask(f"/cases/{case_id}/similar"))[1] == {"items": []}
+    finally:
+        await there.rows("DELETE FROM cases WHERE id = $1", case_id)
+    assert await there.rows("SELECT 1 FROM cases_to_index") == []
+
+
+async def test_other_words_take_the_place_of_the_old_ones(there: Inside) -> None:
+    case_id = uuid4()
+    await there.tell(there.filing(case_id, "旧的鼹鼠", deputy=DEPUTY, county=HAISHU, at=START))
+    await there.index()
+    (other,) = await there.rows("SELECT sealed FROM cases WHERE id = $1", IDS["noise"])
+    try:
+        await there.rows("UPDATE cases SET sealed = $2 WHERE id = $1", case_id, other["sealed"])
+        await there.index()
+        assert (await there.ask("/cases", q="鼹鼠"))[1]["items"] == []
+        _, body = await there.ask("/cases", q="广场舞")
+        assert {item["id"] for item in body["items"]} == {str(case_id), str(IDS["noise"])}
+    finally:
+        await there.rows("DELETE FROM cases WHERE id = $1", case_id)
+
+
+async def test_hashes_by_another_key_are_made_anew(there: Inside) -> None:
+    await there.rows("UPDATE words_key SET fingerprint = 'of another key'")
+    await there.rows("UPDATE case_words SET hashes = '{1}'")
+    async with there.engine.begin() as connection:
+        await use_key(connection, there.keyed)
+    assert await found(there, "窨井盖") == set(), "no hash of the other key is left"
+    await there.index()
+    assert await found(there, "窨井盖") == {"hole", "same hole"}
+
+
+async def test_a_list_that_is_too_long_to_count_says_that_its_length_is_an_estimate(
+    there: Inside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await there.rows("ANALYZE cases")
+    _, body = await there.ask("/cases", size=2)
+    assert (body["total"], body["total_is_estimate"]) == (len(TEXTS), False)
+    monkeypatch.setattr(queries, "COUNTED_MAX", 3)
+    _, body = await there.ask("/cases", size=2, county=HAISHU)
+    assert (body["total"] >= 3, body["total_is_estimate"]) == (True, True)
