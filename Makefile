@@ -2,11 +2,11 @@
 # JDK 17 and Maven, where present, give the real Apache Kafka instead of its stand-in.
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo check test test-full clean distclean venv
+.PHONY: help up demo web check test test-full soak clean distclean venv
 
 BIN := .venv/bin
 STAMP := .venv/.installed
-CACHES := .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist test-results
+CACHES := .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist test-results web/dist
 
 # The first Python that is new enough; empty where there is none.
 FIND_PYTHON = for candidate in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -19,32 +19,39 @@ help: ## this list
 	@echo "  for demo: SCALE=0.1 (part of the city), MESSAGES=path, ONESHOT=1 (end after the table)"
 	@echo "  for demo and up: BROKER=kafka or BROKER=tansu instead of the best that is here"
 
-up: $(STAMP) ## start the whole suite and keep it running until Ctrl-C
+up: $(STAMP) web ## start the whole suite and keep it running until Ctrl-C
 	@$(BIN)/daibiaotong up
 
-demo: $(STAMP) ## start the suite and play a year of the city in it
+demo: $(STAMP) web ## start the suite and play a year of the city in it
 	@$(BIN)/daibiaotong demo
+
+web: $(STAMP) ## build the web pages, where their sources changed
+	@$(BIN)/python -m deploy.local.webbuild
 
 check: $(STAMP) ## format, lint, types, import rules and the quick tests
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m deploy.local.webbuild check
 	$(BIN)/pytest $(wildcard tests/unit tests/architecture tests/contract) -q
 
 test: check ## check, then the tests with real backends and processes
-	$(BIN)/pytest $(wildcard tests/integration tests/e2e tests/chaos)
+	$(BIN)/pytest $(wildcard tests/integration tests/e2e tests/browser tests/chaos)
 
 test-full: check ## test, with the long random and load runs
-	$(BIN)/pytest $(wildcard tests/integration tests/e2e tests/chaos) --full
+	SEQUENCES=$${SEQUENCES:-10000} $(BIN)/pytest $(wildcard tests/integration tests/e2e tests/browser tests/chaos) --full
+
+soak: $(STAMP) ## ten thousand random sequences of commands with kills in between (SEED=1, SEQUENCES=500)
+	SEQUENCES=$${SEQUENCES:-10000} $(BIN)/pytest tests/chaos/test_random_commands.py -q -s
 
 clean: ## remove the run folder (all local data) and caches; refused while a suite runs
 	@python=$$($(FIND_PYTHON)); test ! -e .run/lock || "$${python:-$(BIN)/python}" deploy/local/lock.py .run
 	rm -rf .run $(CACHES)
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
-distclean: clean ## clean, and remove .venv
-	rm -rf .venv *.egg-info
+distclean: clean ## clean, and remove .venv and node_modules
+	rm -rf .venv *.egg-info web/node_modules
 
 venv: $(STAMP)
 

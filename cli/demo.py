@@ -56,7 +56,8 @@ def run(console: Console, asked: Asked) -> int:
         Scale.parse(asked.scale)
         for path in asked.messages:
             path.open("rb").close()
-        with Suite(_empty_folder(), broker=asked.broker) as suite:
+        folder = _empty_folder()
+        with Suite(folder, broker=asked.broker, extra_env={"gateway": _places(asked, folder)}) as suite:
             return _play_on(console, asked, suite, stop, began)
     except (*CANNOT_START, ValueError, OSError) as error:
         console.print(str(error), style="red", markup=False, highlight=False)
@@ -77,6 +78,14 @@ def _empty_folder() -> Path:
     finally:
         lock.release()
     return folder
+
+
+def _places(asked: Asked, folder: Path) -> dict[str, str]:
+    """Let the pages name the city's towns: the gateway's environment."""
+    path = folder / "divisions.json"
+    city = build_city(asked.seed, Scale.parse(asked.scale), asked.divisions)
+    write_private(path, json.dumps(city.divisions(), ensure_ascii=False))
+    return {"DIVISIONS_FILE": str(path)}
 
 
 def _play_on(console: Console, asked: Asked, suite: Suite, stop: threading.Event, began: float) -> int:
@@ -162,8 +171,6 @@ def start_departments(asked: Asked, suite: Suite) -> None:
                 str(path),
                 "--simulated-until",
                 END.isoformat(),
-                "--return-share",
-                "0.03",
             ),
             env={
                 **{

@@ -13,7 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.routing import Match
 from starlette.types import Scope
 
-from gateway import open311, openapi, photos, reads, roster, stream, writes
+from gateway import browser, open311, openapi, pages, photos, places, reads, roster, stream, writes
 from gateway.commands import Caller, Commands
 from gateway.edge import Edge
 from gateway.photos import Quarantine
@@ -22,7 +22,7 @@ from gateway.services import Services
 from gateway.settings import GatewaySettings
 from gateway.stream import Hints
 from shared.http import problems
-from shared.http.callers import bearer, callers
+from shared.http.callers import whose
 from shared.http.operations import health_router
 from shared.messaging.clock import BusinessClock
 from shared.messaging.outcomes import CommandPost
@@ -72,10 +72,10 @@ def build(parts: Parts) -> FastAPI:
     )
     app.router.route_class = QuickRoute
     problems.install(app)
-    verify = callers(parts.verifier)
 
     async def caller(request: Request) -> Caller:
-        return Caller(await verify(request), bearer(request))
+        token = browser.token_of(request)
+        return Caller(await whose(token, parts.verifier), token)
 
     who: Callable[..., Awaitable[Caller]] = caller
     commands = Commands(parts.post, parts.clock, parts.settings, parts.quarantine.claim)
@@ -85,6 +85,9 @@ def build(parts: Parts) -> FastAPI:
     photos.add(app, parts.quarantine, parts.settings, who)
     reads.add(app, parts.services, parts.health, who)
     stream.add(app, parts.hints, parts.settings, who)
+    browser.add(app, parts.services, parts.settings)
+    places.add(app, places.read_divisions(parts.settings.divisions_file), parts.clock)
+    pages.add(app, pages.Pages(parts.settings.web_folder))
 
     georeport = open311.Parts(commands, seals, parts.services, parts.clock, parts.verifier)
     app.mount(open311.PREFIX, open311.door(georeport))

@@ -23,9 +23,9 @@ _HEADERS = [
     (b"referrer-policy", b"no-referrer"),
     (b"x-frame-options", b"DENY"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cache-control", b"no-store"),
 ]
 _LENGTH_DIGITS_MAX = 15
-_NO_STORE = (b"cache-control", b"no-store")
 
 log = logger(__name__)
 
@@ -50,9 +50,8 @@ class Edge:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = message.setdefault("headers", [])
-                headers.extend(_HEADERS)
-                if not any(name == b"cache-control" for name, _ in headers):
-                    headers.append(_NO_STORE)
+                said = {name for name, _ in headers}  # a page has a policy of its own
+                headers.extend(header for header in _HEADERS if header[0] not in said)
             await send(message)
 
         problem = self._too_large(scope)

@@ -71,6 +71,11 @@ _IN_CHINESE = {
     "in-progress": "办理中",
     "waiting": "等待补充",
     "answered": "已答复",
+    "asked": "请求补充",
+    "supplied": "已补充",
+    "extension-asked": "申请延期",
+    "extension-granted": "同意延期",
+    "extension-refused": "不同意延期",
     "closed": "已办结",
     "withdrawn": "已撤回",
     "merged": "已并案",
@@ -113,6 +118,10 @@ _STEPS = {
     "closed": Step(_ANSWER, "text", form=("result",)),
     "not_councils_responsibility": Step("case.return", "reason"),
     "not_responsible": Step("case.return", "reason"),
+    # Ours: the extension has no words for what follows.
+    "information_needed": Step("case.ask", "text"),
+    "extension_asked": Step("case.ask-extension", "reason", form=("days",)),
+    "opinion": Step("case.opinion", "text"),
 }
 STEPS = {status: step for status, step in _STEPS.items() if contract_of(step.command) is not None}
 """Status of an update → command; only for commands that the contract has."""

@@ -14,9 +14,9 @@ from fastapi import FastAPI
 
 FILE = Path(__file__).with_name("openapi.json")
 
-PUBLIC = frozenset({"/api/sign-in", "/api/token", "/api/codes/{code}"})
+PUBLIC = frozenset({"/api/sign-in", "/api/session", "/api/token", "/api/codes/{code}", "/api/surroundings"})
 """Routes that need no token."""
-NO_COMMANDS = frozenset({"/api/sign-in", "/api/token"})
+NO_COMMANDS = frozenset({"/api/sign-in", "/api/session", "/api/token"})
 """POSTs that are no commands."""
 
 _PROBLEM: dict[str, Any] = {

@@ -17,6 +17,7 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from gateway import answers
 from gateway.commands import Caller, content_of, json_response, outcome_response, refuse_unkept
 from gateway.services import Answer, ServiceName, Services
 from shared.contracts.identity import PlaceCode
@@ -31,20 +32,27 @@ _IDENTIFIER = re.compile(r"[A-Za-z0-9-]{1,60}|[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Read:
-    """One route: its path, the service that answers, its query parameters."""
+    """One route: its path, the service that answers, its query parameters, the form of its answer."""
 
     path: str
     service: str
     summary: str
     query: tuple[str, ...] = ()
     public: bool = False
+    answer: Any = None
 
 
 READS = (
-    Read("/deputies", "identity", "Deputies 人大代表", ("county", "town", "level", "q", *PAGE)),
-    Read("/deputies/{id}", "identity", "One deputy"),
+    Read(
+        "/deputies",
+        "identity",
+        "Deputies 人大代表",
+        ("county", "town", "level", "q", *PAGE),
+        answer=answers.DeputyPage,
+    ),
+    Read("/deputies/{id}", "identity", "One deputy", answer=answers.Deputy),
     Read("/codes/{code}", "identity", "Who is behind a deputy's public code 代表码", public=True),
-    Read("/departments", "identity", "Departments 承办单位", PAGE),
+    Read("/departments", "identity", "Departments 承办单位", PAGE, answer=answers.DepartmentPage),
     Read("/staff", "identity", "Congress staff", PAGE),
     Read("/roster-imports/{id}", "identity", "The report of a roster import, row by row"),
     Read(
@@ -61,14 +69,16 @@ READS = (
             "category",
             "merged_into",
             "overdue",
+            "extension_asked",
             "filed_from",
             "filed_until",
             "sort",
             "after",
             *PAGE,
         ),
+        answer=answers.CasePage,
     ),
-    Read("/cases/{id}", "cases", "One case with its way"),
+    Read("/cases/{id}", "cases", "One case with its way", answer=answers.WholeCase),
     Read("/cases/{id}/photos/{digest}", "cases", "A photo of a case 照片, as JPEG", ("size",)),
     Read("/cases/{id}/similar", "cases", "Open cases about the same 相似事项"),
     Read(
@@ -90,30 +100,51 @@ READS = (
         "cases",
         "Motions 议案建议 one may see",
         ("state", "kind", "level", "department", "deputy", *PAGE),
+        answer=answers.MotionPage,
     ),
-    Read("/motions/{id}", "cases", "One motion with its way"),
+    Read("/motions/{id}", "cases", "One motion with its way", answer=answers.WholeMotion),
     Read(
         "/motion-report", "cases", "The figures of a session 办理情况报告, for staff", ("from", "until", "at")
     ),
     Read("/motion-deadlines", "cases", "Open deadlines of motions, for staff", ("until", *PAGE)),
     Read("/case-referrals/{id}", "cases", "What became of a case besides"),
-    Read("/activities", "participation", "Activities", ("kind", "county", *PAGE)),
-    Read("/activities/{id}", "participation", "One activity"),
-    Read("/consultations", "participation", "Consultations", ("kind", "county", *PAGE)),
-    Read("/consultations/{id}", "participation", "One consultation"),
+    Read(
+        "/activities", "participation", "Activities", ("kind", "county", *PAGE), answer=answers.ActivityPage
+    ),
+    Read("/activities/{id}", "participation", "One activity", answer=answers.Activity),
+    Read(
+        "/consultations",
+        "participation",
+        "Consultations",
+        ("kind", "county", *PAGE),
+        answer=answers.ConsultationPage,
+    ),
+    Read("/consultations/{id}", "participation", "One consultation", answer=answers.Consultation),
     Read(
         "/consultations/{id}/opinions", "participation", "Opinions in words, for staff", ("question", *PAGE)
     ),
-    Read("/duties", "participation", "Logged duties", ("state", "deputy", *PAGE)),
-    Read("/duties/{id}", "participation", "One duty"),
-    Read("/courses", "learning", "Courses", ("level", *PAGE)),
-    Read("/courses/{id}", "learning", "One course with own progress"),
-    Read("/courses/{id}/certificate", "learning", "Own certificate of a course"),
-    Read("/scores/{id}", "evaluation", "A deputy's score of a year, in hundredths of a point", ("year",)),
+    Read("/duties", "participation", "Logged duties", ("state", "deputy", *PAGE), answer=answers.DutyPage),
+    Read("/duties/{id}", "participation", "One duty", answer=answers.Duty),
+    Read("/courses", "learning", "Courses", ("level", *PAGE), answer=answers.CoursePage),
+    Read("/courses/{id}", "learning", "One course with own progress", answer=answers.Course),
+    Read("/courses/{id}/certificate", "learning", "Own certificate of a course", answer=answers.Certificate),
+    Read(
+        "/scores/{id}",
+        "evaluation",
+        "A deputy's score of a year, in hundredths of a point",
+        ("year",),
+        answer=answers.Score,
+    ),
     Read("/ranking", "evaluation", "Deputies by score", ("year", "level", "county", *PAGE)),
-    Read("/archive/{id}", "evaluation", "A deputy's archive 履职档案", ("year", "with_zero", *PAGE)),
-    Read("/rubrics", "evaluation", "Rubrics 评价办法"),
-    Read("/notices", "notify", "Own notices", ("unread", *PAGE)),
+    Read(
+        "/archive/{id}",
+        "evaluation",
+        "A deputy's archive 履职档案",
+        ("year", "with_zero", *PAGE),
+        answer=answers.Archive,
+    ),
+    Read("/rubrics", "evaluation", "Rubrics 评价办法", answer=tuple[answers.Rubric, ...]),
+    Read("/notices", "notify", "Own notices", ("unread", *PAGE), answer=answers.NoticePage),
 )
 
 
@@ -184,7 +215,7 @@ def add(app: FastAPI, services: Services, health: Health, caller: Callable[..., 
         refuse_unkept(asked)
         return passed_on(await services.ask("cases", "/cases/similar", token=person.token, body=asked))
 
-    @app.get("/api/me", summary="Who one is", tags=["me"])
+    @app.get("/api/me", summary="Who one is", tags=["me"], responses={200: {"model": answers.Me}})
     async def me(person: who) -> Response:
         return passed_on(await services.ask("identity", f"/people/{person.actor.person}", token=person.token))
 
@@ -274,6 +305,7 @@ def _add(app: FastAPI, read: Read, services: Services, caller: Callable[..., Awa
         tags=[read.path.split("/")[1]],
         operation_id="get_"
         + read.path.strip("/").replace("/", "_").replace("{", "").replace("}", "").replace("-", "_"),
+        responses={200: {"model": read.answer}} if read.answer else None,
         openapi_extra={"parameters": parameters},
     )
 

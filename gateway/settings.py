@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field, SecretStr
 
 from shared.settings import ProcessSettings
@@ -14,10 +16,13 @@ class GatewaySettings(ProcessSettings, StorageSettings):
     `digest_key` is shared by all gateways: it makes the digest by which a repeated command is known.
     `quarantine_url` is the storage of uploaded photos, which all gateways and `cases` share; a claimed photo
     stays there as long as a command can lie in its topic.
+    `web_folder` is what the web pages were built to; `divisions_file` names the city's towns, {code, name, children}.
     """
 
     service_urls: dict[str, list[str]]
     digest_key: SecretStr
+    web_folder: Path = Path(__file__).resolve().parents[1] / "web" / "dist"
+    divisions_file: Path | None = None
     outcome_wait_seconds: float = Field(default=2.0, gt=0, le=30)
     roster_wait_seconds: float = Field(default=20.0, gt=0, le=120)
     waiting_max: int = Field(default=5000, ge=1)

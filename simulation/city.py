@@ -186,6 +186,21 @@ class City:
         """All towns and streets, county by county."""
         return tuple(town for county in self.counties for town in county.towns)
 
+    def divisions(self) -> dict[str, Any]:
+        """Its divisions in the form of a divisions file."""
+        return {
+            "code": self.code,
+            "name": self.name,
+            "children": [
+                {
+                    "code": county.code,
+                    "name": county.name,
+                    "children": [{"code": town.code, "name": town.name} for town in county.towns],
+                }
+                for county in self.counties
+            ],
+        }
+
     def staff_of(self, organisation: str) -> StaffMember:
         """The member of staff who works for a congress; KeyError for a place without one."""
         for member in self.staff:

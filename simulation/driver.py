@@ -28,6 +28,7 @@ from shared.settings import KafkaSettings
 from simulation.city import TERM_FROM, TERM_UNTIL, City, Deputy
 from simulation.gateway_client import OPERATOR, GatewayClient, GatewayError, Write
 from simulation.phases import Phases
+from simulation.session import SessionPlay
 from simulation.year import BEIJING, END, Activity, Case, Consultation, Duty, Year
 
 PREPARED = datetime(2021, 7, 5, 9, 0, tzinfo=BEIJING)
@@ -95,8 +96,11 @@ class Driver:
         await self._activities()
         await self._consultations()
         await self._duties()
+        session = self._session()
+        await session.submitted_and_assigned()
         await self._cases_answered()
         await self._cases_closed()
+        await session.answered_and_rated(DEPARTMENTS_PATIENCE_SECONDS)
         await self._mistakes_refused()
         await self._repeated()
         await self.settled()
@@ -223,6 +227,7 @@ class Driver:
         acting = {case.deputy for case in year.cases} | {duty.deputy for duty in year.duties}
         acting |= {attendee.deputy for attendee in year.training.attendees}
         acting |= {answer.deputy for consultation in year.consultations for answer in consultation.answers}
+        acting |= {who for motion in year.motions for who in (motion.author, *motion.cosigners)}
         acting |= {one.deputy for activity in year.activities for one in activity.attendances}
         return [*self._cast.staff.values(), *(self._cast.deputies[i] for i in sorted(acting))]
 
@@ -345,9 +350,13 @@ class Driver:
         clerk = self._staff_for(None)
 
         async def answered() -> int:
-            states = (await self._gateway.get("/api/figures", who=clerk))["cases"]["states"]
+            told = (await self._gateway.get("/api/figures", who=clerk))["cases"]
+            states = told["states"]
             if states.get("triage", 0):
                 for write in await self._routings():
+                    await self._gateway.send(write)
+            if told["extensions_asked"]:
+                for write in await self._extensions():
                     await self._gateway.send(write)
             return sum(int(states.get(state, 0)) for state in ("answered", "closed", "merged"))
 
@@ -370,6 +379,23 @@ class Driver:
             at = min(case.filed_at + timedelta(hours=20), END)
             write = self._write("case.route", subject, clerk, path, body, at)
             writes.append(dataclasses.replace(write, subject=str(case.id)))
+        return writes
+
+    async def _extensions(self) -> list[Write]:
+        """Staff's decision on each extension that is asked for now."""
+        clerk = self._staff_for(None)
+        script = {str(case.id): case for case in self._year.cases}
+        writes = []
+        async for item in self._gateway.pages(
+            "/api/cases", who=clerk, size=_LIST_SIZE, extension_asked="true"
+        ):
+            case = script[item["id"]]
+            body = {"granted": bool(case.extension), "reason": "已研究"}
+            path, at = (
+                f"/api/cases/{case.id}/extension/decision",
+                min(case.filed_at + timedelta(hours=24), END),
+            )
+            writes.append(self._write("case.decide-extension", str(case.id), clerk, path, body, at))
         return writes
 
     def _closings(self) -> Iterator[Write]:
@@ -399,6 +425,16 @@ class Driver:
     async def _closed(self) -> int:
         figures = await self._gateway.get("/api/figures", who=self._staff_for(None))
         return int(figures["cases"]["closed"])
+
+    def _session(self) -> SessionPlay:
+        return SessionPlay(
+            self._gateway,
+            self._phases,
+            self._year.motions,
+            self._cast.deputies,
+            self._staff_for(None),
+            self._write,
+        )
 
     # -- training, activities, consultations, duties ---------------------------------------------------
 
@@ -573,6 +609,7 @@ class Driver:
                     activity.starts_at,
                 )
             )
+        writes += self._session().mistakes(number)
         self._mistakes = {write.command_id for write in writes}
         await self._phases.send_all("mistakes, all to be refused", writes, len(writes))
 

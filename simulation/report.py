@@ -72,6 +72,9 @@ def figures(city: City, year: Year) -> tuple[Figure, ...]:
     rated = sum(case.stars is not None for case in cases)
     merged = sum(case.merged_into is not None for case in cases)
     reopened = sum(case.reopened_at is not None for case in cases)
+    disputed = sum(case.disputed for case in cases)
+    asked = sum(case.extension is not None for case in cases)
+    granted = sum(bool(case.extension) for case in cases)
     trained = len(year.training.attendees)
     fates = Counter(duty.fate for duty in duties)
     decided = len(duties) - fates["declared"]
@@ -93,7 +96,12 @@ def figures(city: City, year: Year) -> tuple[Figure, ...]:
         ("  answered, still open", _OPEN, filed - closed, _figure("cases", "states", "answered")),
         ("  merged into others 并案", None, merged, _figure("cases", "merged")),
         ("  sent back once 重新办理", None, reopened, _figure("cases", "reopened")),
+        ("  handed back 退回", None, 2 * disputed, _figure("cases", "steps", "returned")),
+        ("  gone up, somebody designated 首接负责", None, disputed, _figure("cases", "designated")),
+        ("  more time asked for 申请延期", None, asked, _figure("cases", "steps", "extension-asked")),
+        ("    and granted", None, granted, _figure("cases", "steps", "extension-granted")),
         ("cases rated 评价", None, rated, _figure("cases", "rated")),
+        *_session_lines(year),
         (
             "training completed 初任培训",
             None,
@@ -126,6 +134,45 @@ def figures(city: City, year: Year) -> tuple[Figure, ...]:
         ("evaluation: steps of duties", None, len(duties) + decided, _taken_in("duty.logged")),
     )
     return tuple(Figure(*line) for line in lines)
+
+
+def _session_lines(year: Year) -> tuple[tuple[str, int | None, int, Ask], ...]:
+    """The figures of the session's motions, asked of the session's report and of evaluation."""
+    put = [motion for motion in year.motions if motion.submitted_at is not None]
+    fates = Counter(motion.fate for motion in put)
+    handled = fates["accepted"] + fates["turned"]
+    bills = sum(motion.kind == "bill" for motion in put)
+    cosigned = [motion for motion in put if motion.cosigners]
+    again = sum(motion.rated_again_at is not None for motion in put)
+    by_others = sum(motion.handled and motion.rated_again_at is None for motion in cosigned)
+    signatures = sum(len(motion.cosigners) for motion in cosigned)
+    events = sum(len(motion.cosigners) * motion.submissions for motion in cosigned)
+    return (
+        ("motions submitted 议案建议", None, len(put), _session("submitted", "total")),
+        *((("  bills 议案", None, bills, _session("submitted", "kinds", "bill", "city")),) if bills else ()),
+        ("  with co-signers 联名", None, len(cosigned), _session("cosigned")),
+        ("  co-signatures", None, signatures, _session("signatures")),
+        ("  turned into suggestions 转为建议", None, fates["turned"], _session("turned")),
+        ("  not accepted 不予受理", None, fates["not-accepted"], _session("states", "not-accepted")),
+        ("  withdrawn 撤回", None, fates["withdrawn"], _session("withdrawn")),
+        ("  answered in time 按期答复", None, handled, _session("on_time", "numerator")),
+        ("  handled again 再次办理", None, again, _session("redone")),
+        ("  satisfied in the end 满意", None, handled, _session("satisfaction", "result", "numerator")),
+        ("  closed 办结", None, handled, _session("states", "closed")),
+        (
+            "evaluation: motions submitted",
+            None,
+            sum(m.submissions for m in put),
+            _taken_in("motion.submitted"),
+        ),
+        ("evaluation: co-signatures", None, events, _taken_in("motion.cosigned")),
+        ("evaluation: ratings of answers", None, handled + again + by_others, _taken_in("motion.rated")),
+    )
+
+
+def _session(*at: str) -> Ask:
+    """A figure of the session's report, as it stood at the end of the year."""
+    return Ask("/api/motion-report", at, (("at", year_script.END.isoformat()),))
 
 
 def _total(path: str, **query: str) -> Ask:

@@ -20,6 +20,7 @@ from uuid import UUID, uuid5
 
 from simulation.case_texts import CaseText, generated_text, storm_categories, storm_report
 from simulation.city import CATEGORIES, City, Scale, Town, apportion
+from simulation.motions import Motion, write_session
 
 BEIJING = timezone(timedelta(hours=8), "CST")
 
@@ -34,6 +35,12 @@ CASES_RATED = 5_900
 """Script's own: most filers of a closed case rate it."""
 CASES_REOPENED = 240
 """Script's own: some filers are not content with the first answer."""
+CASES_EXTENDED = 300
+"""Script's own: cases that concern several departments, so that the department asks for more time."""
+CASES_DISPUTED = 90
+"""Script's own: cases that each department hands back, until staff designate who handles them 首接负责."""
+EXTENSIONS_REFUSED_EVERY = 5
+"""Script's own: of the extensions asked for, every so many is refused."""
 STORM_MATTERS, STORM_REPORTS = 14, 7
 """Script's own: matters that many report on the storm day, and how many reports of each become one case."""
 TRAINED = 8_163
@@ -46,6 +53,11 @@ DUTIES_CONFIRMED = 5_400
 DUTIES_REJECTED = 260
 DUTIES_WITHDRAWN = 120
 """Script's own, all four: the report has no number of logged duties."""
+
+DISPUTED_WORDS = "该处权属不清。"
+CONCERNS_MANY_WORDS = "此事涉及多个部门，请协调。"
+_TEXT_MOST = 19_900
+"""Characters of a text to which such a sentence is added: a case holds 20,000."""
 
 _NAMESPACE = UUID("f1c1f7b2-7d36-5f0b-a2c9-6f0e5f1ad2b3")
 
@@ -122,7 +134,8 @@ class Case:
 
     `category` is what the case is about where known; `chosen` what the filer says of it. A case with
     `merged_into` is one of many reports of another's matter, with which it is closed. A `reopened_at` lies
-    before the closing: the first answer was not enough.
+    before the closing: the first answer was not enough. A `disputed` case says that nobody knows whose it is, one
+    with an `extension` that it concerns many: what is told there is whether staff grant the time asked for.
     """
 
     id: UUID
@@ -140,6 +153,8 @@ class Case:
     stars: int | None = None
     merged_into: UUID | None = None
     reopened_at: datetime | None = None
+    disputed: bool = False
+    extension: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +254,7 @@ class Year:
     consultations: tuple[Consultation, ...] = field(repr=False)
     activities: tuple[Activity, ...] = field(repr=False)
     duties: tuple[Duty, ...] = field(repr=False)
+    motions: tuple[Motion, ...] = field(repr=False)
 
     def command_id(self, name: str) -> UUID:
         """The id of the command that a name stands for: the same in every play of this script."""
@@ -258,6 +274,7 @@ def write_year(city: City, seed: int, scale: Scale, messages: Sequence[CaseText]
         consultations=_consultations(city, seed, scale),
         activities=_activities(city, seed, scale),
         duties=_duties(city, seed, scale),
+        motions=write_session(city, seed, scale),
     )
 
 
@@ -316,7 +333,8 @@ def _cases(city: City, seed: int, scale: Scale, messages: Sequence[CaseText]) ->
             )
         )
     cases = _storm_merged(random.Random(f"{seed}/storm"), cases, towns, scale)
-    return tuple(_reopened(random.Random(f"{seed}/reopened"), cases, scale))
+    cases = _reopened(random.Random(f"{seed}/reopened"), cases, scale)
+    return tuple(_disputed_and_extended(random.Random(f"{seed}/lives"), cases, scale))
 
 
 def _storm_merged(
@@ -369,6 +387,25 @@ def _reopened(rng: random.Random, cases: list[Case], scale: Scale) -> list[Case]
         case = cases[i]
         if case.closed_at is not None:
             changed[i] = replace(case, reopened_at=_between(rng, case.filed_at, case.closed_at))
+    return changed
+
+
+def _disputed_and_extended(rng: random.Random, cases: list[Case], scale: Scale) -> list[Case]:
+    """Some cases go round before somebody is designated, for others the department asks for more time."""
+    parents = {case.merged_into for case in cases}
+    able = [i for i, case in enumerate(cases) if case.merged_into is None and case.id not in parents]
+    disputed, extended = scale.of(CASES_DISPUTED), scale.of(CASES_EXTENDED)
+    chosen = rng.sample(able, min(disputed + extended, len(able)))
+    changed = list(cases)
+    for n, i in enumerate(chosen):
+        case = cases[i]
+        if n < disputed:
+            changed[i] = replace(case, text=f"{case.text[:_TEXT_MOST]}{DISPUTED_WORDS}", disputed=True)
+        else:
+            granted = (n - disputed) % EXTENSIONS_REFUSED_EVERY != 0
+            changed[i] = replace(
+                case, text=f"{case.text[:_TEXT_MOST]}{CONCERNS_MANY_WORDS}", extension=granted
+            )
     return changed
 
 

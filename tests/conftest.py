@@ -16,6 +16,7 @@ import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
+from hypothesis import HealthCheck, settings
 
 from deploy.kafka.provision import Catalogue, Topic
 from deploy.local.stack import LocalStack
@@ -26,6 +27,10 @@ from shared.settings import KafkaSettings
 from shared.testing.issuer import Issuer
 
 CHECKOUT = Path(__file__).resolve().parents[1]
+
+# How long an example takes says how busy the machine is, nothing about the claim; pytest's timeout holds.
+settings.register_profile("claims", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("claims")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -5,6 +5,9 @@ It hears of its cases, accepts and answers each or hands it back, through one of
     webhook  is told of each case by a signed POST, and posts accept, answer, return
     open311  asks GET /open311/v2/requests.json again and again, posts updates (GeoReport v2)
     http     asks GET /api/cases?state=routed again and again, posts accept, answer, return
+On the topic it also does what takes more than two steps: a case that concerns several departments gets more time
+first, one whose owner is in dispute is handed back until this department is designated, and motions 议案建议 are
+answered after a contact with the deputy, with what is promised by when.
 
 Three rules make it safe, whatever is killed and whenever: an offset is committed, or a webhook's POST
 answered, only after every reply has been acknowledged; a reply's id is made from the dossier's id and the step, so a repetition
@@ -25,7 +28,7 @@ import random
 import signal
 import time
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid5
@@ -45,8 +48,18 @@ ANSWERS = (
     {"result": "explained", "text": "经核实，已向反映人说明政策和下一步安排。"},
     {"result": "unsolved", "text": "因涉及规划调整，暂不具备实施条件，已列入后续计划。"},
 )
+DISPUTED, CONCERNS_MANY = "权属不清", "多个部门"
+CHINA = timezone(timedelta(hours=8))
+CLASSES = {
+    "A": "已经解决。",
+    "B": "正在解决，已明确完成时间。",
+    "C": "已列入计划，逐步解决。",
+    "D": "因客观条件限制，留作参考。",
+}
+PROMISING = ("B", "C")
+PROMISED_IN = timedelta(days=180)
 Message = dict[str, Any]
-Step = tuple[str, timedelta, dict[str, str]]  # its name, how long after the dossier (simulated), what it says
+Step = tuple[str, timedelta, dict[str, Any]]  # its name, how long after the dossier (simulated), what it says
 
 
 def steps_for(seed: str, return_share: float) -> list[Step]:
@@ -57,6 +70,47 @@ def steps_for(seed: str, return_share: float) -> list[Step]:
         return [("return", timedelta(hours=hours), {"reason": "不属于本单位职责范围，请另行派单。"})]
     answer = chance.choices(ANSWERS, (7, 2, 1))[0]
     return [("accept", timedelta(hours=hours), {}), ("answer", timedelta(hours=hours, days=days), answer)]
+
+
+def steps_for_text(steps: list[Step], text: str, seed: str) -> list[Step]:
+    """The steps for a case, as its words ask for: handed back while in dispute, more time where many are concerned."""
+    name, after, _ = steps[0]
+    if DISPUTED in text:
+        return [("return", after, {"reason": "权属不清，请明确责任单位。"})]
+    if name == "accept" and CONCERNS_MANY in text:
+        chance = random.Random(f"{seed}/extension")  # noqa: S311 - as above
+        ask = {"days": chance.randint(2, 5), "reason": "需多部门会商。"}
+        return [steps[0], ("ask-extension", after + timedelta(hours=1), ask)]
+    return steps
+
+
+def steps_for_motion(dossier: Mapping[str, Any]) -> list[Step]:
+    """What is done with a motion: the same for the same motion, role and round.
+
+    `on` and `due` are filled in when the time of the reply is known.
+    """
+    chance = random.Random(f"{dossier['motion_id']}/{dossier['role']}/{dossier['round']}")  # noqa: S311 - as above
+    if dossier["role"] != "lead":
+        return [("opinion", timedelta(days=chance.uniform(1, 20)), {"text": "我单位将按职责予以配合。"})]
+    after = timedelta(
+        days=chance.triangular(5, 60, 25) if dossier["round"] == 1 else chance.triangular(2, 15, 6)
+    )
+    form = chance.choice(("face-to-face", "phone", "inspection"))
+    letter = chance.choices("ABCD", (6, 2, 1, 1))[0]
+    answer: dict[str, Any] = {"result": letter, "text": CLASSES[letter], "signed_by": "局主要负责人"}
+    answer["public"] = not dossier.get("secret", False)
+    if letter in PROMISING:
+        answer["promises"] = [{"text": "按计划完成。"}]
+    return [("contact", after * 0.5, {"form": form}), ("answer", after, answer)]
+
+
+def with_dates(name: str, data: dict[str, Any], at: datetime) -> dict[str, Any]:
+    """A motion's reply with the dates that follow from when it is given."""
+    if name == "contact":
+        return {**data, "on": at.astimezone(CHINA).date().isoformat()}
+    due = (at + PROMISED_IN).astimezone(CHINA).date().isoformat()
+    promises = [{**promise, "due": due} for promise in data.get("promises", ())]
+    return {**data, "promises": promises} if promises else data
 
 
 def reply_id(dossier_id: str, step: str) -> str:
@@ -82,7 +136,9 @@ def read_event(value: bytes | None) -> Message | None:
     try:
         message: Message = json.loads(value or b"")
         parse_time(message["time"])
-        return message if message["id"] and message["type"] and message["data"]["case_id"] else None
+        data = message["data"]
+        about = data["motion_id"] if "motion_id" in data else data["case_id"]
+        return message if message["id"] and message["type"] and about else None
     except (ValueError, KeyError, TypeError):
         return None
 
@@ -101,7 +157,7 @@ def is_signed(secret: str, headers: Mapping[str, str], body: bytes, now: float) 
     return any(hmac.compare_digest(expected.encode(), one.encode()) for one in given)
 
 
-def as_update(step: str, data: dict[str, str]) -> dict[str, str]:
+def as_update(step: str, data: dict[str, Any]) -> dict[str, str]:
     """A step in the words of Open311's updates."""
     if step == "accept":
         return {"status": "accepted"}
@@ -171,39 +227,54 @@ class Department:
         fresh = [message for id_, message in messages.items() if id_ not in self.seen]
         now, later, end = list[Message](), list[Message](), self.options.simulated_until
         for message in fresh:
-            data = message["data"]
-            if message["type"] == "department.refused":
-                print(f"{self.code}: reply refused on {data['case_id']}: {data.get('code')}", flush=True)
-            elif message["type"] == "department.routed":
-                simulated = end is not None and parse_time(message["time"]) <= end
-                for step in self.steps(message["id"], data["case_id"]):
-                    live_answer = step[0] == "answer" and not simulated
-                    (later if live_answer else now).append(self._reply(message, step, simulated=simulated))
+            simulated = end is not None and parse_time(message["time"]) <= end
+            for step in self._steps_after(message):
+                live_answer = step[0] == "answer" and not simulated
+                (later if live_answer else now).append(self._reply(message, step, simulated=simulated))
         await self._send(producer, now)
         if later:
             await asyncio.sleep(self.options.live_seconds)  # the work itself, in a live suite
             await self._send(producer, later)
         self.seen = dict.fromkeys([*self.seen, *(message["id"] for message in fresh)][-REMEMBERED_DOSSIERS:])
 
+    def _steps_after(self, message: Message) -> list[Step]:
+        """What follows from a message on the department's topic; nothing for what it need not answer."""
+        data, type_ = message["data"], message["type"]
+        about = data.get("case_id") or data.get("motion_id")
+        if type_ == "department.motion":
+            return steps_for_motion(data)
+        if type_ == "department.routed" and data.get("role", "lead") == "lead":
+            steps = self.steps(message["id"], about)
+            again = data.get("again", False)
+            return steps if again else steps_for_text(steps, data.get("text", ""), f"{self.code}/{about}")
+        if type_ == "department.refused" and data.get("code") == "designated":
+            return steps_for(f"{self.code}/{about}", 0.0)  # it has gone up: it is this department's now
+        if type_ == "department.told" and data.get("step") in ("extension-granted", "extension-refused"):
+            return steps_for(f"{self.code}/{about}", 0.0)[-1:]
+        if type_ in ("department.refused", "department.motion-refused"):
+            print(f"{self.code}: reply refused on {about}: {data.get('code')}", flush=True)
+        return []
+
     def _reply(self, dossier: Message, step: Step, *, simulated: bool) -> Message:
         name, after, data = step
+        is_motion, at = dossier["type"] == "department.motion", datetime.now().astimezone()
+        if simulated:
+            at = simulated_time(parse_time(dossier["time"]), after, self.options.simulated_until)
         reply = {
             "specversion": "1.0",
             "id": reply_id(dossier["id"], name),
             "source": f"/departments/{self.code}",
-            "type": f"case.{name}",
-            "subject": dossier["data"]["case_id"],
-            "time": datetime.now().astimezone().isoformat(),
+            "type": f"{'motion' if is_motion else 'case'}.{name}",
+            "subject": dossier["data"]["motion_id" if is_motion else "case_id"],
+            "time": at.isoformat(),
             "datacontenttype": "application/json",
             "correlationid": dossier.get("correlationid") or dossier["id"],
             "causationid": dossier["id"],
-            "data": data,
+            "data": with_dates(name, data, at) if is_motion else data,
         }
         if "traceparent" in dossier:
             reply["traceparent"] = dossier["traceparent"]
         if simulated:
-            routed, end = parse_time(dossier["time"]), self.options.simulated_until
-            reply["time"] = simulated_time(routed, after, end).isoformat()
             reply["actortoken"] = os.environ["SIMULATION_TOKEN"]
         return reply
 
@@ -320,7 +391,7 @@ class Department:
         message = read_event(body)
         if message is None or message["id"] in self.seen:
             return
-        case_id = message["data"]["case_id"]
+        case_id = message["data"].get("case_id")
         if message["type"] == "department.refused":
             print(f"{self.code}: reply refused on {case_id}: {message['data'].get('code')}", flush=True)
         elif message["type"] == "department.routed":

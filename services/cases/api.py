@@ -177,6 +177,7 @@ def router(opener: Opener, keyed: Keyed, engine: AsyncEngine, caller: WhoCalls) 
         category: Annotated[str | None, Query(max_length=40)] = None,
         merged_into: UUID | None = None,
         overdue: bool = False,
+        extension_asked: bool = False,
         filed_from: AwareDatetime | None = None,
         filed_until: AwareDatetime | None = None,
         sort: queries.Sort = "newest",
@@ -200,6 +201,8 @@ def router(opener: Opener, keyed: Keyed, engine: AsyncEngine, caller: WhoCalls) 
             conditions += in_place(place)
         if overdue:
             conditions.append(queries.overdue())
+        if extension_asked:  # what staff have to decide on 待审批延期
+            conditions.append(columns.extension_asked.is_not(None))
         if filed_from is not None:
             conditions.append(columns.filed_at >= filed_from)
         if filed_until is not None:

@@ -107,6 +107,13 @@ def parent_not_open(state: str) -> Refusal:
     return Refusal("parent-not-open", f"A case that is {state} takes no others in.")
 
 
+def others_merged() -> Refusal:
+    """Other people's cases were merged into it, and would go with it."""
+    return Refusal(
+        "others-merged", "Others' cases were merged into this one, so it cannot be withdrawn; ask staff."
+    )
+
+
 def nothing_to_gather() -> Refusal:
     """None of the cases named can be merged any more."""
     return Refusal("nothing-to-gather", "None of these cases is open any more; look at the list again.")

@@ -233,6 +233,17 @@ def settle_case(
     return _decided(found, domain.settle(found, _act(found, message), parent), context)
 
 
+def withdraw_case(
+    case: Case | None, message: Received[contract.WithdrawCase], context: Context
+) -> Decision[Case]:
+    """The filer withdraws the case, unless others' cases were merged into it."""
+    found = _known(case)
+    events = domain.withdraw(found, _act(found, message), message.data.reason)
+    if context.merged_into(found.id):
+        raise errors.others_merged()
+    return _decided(found, events, context)
+
+
 def join_case(case: Case | None, message: Received[contract.JoinCase], context: Context) -> Decision[Case]:
     """Another deputy follows the case."""
     found = _known(case)
@@ -449,7 +460,7 @@ DECISIONS: dict[type[Contract], Decide[Case]] = {
     contract.ReopenCase: _step(lambda case, act, data, rules: domain.reopen(case, act, data.reason, rules)),
     contract.UrgeCase: _step(lambda case, act, data, _: domain.urge(case, act, data.reason)),
     contract.SuperviseCase: _step(lambda case, act, data, _: domain.supervise(case, act, data.reason)),
-    contract.WithdrawCase: _step(lambda case, act, data, _: domain.withdraw(case, act, data.reason)),
+    contract.WithdrawCase: withdraw_case,
     contract.FallDue: fall_due,
     contract.RedateCase: _step(lambda case, _, __, rules: domain.redate(case, rules)),
 }

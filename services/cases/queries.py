@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, and_, func, literal, literal_column, or_, 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.cases import tables
+from services.cases.domain import Step
 from services.cases.metrics import CaseRow
 from shared.database.plans import estimated_rows
 from shared.database.rows import dictionaries
@@ -19,7 +20,7 @@ from shared.http.pages import Position
 
 Sort = Literal["newest", "deadline"]
 
-_SHOWN = [column for column in tables.cases.c if column.name not in ("answer", "clock")]
+_SHOWN = [column for column in tables.cases.c if column.name not in ("answer", "clock", "photos")]
 _ACCEPTED = ("accepted", "in-progress", "waiting", "answered", "closed")
 OVERDUE = 2
 """From this `chased` on, a case's answer is overdue: it was urged because the deadline had passed."""
@@ -161,8 +162,15 @@ async def metric_groups(
     return found
 
 
+_COUNTED = ("rated", "merged", "reopened", "designated", "extensions_asked")
+_TOLD: tuple[Step, ...] = ("returned", "extension-asked", "extension-granted", "extension-refused")
+
+
 async def figures(connection: AsyncConnection) -> dict[str, Any]:
-    """How many cases were filed, rated, merged and reopened, and how many stand in each state and result."""
+    """How many cases were filed, rated, merged and so on, how many stand in each state and result, and some steps.
+
+    `extensions_asked` counts cases whose department waits for staff's decision now.
+    """
     cases = tables.cases.c
     rows = await connection.execute(
         select(
@@ -172,21 +180,22 @@ async def figures(connection: AsyncConnection) -> dict[str, Any]:
             func.count(cases.stars).label("rated"),
             func.count(cases.merged_into).label("merged"),
             func.count().filter(cases.reopened > 0).label("reopened"),
+            func.count().filter(cases.designated).label("designated"),
+            func.count(cases.extension_asked).label("extensions_asked"),
         ).group_by(cases.state, cases.result)
     )
-    found: dict[str, Any] = {"filed": 0, "rated": 0, "merged": 0, "reopened": 0, "states": {}, "results": {}}
+    found: dict[str, Any] = {"filed": 0, **dict.fromkeys(_COUNTED, 0), "states": {}, "results": {}}
     for row in rows.mappings():
         found["filed"] += row["count"]
-        for name in ("rated", "merged", "reopened"):
+        for name in _COUNTED:
             found[name] += row[name]
         found["states"][row["state"]] = found["states"].get(row["state"], 0) + row["count"]
         if row["state"] == "closed":
             found["results"][row["result"]] = found["results"].get(row["result"], 0) + row["count"]
     found["closed"] = found["states"].get("closed", 0)
-    returned = await connection.scalar(
-        select(func.count()).select_from(tables.case_steps).where(tables.case_steps.c.step == "returned")
-    )
-    found["returned"] = int(returned or 0)
+    taken = tables.case_steps.c.step
+    steps = await connection.execute(select(taken, func.count()).where(taken.in_(_TOLD)).group_by(taken))
+    found["steps"] = {**dict.fromkeys(_TOLD, 0), **{row[0]: row[1] for row in steps}}
     return found
 
 

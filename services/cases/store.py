@@ -27,6 +27,7 @@ from shared.contracts.cases import (
     RedateCase,
     SettleCase,
     SplitCase,
+    WithdrawCase,
 )
 from shared.contracts.identity import DepartmentChanged
 from shared.database.engine import VersionConflict
@@ -41,7 +42,7 @@ RulesAt = Callable[[datetime], Rules]
 
 _COLUMNS = tuple(f.name for f in fields(Case) if f.name != "steps")
 _CLOCK = TypeAdapter(Clock | None)
-_ENDING = (AnswerCase, InformMerged, CloseCase, SettleCase)
+_ENDING = (AnswerCase, InformMerged, CloseCase, SettleCase, WithdrawCase)
 """What is passed on to the cases that were merged into one."""
 
 

@@ -91,9 +91,7 @@ def test_what_a_schema_permits_the_code_reads_and_writes_again_within_the_schema
     Draft202012Validator.check_schema(schema)
     validator = Draft202012Validator(schema)
 
-    @settings(
-        max_examples=15, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
-    )
+    @settings(max_examples=15, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
     @given(permitted(schema, schema.get("$defs", {})))
     def check(whole: dict[str, Any]) -> None:
         validator.validate(whole)

@@ -22,14 +22,18 @@ import pytest
 import pytest_asyncio
 from aiokafka.admin import AIOKafkaAdminClient
 from joserfc.jwk import OKPKey
+from yarl import URL
 
 from deploy.local.suite import Suite
+from shared.contracts.operations import CommandOutcome
+from shared.contracts.registry import EVERY_SERVICE, commands
 from shared.messaging.kafka import connection_options
 from shared.security.tokens import AUDIENCE, ISSUER, sign
 from shared.testing.issuer import Issuer
-from shared.testing.topics import read_all
+from shared.testing.topics import messages_in, read_all
 from shared.testing.wait import wait_until
-from tests.conftest import kafka_settings
+from tests.conftest import kafka_settings, started_producer
+from tests.e2e import fuzzing
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -471,6 +475,130 @@ async def test_a_service_that_is_down_costs_time_and_nothing_else(town: Town) ->
     again = await town.done("POST", "/api/courses", "staff", course, key=key)
     assert again == found.body
     assert await town.count("/api/courses", "A1") == 1
+
+
+# -- whatever people send --------------------------------------------------------------------------------
+
+NOT_FUZZED = frozenset({"post /api/token", "post /api/sign-in"})
+"""Their answers are tokens; they have tests of their own and slow every guess down."""
+PEOPLE = ("A1", "A2", "staff", "housing", "health", "operator")
+
+
+async def _ids(town: Town) -> list[str]:
+    """Ids of things that exist and belong to different people."""
+    case_id, motion_id = await town.routed_case("A1"), str(uuid4())
+    draft = {"id": motion_id, "kind": "suggestion", "title": "电梯", "text": "加装电梯。"}
+    await town.done("POST", "/api/motions", "A2", draft)
+    return [case_id, motion_id, town.people["A1"], town.people["A2"], "housing", "health"]
+
+
+async def _all_is_well(town: Town) -> None:
+    """No consumer is dead and none stands still; what is right works in every service."""
+
+    async def calm() -> bool:
+        said = await town.ask("GET", "/api/operations/status", "operator")
+        if said.status != 200:
+            return False
+        services = said.body["services"].values()
+        return all(s["outbox"] == 0 and not any((s["lag"] or {"": 1}).values()) for s in services)
+
+    await wait_until(calm, what="every service having taken in everything", seconds=PATIENCE, every=0.2)
+    await town.routed_case("A1")
+    motion_id = str(uuid4())
+    draft = {"id": motion_id, "kind": "suggestion", "title": "电梯", "text": "加装电梯。"}
+    await town.done("POST", "/api/motions", "A1", draft)
+    await town.done("POST", f"/api/motions/{motion_id}/submit", "A1", {"informed": True})
+    visit = {"kind": "visit", "happened_on": str(TODAY), "note": "走访"}
+    await town.done("POST", "/api/duties", "A2", {**visit, "id": str(uuid4())})
+    course = {"title": "代表法", "lessons": [{"key": "one", "title": "第一课", "minutes": 30}]}
+    await town.done("POST", "/api/courses", "staff", course)
+    await town.done("PUT", f"/api/staff/{uuid4()}", "operator", {"name": "石磊", "organisation": "3302"})
+    for name in town.suite.supervisor.names():
+        assert town.suite.supervisor.starts(name) <= STARTS.get(name, 1), f"{name} died"
+
+
+STARTS = {"learning-1": 2}
+"""How often a test above started a process again by intent."""
+
+
+async def test_no_request_whatever_makes_a_server_error_and_every_refusal_has_a_code(town: Town) -> None:
+    day, each = fuzzing.seed_of_the_day(), 6
+    ids, gate, seen = await _ids(town), asyncio.Semaphore(16), dict[str, set[int]]()
+    wrong: list[str] = []
+
+    async def send(number: int, asked: fuzzing.Request) -> None:
+        who = PEOPLE[number % len(PEOPLE)]
+        headers = {"Authorization": f"Bearer {town.tokens[who]}", "Content-Type": "application/json"}
+        url = URL(town.suite.gateway_urls[number % 2] + asked.path, encoded=True)
+        async with gate, town.session.request(asked.method, url, data=asked.body, headers=headers) as answer:
+            status, kind, raw = answer.status, answer.content_type, await answer.read()
+        seen.setdefault(asked.operation, set()).add(status)
+        told = json.loads(raw) if kind == "application/problem+json" else {}
+        if status >= 500 or (status >= 400 and not told.get("code")):
+            wrong.append(f"{who} {asked}: {status} {raw[:200]!r}")
+        elif told.get("code") == "invalid-request" and not all(e["place"] for e in told["errors"]):
+            wrong.append(f"{who} {asked}: a fault without its place")
+
+    await asyncio.gather(*(send(*one) for one in enumerate(fuzzing.requests(day, each, ids, NOT_FUZZED))))
+    assert wrong[:10] == [], f"seed {day}"
+    assert len(seen) > 60
+    assert {200, 400, 403, 404, 409, 413, 422} <= set().union(*seen.values())
+    await _all_is_well(town)
+
+
+async def test_no_message_whatever_ends_a_consumer_and_every_command_gets_its_outcome(town: Town) -> None:
+    """The same straight on the topics, as a gateway gone wrong or a department could write."""
+    day, ids, stack = fuzzing.seed_of_the_day(), await _ids(town), town.suite.stack
+    producer = await started_producer(stack, "gateway")
+    department = await started_producer(stack, "dept-housing")
+    sent: dict[str, list[UUID]] = {}
+    for number, declaration in enumerate(commands().values()):
+        if declaration.of_system or declaration.owner == EVERY_SERVICE:
+            continue
+        who = next((w for w in PEOPLE if _role(w) in declaration.roles), "operator")
+        who = who if number % 4 else PEOPLE[number % len(PEOPLE)]
+        for n, (_, data) in enumerate(fuzzing.messages(declaration, day, 9, ids)):
+            envelope = {
+                "specversion": "1.0", "id": str(uuid4()), "source": "/tests", "type": declaration.type,
+                "subject": ids[n % len(ids)], "time": datetime.now(UTC).isoformat(),
+                "datacontenttype": "application/json", "actortoken": town.tokens[who], "data": data,
+            }  # fmt: skip
+            value = json.dumps(envelope).encode()
+            if len(value) > 900_000:
+                continue
+            topic = f"{declaration.owner}.commands"
+            await producer.send_and_wait(topic, value=value, key=b"fuzz")
+            sent.setdefault(topic, []).append(UUID(envelope["id"]))
+            if declaration.owner == "cases" and "department" in declaration.roles:
+                envelope |= {"id": str(uuid4()), "actortoken": None}
+                value = json.dumps({k: v for k, v in envelope.items() if v is not None}).encode()
+                await department.send_and_wait("department.housing.replies", value=value, key=b"fuzz")
+                sent.setdefault("department.housing.replies", []).append(UUID(envelope["id"]))
+    for (
+        value
+    ) in fuzzing.WHOLE:  # what is no message at all; few in a row, as a long row of them stops a consumer
+        await producer.send_and_wait("cases.commands", value=value, key=b"fuzz")
+    await producer.stop()
+    await department.stop()
+    await _all_is_well(town)
+    records = await read_all(kafka_settings(stack, "admin"), "command.outcomes")
+    outcomes = {}
+    for envelope_ in messages_in(records, "command.outcomes"):
+        outcome = CommandOutcome.model_validate(envelope_.data)
+        outcomes[outcome.command_id] = outcome
+    asked = [command for found in sent.values() for command in found]
+    assert len(asked) > 500
+    assert [command for command in asked if command not in outcomes] == [], f"seed {day}"
+    for command in asked:
+        outcome = outcomes[command]
+        assert outcome.state == "accepted" or (outcome.problem and outcome.problem.code), f"seed {day}"
+        if outcome.problem and outcome.problem.code == "invalid-data":
+            assert ":" in outcome.problem.detail, "which field is wrong, and how"
+        assert outcome.problem is None or outcome.problem.code != "handler-failed", f"seed {day}: {outcome}"
+
+
+def _role(who: str) -> str:
+    return {"A1": "deputy", "A2": "deputy", "housing": "department", "health": "department"}.get(who, who)
 
 
 # -- what must be nowhere ----------------------------------------------------------------------------

@@ -183,6 +183,7 @@ async def test_many_reports_of_one_hole_are_closed_with_the_one_and_rated_each_b
     for part in parts:
         await part.did(cases.MergeCase(into=whole.id))
     assert await whole.say(cases.MergeCase(into=parts[0].id)) == "parent-not-open"
+    assert await whole.say(cases.WithdrawCase(reason="不用了"), "deputy") == "others-merged"
     assert await parts[0].say(cases.AnswerCase(result="solved", text="x"), "housing") == "step-not-possible"
     await whole.did(cases.AnswerCase(result="solved", text="一并修复"), "housing")
     await whole.did(cases.CloseCase(), "deputy")

@@ -166,6 +166,55 @@ async def test_a_case_handed_back_that_comes_again_is_handled() -> None:
     assert [reply["type"] for reply in again.replies] == ["case.accept", "case.answer"]
 
 
+async def test_what_is_in_dispute_is_handed_back_until_this_department_is_designated() -> None:
+    department, case_id = example.Department("housing", {}, _options()), str(uuid4())
+    disputed = {"case_id": case_id, "title": "桥", "text": f"桥上灯不亮。{example.DISPUTED}。"}
+    broker = await _handled(department, [_dossier(data=disputed)])
+    broker = await _handled(department, [_dossier(data=disputed)], broker)
+    gone_up = {"case_id": case_id, "reply_id": str(uuid4()), "code": "designated", "detail": "x"}
+    broker = await _handled(department, [_dossier(type="department.refused", data=gone_up)], broker)
+    assert [reply["type"] for reply in broker.replies] == [*["case.return"] * 2, "case.accept", "case.answer"]
+    assert {reply["subject"] for reply in broker.replies} == {case_id}
+
+
+@pytest.mark.parametrize("decision", ["extension-granted", "extension-refused"])
+async def test_where_many_are_concerned_time_is_asked_for_and_the_answer_follows_the_decision(
+    decision: str,
+) -> None:
+    department, case_id = example.Department("housing", {}, _options()), str(uuid4())
+    many = {"case_id": case_id, "title": "桥", "text": f"涉及{example.CONCERNS_MANY}。"}
+    broker = await _handled(department, [_dossier(data=many)])
+    assert [reply["type"] for reply in broker.replies] == ["case.accept", "case.ask-extension"]
+    told = {"case_id": case_id, "step": decision}
+    broker = await _handled(department, [_dossier(type="department.told", data=told)], broker)
+    assert broker.replies[-1]["type"] == "case.answer"
+    again = await _handled(department, [_dossier(data={**many, "again": True})])
+    assert [reply["type"] for reply in again.replies] == ["case.accept", "case.answer"]
+
+
+def _motion(role: str = "lead", round_: int = 1, **more: Any) -> Record:
+    data = {"motion_id": str(uuid4()), "role": role, "round": round_, "title": WORDS, "text": WORDS, **more}
+    return _dossier(type="department.motion", data=data)
+
+
+async def test_a_motion_is_answered_after_a_contact_and_what_is_promised_has_a_date(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SIMULATION_TOKEN", "token")
+    department = example.Department("housing", {}, _options(simulated_until=YEARS_END))
+    for _ in range(30):
+        contact, answer = (await _handled(department, [_motion(secret=True)])).replies
+        assert (contact["type"], answer["type"]) == ("motion.contact", "motion.answer")
+        assert datetime.fromisoformat(contact["time"]) < datetime.fromisoformat(answer["time"])
+        assert "2021-09-01" < contact["data"]["on"] <= contact["time"][:10] < answer["time"][:10]
+        assert answer["data"]["public"] is False, "the answer to a secret motion"
+        promises = answer["data"].get("promises", [])
+        assert bool(promises) == (answer["data"]["result"] in example.PROMISING)
+        assert all(promise["due"] > answer["time"][:10] for promise in promises)
+    (opinion,) = (await _handled(department, [_motion("co-handler")])).replies
+    assert opinion["type"] == "motion.opinion"
+
+
 async def test_only_the_simulated_year_carries_a_claimed_time_and_a_token(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

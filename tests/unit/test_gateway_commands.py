@@ -150,7 +150,7 @@ async def test_every_route_is_closed_to_roles_that_the_contract_does_not_name(at
 texts = st.text(max_size=40)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     st.fixed_dictionaries(
         {"title": texts, "text": texts, "county": st.just("330203") | texts},

@@ -79,7 +79,7 @@ async def test_a_services_own_cache_rule_is_kept(at: Door) -> None:
     [
         ("GET", "/api/nothing", 404, "not-found"),
         ("DELETE", "/api/cases", 405, "method-not-allowed"),
-        ("GET", "/", 404, "not-found"),
+        ("GET", "/nothing", 404, "not-found"),
     ],
 )
 async def test_a_path_without_a_route_is_a_problem_too(

@@ -406,6 +406,9 @@ async def test_a_filing_without_an_outcome_yet_gets_a_token_to_ask_with(at: Door
         ({"status": "no_further_action", "description": "无条件"}, "case.answer", {"result": "unsolved", "text": "无条件", "photos": []}),
         ({"status": "closed", "result": "explained", "description": "已说明"}, "case.answer", {"result": "explained", "text": "已说明", "photos": []}),
         ({"status": "not_councils_responsibility", "description": "非本单位"}, "case.return", {"reason": "非本单位"}),
+        ({"status": "information_needed", "description": "请补充位置"}, "case.ask", {"text": "请补充位置"}),
+        ({"status": "extension_asked", "days": "5", "description": "待招标"}, "case.ask-extension", {"days": 5, "reason": "待招标"}),
+        ({"status": "opinion", "description": "同意主办意见"}, "case.opinion", {"text": "同意主办意见"}),
     ],
 )  # fmt: skip
 async def test_an_update_becomes_the_command_that_it_means(
@@ -437,6 +440,10 @@ async def test_the_same_update_id_is_the_same_command_and_another_senders_is_not
         ({"status": "closed", "description": "x"}, "field-missing"),
         ({"status": "closed", "description": "x", "result": "perfect"}, "field-malformed"),
         ({"status": "fixed"}, "field-malformed"),
+        ({"status": "extension_asked", "description": "待招标"}, "field-missing"),
+        ({"status": "extension_asked", "description": "待招标", "days": "5.5"}, "field-malformed"),
+        ({"status": "extension_asked", "description": "待招标", "days": "0"}, "field-malformed"),
+        ({"status": "information_needed"}, "field-malformed"),
         ({"status": "not_responsible", "description": "x" * 501}, "field-malformed"),
         ({"status": "accepted", "description": "会尽快处理"}, "description-not-kept"),
         ({"status": "fixed", "description": "a\x01b"}, "text-not-allowed"),

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from openpyxl import Workbook
 
@@ -170,7 +170,6 @@ def test_a_cell_is_cut_where_no_column_is_that_long() -> None:
     assert read_sheet("a.csv", b"a\n" + b"x" * 5000 + b"\n").rows == [{"a": "x" * 500}]
 
 
-@settings(deadline=None)
 @given(st.sampled_from(["a.csv", "a.txt", "a.xlsx", "a.bin"]), st.binary(max_size=400))
 def test_reading_any_bytes_gives_rows_or_a_problem(name: str, content: bytes) -> None:
     _reads_or_refuses(name, content)
@@ -179,7 +178,6 @@ def test_reading_any_bytes_gives_rows_or_a_problem(name: str, content: bytes) ->
 _WORKBOOK = _xlsx(["编号", "姓名"], [1, "王芳"], [date(2021, 7, 1), 2.5])
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_reading_a_damaged_workbook_gives_rows_or_a_problem(data: st.DataObject) -> None:
     content = bytearray(_WORKBOOK)
@@ -189,7 +187,6 @@ def test_reading_a_damaged_workbook_gives_rows_or_a_problem(data: st.DataObject)
     _reads_or_refuses("a.xlsx", bytes(content))
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(st.text(max_size=20), min_size=1, max_size=5), max_size=6))
 def test_reading_any_text_as_csv_gives_rows_or_a_problem(lines: list[list[str]]) -> None:
     text = "\n".join(",".join(line) for line in lines)

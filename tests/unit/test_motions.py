@@ -227,7 +227,7 @@ BEGINNINGS: list[Callable[[Rules], Motion]] = [
 ]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     st.sampled_from(sorted(PACKS)),
     st.sampled_from(BEGINNINGS),

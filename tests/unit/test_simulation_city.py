@@ -17,7 +17,7 @@ SCALES = st.sampled_from([Scale(1), Scale(2), Scale(10), Scale(20), Scale(100)])
 
 
 @given(seed=st.integers(0, 10_000))
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 def test_one_seed_gives_one_city_and_another_seed_another(seed: int) -> None:
     assert build_city(seed, Scale(20)) == build_city(seed, Scale(20))
     assert build_city(seed, Scale(20)) != build_city(seed + 1, Scale(20))
@@ -34,7 +34,7 @@ def test_the_full_city_has_the_reported_numbers() -> None:
 
 
 @given(seed=st.integers(0, 100), scale=SCALES)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_people_are_divided_and_rounded_up_while_counties_and_towns_stay(seed: int, scale: Scale) -> None:
     city = build_city(seed, scale)
     assert len(city.deputies) == -(-9_185 // scale.divisor)

@@ -51,6 +51,9 @@ class SmallGateway:
         self.answers: dict[str, dict[str, Any]] = {}
         self.activities: dict[str, dict[str, Any]] = {}
         self.duties: dict[str, str] = {}
+        self.motions: dict[str, dict[str, Any]] = {}
+        self.motion_events: Counter[str] = Counter()
+        self.case_steps: Counter[str] = Counter()
         self.progress: set[str] = set()
         self.pending: dict[str, int] = {}
         self.requests = 0
@@ -172,11 +175,13 @@ class SmallGateway:
                 ]
                 return ok
             case ["cases"]:
-                state = "triage" if len(self.cases) % 5 == 0 else "answered"
-                self.cases[body["id"]] = {
-                    "id": body["id"], "state": state, "deputy": who, "returned": 0, "version": 1, "stars": None,
-                    "merged_into": None, "reopened": 0,
+                case = {
+                    "id": body["id"], "state": "triage", "deputy": who, "returned": 0, "version": 1, "stars": None,
+                    "merged_into": None, "reopened": 0, "extension_asked": None, "text": body["text"],
                 }  # fmt: skip
+                if len(self.cases) % 5:
+                    self.with_department(case)
+                self.cases[body["id"]] = case
                 return ok
             case ["cases", id_, "merge"]:
                 assert self.cases[body["into"]]["state"] != "merged"
@@ -193,12 +198,18 @@ class SmallGateway:
                 case = self.cases[id_]
                 if case["state"] != "triage":
                     return no
-                # The department hands the first one back once, and answers all others.
-                handed_back = id_ == next(iter(self.cases)) and case["returned"] == 0
-                case["state"] = "triage" if handed_back else "answered"
-                case["returned"] += handed_back
+                self.with_department(case)
                 case["version"] += 1
                 return ok
+            case ["cases", id_, "extension", "decision"]:
+                case = self.cases[id_]
+                if not case["extension_asked"]:
+                    return no
+                case.update(extension_asked=None, state="answered")
+                self.case_steps["extension-granted" if body["granted"] else "extension-refused"] += 1
+                return ok
+            case ["motions", *rest]:
+                return self.decide_on_motion(rest, who, body, ok, no)
             case ["cases", id_, "close"]:
                 case = self.cases[id_]
                 if case["deputy"] != who or case["state"] != "answered":
@@ -213,6 +224,78 @@ class SmallGateway:
                 self.cases[id_]["stars"] = body["stars"]
                 return ok
         return (404, {"code": "route-unknown"})
+
+    def with_department(self, case: dict[str, Any]) -> None:
+        """The department hands back what is in dispute until it is designated, asks for time, or answers."""
+        case["state"] = "answered"
+        if "权属不清" in case["text"] and case["returned"] < 2:
+            case["state"], case["returned"] = "triage", case["returned"] + 1
+            self.case_steps["returned"] += 1
+        elif "多个部门" in case["text"] and not case["reopened"]:
+            case.update(state="accepted", extension_asked=3)
+            self.case_steps["extension-asked"] += 1
+
+    def decide_on_motion(
+        self, rest: list[str], who: str, body: dict[str, Any], ok: Any, no: Any
+    ) -> tuple[int, dict[str, Any]]:
+        if not rest:
+            self.motions[body["id"]] = {
+                "author": who, "kind": body["kind"], "state": "draft", "invited": set(), "signed": set(), "round": 0,
+                "rated": set(), "good": False, "digest": body["id"].replace("-", "") * 2,
+            }  # fmt: skip
+            return ok
+        id_, verb = rest
+        motion = self.motions[id_]
+        match verb:
+            case "invitations":
+                motion["invited"] |= set(body["deputies"])
+            case "cosign" | "decline":
+                if who not in motion["invited"] or body.get("digest", motion["digest"]) != motion["digest"]:
+                    return (403, {"code": "not-invited"})
+                motion["invited"].discard(who)
+                if verb == "cosign":
+                    motion["signed"].add(who)
+            case "submit":
+                motion["state"] = "submitted"
+                self.motion_events["motion.submitted"] += 1
+                self.motion_events["motion.cosigned"] += len(motion["signed"])
+            case "give-back":
+                motion["state"] = "correcting"
+            case "refuse" | "withdraw" | "accept":
+                assert motion["state"] == "submitted"
+                state = {"refuse": "not-accepted", "withdraw": "withdrawn", "accept": "accepted"}[verb]
+                motion.update(state=state, turned=body.get("turn", False))
+            case "assign":
+                motion.update(state="answered", round=1)  # the department answers at once
+            case "rate":
+                assert motion["state"] in ("answered", "closed")
+                if (who, motion["round"]) in motion["rated"]:
+                    return no
+                motion["rated"].add((who, motion["round"]))
+                self.motion_events["motion.rated"] += 1
+                if who == motion["author"]:
+                    good = "unsatisfied" not in body["ratings"].values()
+                    motion.update(good=good, state="closed" if good else "answered")
+                    motion["round"] += not good
+        return ok
+
+    def motion_report(self) -> dict[str, Any]:
+        put = [m for m in self.motions.values() if m["state"] != "draft"]
+        answered = [m for m in put if m["round"]]
+        return {
+            "submitted": {
+                "total": len(put),
+                "kinds": {"bill": {"city": sum(m["kind"] == "bill" for m in put)}},
+            },
+            "cosigned": sum(bool(m["signed"]) for m in put),
+            "signatures": sum(len(m["signed"]) for m in put),
+            "turned": sum(m.get("turned", False) for m in put),
+            "states": Counter(m["state"] for m in put),
+            "withdrawn": sum(m["state"] == "withdrawn" for m in put),
+            "on_time": {"numerator": len(answered)},
+            "redone": sum(m["round"] > 1 for m in put),
+            "satisfaction": {"result": {"numerator": sum(m["good"] for m in put)}},
+        }
 
     def once(self, what: str, where: str, who: str) -> bool:
         known = self.done.setdefault(what, set())
@@ -237,8 +320,15 @@ class SmallGateway:
                 return paged(list(self.departments))
             case ["cases"]:
                 state = request.query.get("state")
+                asked = request.query.get("extension_asked")
+                if asked:
+                    return paged([c for c in self.cases.values() if c["extension_asked"]])
                 found = [c for c in self.cases.values() if state in (None, c["state"])]
                 return paged(found[1:] if self.lose_a_case and state is None else found)
+            case ["motions", id_]:
+                return web.json_response({"digest": self.motions[id_]["digest"]})
+            case ["motion-report"]:
+                return web.json_response(self.motion_report())
             case ["activities"]:
                 return paged([a for a in self.activities.values() if a["kind"] == request.query["kind"]])
             case ["activities", id_]:
@@ -251,7 +341,7 @@ class SmallGateway:
             case ["operations", "status"]:
                 return web.json_response({"services": {"cases": {"lag": {"cases": 0}, "outbox": 0}}})
             case ["figures"] if not self.cases:
-                return web.json_response({"cases": {"states": {}}})
+                return web.json_response({"cases": {"states": {}, "extensions_asked": 0}})
             case ["figures"]:
                 return web.json_response(self.figures())
         return web.json_response({"code": "route-unknown"}, status=404)
@@ -269,6 +359,9 @@ class SmallGateway:
                 "rated": rated,
                 "merged": sum(case["merged_into"] is not None for case in self.cases.values()),
                 "reopened": sum(case["reopened"] > 0 for case in self.cases.values()),
+                "designated": sum(case["returned"] > 1 for case in self.cases.values()),
+                "extensions_asked": sum(bool(case["extension_asked"]) for case in self.cases.values()),
+                "steps": self.case_steps,
                 "states": states,
             },
             "learning": {"completed_by_course": {next(iter(self.done["completed"]))[0]: completed}},
@@ -293,6 +386,7 @@ class SmallGateway:
                     "consultation.answered": len(self.answers),
                     "activity.attended": came,
                     "duty.logged": len(self.duties) + decided,
+                    **self.motion_events,
                 },
             },
         }
@@ -377,6 +471,7 @@ async def test_mistakes_are_refused_and_journalled_as_refused(play: Play) -> Non
         "course.complete",
         "consultation.answer.again",
         "activity.check_in",
+        "motion.cosign",
     }
 
 

@@ -14,11 +14,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploy.local.runfolder import CHECKOUT
+from examples.department_system.department_system import CONCERNS_MANY, DISPUTED
 from services.cases.routing.choosing import category_of
 from simulation.case_texts import CaseText, MessagesError, generated_text, read_messages
 from simulation.city import CATEGORIES, City, Scale, build_city
+from simulation.motions import BILL_SIGNERS, write_session
 from simulation.report import Figure, figures
-from simulation.year import END, LAUNCH, STORM_DAY, TRAINING_DAY, Year, write_year
+from simulation.year import (
+    CASES_DISPUTED,
+    CASES_EXTENDED,
+    END,
+    LAUNCH,
+    STORM_DAY,
+    TRAINING_DAY,
+    Year,
+    write_year,
+)
 
 WORDS = yaml.safe_load((CHECKOUT / "services" / "cases" / "category_words.yaml").read_text("utf-8"))
 SCALES = st.sampled_from([Scale(2), Scale(10), Scale(20), Scale(100)])
@@ -51,7 +62,7 @@ def test_the_full_script_ends_with_the_reported_figures(city: City, year: Year) 
 
 
 @given(seed=st.integers(0, 1_000), scale=SCALES)
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 def test_at_every_scale_each_figure_is_the_reported_one_divided_and_rounded_up(
     seed: int, scale: Scale
 ) -> None:
@@ -68,7 +79,7 @@ def test_at_every_scale_each_figure_is_the_reported_one_divided_and_rounded_up(
 
 
 @given(seed=st.integers(0, 1_000))
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=3)
 def test_one_seed_gives_one_script(seed: int) -> None:
     city = build_city(seed, Scale(100))
     assert write_year(city, seed, Scale(100)) == write_year(city, seed, Scale(100))
@@ -76,7 +87,7 @@ def test_one_seed_gives_one_script(seed: int) -> None:
 
 
 @given(seed=st.integers(0, 1_000), scale=SCALES)
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 def test_every_instant_lies_in_the_year_and_steps_of_one_thing_rise(seed: int, scale: Scale) -> None:
     city = build_city(seed, scale)
     year = write_year(city, seed, scale)
@@ -87,6 +98,18 @@ def test_every_instant_lies_in_the_year_and_steps_of_one_thing_rise(seed: int, s
         [a.announced_at, one.signed_up_at, a.starts_at] for a in year.activities for one in a.attendances
     ]
     ways += [[d.declared_at, d.decided_at] for d in year.duties]
+    ways += [
+        [
+            m.drafted_at,
+            m.submitted_at,
+            m.given_back_at,
+            m.examined_at,
+            m.assigned_at,
+            m.rated_at,
+            m.rated_again_at,
+        ]
+        for m in year.motions
+    ]
     for way in ways:
         instants = [instant for instant in way if instant is not None]
         assert all(LAUNCH <= instant <= END for instant in instants)
@@ -147,6 +170,35 @@ def test_a_case_is_sent_back_before_it_is_closed_and_never_with_others_in_it(yea
         assert case.filed_at < case.reopened_at < case.closed_at
         assert case.merged_into is None
         assert case.id not in parents
+
+
+def test_a_session_has_every_fate_of_a_motion_and_bills_have_their_signers(city: City, year: Year) -> None:
+    fates = Counter(motion.fate for motion in year.motions)
+    assert set(fates) == {"accepted", "turned", "not-accepted", "withdrawn", "draft"}
+    for motion in year.motions:
+        people = [motion.author, *motion.cosigners, *motion.declining]
+        assert len(set(people)) == len(people)
+        assert {city.deputies[who].level for who in people} == {"city"}
+        assert motion.kind == "suggestion" or len(motion.cosigners) + 1 >= BILL_SIGNERS
+        assert motion.fate != "turned" or motion.kind == "bill"
+        assert motion.lead not in motion.co
+    assert any(motion.rated_again_at for motion in year.motions)
+    assert any(motion.given_back_at for motion in year.motions)
+
+
+def test_a_city_with_few_deputies_has_a_session_without_bills() -> None:
+    motions = write_session(build_city(1, Scale(100)), 1, Scale(100))
+    assert {motion.kind for motion in motions} == {"suggestion"}
+
+
+def test_what_a_case_says_decides_whether_it_goes_round_or_takes_longer(year: Year) -> None:
+    disputed = [case for case in year.cases if case.disputed]
+    extended = [case for case in year.cases if case.extension is not None]
+    assert (len(disputed), len(extended)) == (CASES_DISPUTED, CASES_EXTENDED)
+    assert {case.id for case in disputed} == {case.id for case in year.cases if DISPUTED in case.text}
+    assert {case.id for case in extended} == {case.id for case in year.cases if CONCERNS_MANY in case.text}
+    assert {case.extension for case in extended} == {True, False}
+    assert not [case for case in (*disputed, *extended) if case.merged_into is not None]
 
 
 def test_the_training_is_one_evening_of_county_and_town_deputies(city: City, year: Year) -> None:

@@ -17,6 +17,8 @@ from services.cases.motions.domain import Answer, Due, Motion, Rating
 
 MEASURES: Mapping[str, str] = {
     "submitted": "Motions submitted in the period, by kind as submitted and by level of congress.",
+    "cosigned": "Of those, with at least one co-signer who confirmed 联名.",
+    "signatures": "The co-signers of those, a deputy once for each motion.",
     "accepted": "Of those, taken in as what they were.",
     "turned": "Of those, bills taken in as suggestions 转为建议.",
     "not_accepted": "Of those, not accepted, by ground 不予受理.",
@@ -66,6 +68,8 @@ def report(motions: Iterable[Motion], rules: MotionRules, now: datetime) -> dict
                 for kind in sorted({k for k, _ in submitted})
             },
         },
+        "cosigned": sum(len(m.signers) > 1 for m in taken),
+        "signatures": sum(len(m.signers) - 1 for m in taken),
         "states": dict(Counter(m.state for m in taken)),
         "accepted": sum(m.accepted_at is not None and not m.turned for m in taken),
         "turned": sum(m.turned for m in taken),

@@ -1,0 +1,500 @@
+"""What the reads answer, for the OpenAPI document and so for the pages' types.
+
+The services answer, and the gateway passes their bytes on unread; these models only describe them. The browser
+tests hold every answer that a page got against them. Fields may be added to an answer at any time.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Literal
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+
+from shared.contracts import cases, identity, motions, participation
+from shared.contracts.registry import Role
+
+
+class Answer(BaseModel):
+    """One answer, or a part of one."""
+
+
+class Page(Answer):
+    """One page of a list; `total` counts all."""
+
+    total: int
+    page: int
+    size: int
+
+
+class Me(Answer):
+    """Who one is."""
+
+    person: str
+    name: str
+    roles: tuple[Role, ...]
+    organisation: str | None
+
+
+class Deputy(Answer):
+    """A deputy 人大代表 as the roster has them; `code` is the public code 代表码."""
+
+    id: UUID
+    number: str
+    name: str
+    level: identity.Level
+    county: str | None
+    town: str | None
+    constituency: str
+    code: str
+    term_from: date
+    term_until: date
+    state: str
+
+
+class DeputyPage(Page):
+    """Deputies."""
+
+    items: tuple[Deputy, ...]
+
+
+class Department(Answer):
+    """A department 承办单位; no counties means all."""
+
+    code: str
+    name: str
+    categories: tuple[str, ...]
+    counties: tuple[str, ...]
+    state: str
+
+
+class DepartmentPage(Page):
+    """Departments."""
+
+    items: tuple[Department, ...]
+
+
+class CaseStep(Answer):
+    """One step of a case: what, who, when, why."""
+
+    number: int
+    step: str
+    actor: str
+    at: datetime
+    department: str | None
+    reason: str | None
+    text: str | None
+    answer_by: datetime | None
+    dates_reason: str | None
+
+
+class RelatedCase(Answer):
+    """A case that was merged into, or split from, another."""
+
+    id: UUID
+    state: cases.CaseState
+    merged_into: UUID | None
+    split_from: UUID | None
+
+
+class Case(Answer):
+    """A case 督事; title and text are null once they were erased."""
+
+    id: UUID
+    version: int
+    state: cases.CaseState
+    deputy_id: UUID
+    county: str
+    town: str | None
+    origin: Literal["own", "resident"]
+    category: str | None
+    urgency: cases.Urgency
+    department: str | None
+    co_handlers: tuple[str, ...]
+    reason: str | None
+    result: cases.Result | None
+    stars: int | None
+    returned: int
+    reopened: int
+    accept_by: datetime | None
+    answer_by: datetime | None
+    dates_reason: str | None
+    chased: int
+    answered_at: datetime | None
+    on_time: bool | None
+    closed_at: datetime | None
+    merged_into: UUID | None
+    split_from: UUID | None
+    followers: tuple[UUID, ...]
+    filed_at: datetime
+    changed_at: datetime
+    title: str | None
+    text: str | None
+    contact: str | None = None
+
+
+class CasePhoto(Answer):
+    """A photo of a case 照片, under /api/cases/{id}/photos/{digest} once it is kept; `step` brought it."""
+
+    digest: str
+    step: int
+    state: Literal["claimed", "kept", "missing"]
+
+
+class WholeCase(Case):
+    """A case with its way."""
+
+    answer: str | None
+    photos: tuple[CasePhoto, ...]
+    steps: tuple[CaseStep, ...]
+    related: tuple[RelatedCase, ...]
+
+
+class CasePage(Page):
+    """Cases; `next` is the address of what comes behind them."""
+
+    items: tuple[Case, ...]
+    next: str | None
+    total_is_estimate: bool
+
+
+class Notice(Answer):
+    """One message of an inbox 消息; `subject` is the id of the thing it is about."""
+
+    id: UUID
+    kind: str
+    subject: str
+    at: datetime
+    text: str
+    read: bool
+
+
+class NoticePage(Page):
+    """One's inbox, newest first."""
+
+    items: tuple[Notice, ...]
+    unread: int
+
+
+class RubricCategory(Answer):
+    """A category of a rubric, and the most points it can count for in a year."""
+
+    title: str
+    cap: float | None = None
+
+
+class RubricDocument(Answer):
+    """A rubric as it was adopted; points as people write them."""
+
+    title: str
+    cap: float | None = None
+    categories: dict[str, RubricCategory]
+
+
+class Rubric(Answer):
+    """A rubric 评价办法 that was adopted."""
+
+    name: str
+    version: int
+    effective_from: date
+    document: RubricDocument
+
+
+class RubricName(Answer):
+    """Which rubric 评价办法 counted."""
+
+    name: str
+    version: int
+
+
+class Score(Answer):
+    """A deputy's score of a year, in hundredths of a point."""
+
+    deputy_id: UUID
+    year: int
+    total: int
+    categories: dict[str, int]
+    rubric: RubricName | None
+
+
+class Entry(Answer):
+    """One fact in the archive 履职档案 and what it counts, in hundredths of a point before caps."""
+
+    item: str
+    evidence: str
+    event_type: str
+    time: datetime
+    happened_on: date
+    points: int
+    rubric: str
+    rubric_version: int
+    title: str
+    category: str
+
+
+class Archive(Page):
+    """A deputy's archive, newest first."""
+
+    items: tuple[Entry, ...]
+
+
+class Attendance(Answer):
+    """One's own part in an activity."""
+
+    signed_up_at: datetime
+    checked_in_at: datetime | None
+
+
+class Activity(Answer):
+    """An activity 代表活动; no county means the whole city. `code` is for staff."""
+
+    id: UUID
+    title: str
+    kind: participation.ActivityKind
+    county: str | None
+    starts_at: datetime
+    ends_at: datetime
+    capacity: int | None
+    sign_ups: int
+    check_ins: int
+    code: str | None = None
+    mine: Attendance | None
+
+
+class ActivityPage(Page):
+    """Activities."""
+
+    items: tuple[Activity, ...]
+
+
+class OwnAnswers(Answer):
+    """One's own answers to a consultation."""
+
+    answered_at: datetime
+    answers: dict[str, str]
+
+
+class AskedQuestion(Answer):
+    """One question of a consultation."""
+
+    key: str
+    text: str
+    kind: Literal["choice", "text"]
+    options: tuple[str, ...]
+    required: bool
+
+
+class Consultation(Answer):
+    """A consultation 意见征集; no county means the whole city."""
+
+    id: UUID
+    title: str
+    kind: Literal["legislation", "questionnaire"]
+    county: str | None
+    questions: tuple[AskedQuestion, ...]
+    opened_at: datetime
+    closes_at: datetime
+    closed_at: datetime | None
+    mine: OwnAnswers | None
+
+
+class ConsultationPage(Page):
+    """Consultations."""
+
+    items: tuple[Consultation, ...]
+
+
+class Duty(Answer):
+    """A logged duty 履职登记."""
+
+    id: UUID
+    deputy_id: UUID
+    kind: participation.DutyKind
+    happened_on: date
+    note: str
+    state: participation.DutyState
+    declared_at: datetime
+    reason: str | None = None
+
+
+class DutyPage(Page):
+    """Duties."""
+
+    items: tuple[Duty, ...]
+
+
+class CourseLesson(Answer):
+    """One lesson."""
+
+    key: str
+    title: str
+    minutes: int
+
+
+class CourseQuestion(Answer):
+    """One question of a quiz, without the right answer."""
+
+    key: str
+    text: str
+    options: tuple[str, ...]
+
+
+class Progress(Answer):
+    """How far one is in a course; `mark` is the quiz's per cent."""
+
+    lessons: tuple[str, ...]
+    attempts: int
+    mark: int | None
+    started_at: datetime
+    completed_at: datetime | None
+    certificate: str | None
+
+
+class Course(Answer):
+    """A course 网上学堂."""
+
+    id: UUID
+    title: str
+    pass_mark: int
+    levels: tuple[identity.Level, ...]
+    published_at: datetime
+    minutes: int
+    lessons: tuple[CourseLesson, ...]
+    quiz: tuple[CourseQuestion, ...]
+    progress: Progress | None
+
+
+class CoursePage(Page):
+    """Courses."""
+
+    items: tuple[Course, ...]
+
+
+class Certificate(Answer):
+    """A certificate of a course 结业证书."""
+
+    number: str
+    course_id: UUID
+    title: str
+    minutes: int
+    mark: int
+    completed_at: datetime
+    deputy_id: str
+
+
+class Due(Answer):
+    """A deadline of a motion, with its reason."""
+
+    kind: str
+    at: datetime
+    reason: str
+    provisional: bool
+    promise: int | None
+    ended: datetime | None
+    met: bool | None
+
+
+class Cosigner(Answer):
+    """A deputy who was asked to co-sign 联名."""
+
+    deputy: UUID
+    state: str
+    at: datetime
+    digest: str | None
+
+
+class MotionAnswer(Answer):
+    """An answer 答复 to a motion."""
+
+    round: int
+    department: str
+    result: motions.AnswerClass
+    signed_by: str
+    public: bool
+    at: datetime
+    on_time: bool
+    text: str | None
+
+
+class Promise(Answer):
+    """A thing that an answer promised 承诺事项."""
+
+    number: int
+    department: str
+    due: date
+    state: str
+    text: str | None
+    report: str | None
+    rating: str | None
+
+
+class MotionRating(Answer):
+    """A rating 评价 of an answer."""
+
+    round: int
+    deputy: UUID
+    values: dict[str, str]
+    at: datetime
+    late: bool
+
+
+class MotionStep(Answer):
+    """One step of a motion."""
+
+    number: int
+    step: str
+    actor: str
+    at: datetime
+    department: str | None
+    deputy: UUID | None
+    note: str | None
+
+
+class Motion(Answer):
+    """A motion 议案建议."""
+
+    id: UUID
+    kind: motions.MotionKind
+    level: identity.Level
+    state: motions.MotionState
+    version: int
+    author_id: UUID
+    number: str | None
+    secret: bool
+    turned: bool
+    ground: str | None
+    lead: str | None
+    co_handlers: tuple[str, ...]
+    round: int
+    supervised: bool
+    from_case: UUID | None
+    signers: tuple[UUID, ...]
+    drafted_at: datetime
+    submitted_at: datetime | None
+    answered_at: datetime | None
+    closed_at: datetime | None
+    due: Due | None
+    title: str | None
+
+
+class WholeMotion(Motion):
+    """A motion with its way; who is no party to it sees less."""
+
+    text: str | None = None
+    cause: str | None = None
+    basis: str | None = None
+    plan: str | None = None
+    answers: tuple[MotionAnswer, ...]
+    deadlines: tuple[Due, ...]
+    digest: str | None = None
+    cosigners: tuple[Cosigner, ...] = ()
+    promises: tuple[Promise, ...] = ()
+    ratings: tuple[MotionRating, ...] = ()
+    steps: tuple[MotionStep, ...] = Field(default=())
+
+
+class MotionPage(Page):
+    """Motions."""
+
+    items: tuple[Motion, ...]

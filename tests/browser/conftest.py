@@ -1,0 +1,211 @@
+"""A real browser on the real suite: one suite for all files, a new context for each test.
+
+Every test ends with the same questions: did the console stay silent, was nothing asked of a foreign host, did
+the policy block nothing, and has every answer that a page read the form that the OpenAPI document describes?
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import pytest_asyncio
+from jsonschema import Draft202012Validator
+from playwright.async_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Response,
+    async_playwright,
+    expect,
+)
+
+from deploy.local import webbuild
+from tests.browser.town import PASSWORD, PATIENCE, Town, open_town
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+PICTURES = CHECKOUT / "test-results" / "pictures"
+AXE = CHECKOUT / "web" / "node_modules" / "axe-core" / "axe.min.js"
+_DOCUMENT = json.loads((CHECKOUT / "gateway" / "openapi.json").read_text("utf-8"))
+_FLAGS = (
+    "--no-sandbox",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+_PHONE = {"width": 390, "height": 844}
+
+
+def _chromium() -> str:
+    named = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    if named is None:
+        pytest.fail(
+            "no Chromium here (Debian, Ubuntu: apt install chromium fonts-noto-cjk), or name it in CHROMIUM"
+        )
+    return named
+
+
+@pytest_asyncio.fixture(scope="session")
+async def town(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
+    """The suite with people and things in it, and its pages built."""
+    webbuild.build()
+    async with open_town(tmp_path_factory.mktemp("town")) as found:
+        yield found
+
+
+@pytest_asyncio.fixture(scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    """One browser for all tests."""
+    expect.set_options(timeout=PATIENCE * 1000)
+    async with async_playwright() as playwright:
+        found = await playwright.chromium.launch(executable_path=_chromium(), args=_FLAGS)
+        yield found
+        await found.close()
+
+
+def _template(path: str) -> tuple[str, dict[str, Any]] | None:
+    for template, item in _DOCUMENT["paths"].items():
+        if re.fullmatch(re.sub(r"\{[^}]+\}", "[^/]+", template), path) and "get" in item:
+            return template, item["get"]
+    return None
+
+
+@dataclass
+class Visit:
+    """A browser context of one person, and what must not have happened in it."""
+
+    context: BrowserContext
+    page: Page
+    url: str
+    wrong: list[str] = field(default_factory=list)
+    expected: list[str] = field(default_factory=list)
+    """Patterns of console messages that the test itself brings about."""
+
+    async def sign_in(self, who: str) -> None:
+        """Sign in through the form, and wait for what comes then."""
+        await self.page.goto(f"{self.url}/m/")
+        await self.page.get_by_label("账号").fill(f"town-{who.lower()}")
+        await self.page.get_by_label("密码", exact=True).fill(PASSWORD)
+        await self.page.get_by_role("button", name="登录", exact=True).click()
+        await self.page.wait_for_url(re.compile(r"/m/(?!sign-in)"))
+
+    async def open(self, path: str) -> Page:
+        """Open a page of the phone and wait until it has read what it shows."""
+        await self.page.goto(f"{self.url}/m{path}")
+        await self.settled()
+        return self.page
+
+    async def settled(self) -> None:
+        """Wait until nothing is loading."""
+        await self.page.locator("main").first.wait_for()
+        await expect(self.page.locator(".van-skeleton, .van-loading")).to_have_count(0)
+
+    async def picture(self, name: str) -> None:
+        """Keep a picture of the whole page."""
+        PICTURES.mkdir(parents=True, exist_ok=True)
+        await self.page.screenshot(path=PICTURES / f"{name}.png", full_page=True, animations="disabled")
+
+    async def axe(self) -> list[str]:
+        """What axe finds against WCAG 2.2 AA, as one line for each kind of fault."""
+        await self.page.evaluate(AXE.read_text("utf-8"))
+        found = await self.page.evaluate(
+            "axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']})"
+        )
+        return [
+            f"{fault['id']}: {fault['help']}: " + "; ".join(node["html"][:160] for node in fault["nodes"][:4])
+            for fault in found["violations"]
+        ]
+
+    def watch(self, page: Page) -> None:
+        """Note what goes wrong on a page."""
+        page.on("console", self._said)
+        page.on("pageerror", lambda error: self.wrong.append(f"error: {error}"))
+        page.on("requestfinished", lambda request: self._asked(request.url))
+
+    def _said(self, message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            self.wrong.append(f"{message.type}: {message.text} ({message.location.get('url', '')})")
+
+    def _asked(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme in {"http", "https"} and parts.netloc != urlsplit(self.url).netloc:
+            self.wrong.append(f"asked a foreign host: {url}")
+
+    async def hold(self, response: Response) -> None:
+        """Hold an answer against the OpenAPI document."""
+        path = urlsplit(response.url).path
+        if not path.startswith("/api/") or response.request.method != "GET" or response.status != 200:
+            return
+        found = _template(path)
+        content = found and found[1]["responses"].get("200", {}).get("content", {}).get("application/json")
+        if not content or not content.get("schema"):
+            return
+        schema = {**content["schema"], "components": _DOCUMENT["components"]}
+        for error in Draft202012Validator(schema).iter_errors(await response.json()):
+            self.wrong.append(f"{path}: {error.json_path}: {error.message[:200]}")
+
+    def nothing_wrong(self) -> None:
+        """Raise AssertionError for what must not have happened."""
+        left = [one for one in self.wrong if not any(re.search(known, one) for known in self.expected)]
+        assert left == []
+
+
+Opening = Callable[..., Any]
+
+
+@pytest.fixture
+def visiting(browser: Browser, town: Town) -> Callable[..., Any]:
+    """What opens a context and gives its visit."""
+
+    @asynccontextmanager
+    async def visit(**options: Any) -> AsyncIterator[Visit]:
+        context = await browser.new_context(
+            viewport=_PHONE,
+            device_scale_factor=2,
+            is_mobile=True,
+            has_touch=True,
+            locale="zh-CN",
+            timezone_id="Asia/Shanghai",
+            **options,
+        )
+        context.set_default_timeout(PATIENCE * 1000)
+        page = await context.new_page()
+        found = Visit(context, page, town.url)
+        holding: list[Awaitable[None]] = []
+        found.watch(page)
+        page.on("response", lambda response: holding.append(found.hold(response)))
+        try:
+            yield found
+            for answer in holding:
+                await answer
+            found.nothing_wrong()
+        finally:
+            await context.close()
+
+    return visit
+
+
+@pytest_asyncio.fixture
+async def phone(visiting: Opening) -> AsyncIterator[Visit]:
+    """A phone on which nobody is signed in."""
+    async with visiting() as visit:
+        yield visit
+
+
+@pytest_asyncio.fixture
+async def deputy(phone: Visit) -> Visit:
+    """A phone on which the deputy is signed in."""
+    await phone.sign_in("B1")
+    return phone

@@ -1,0 +1,240 @@
+"""The deputy's way on the phone, in a real browser on the real suite."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.async_api import Page, Route, expect
+
+from shared.testing.wait import wait_until
+from tests.browser.conftest import Visit
+from tests.browser.town import DEPUTY, PASSWORD, PATIENCE, Town
+
+pytestmark = pytest.mark.timeout(240, func_only=True)
+
+TEXT = "路口的红绿灯不亮已经三天，早晚高峰很危险，请尽快修复。"
+
+
+async def fill(page: Page, title: str, text: str = TEXT) -> None:
+    """Fill in a case; the place is there already, from the deputy's own constituency."""
+    await page.get_by_label("标题").fill(title)
+    await page.get_by_label("情况说明").fill(text)
+    await expect(page.get_by_label("地点")).to_have_value(re.compile("海曙区"))
+
+
+async def submit(page: Page) -> None:
+    await page.get_by_role("button", name="提交", exact=True).click()
+
+
+async def test_a_wrong_password_says_so_and_the_right_one_opens_the_home_page(phone: Visit) -> None:
+    phone.expected.append("401")
+    page = await phone.open("/")
+    await expect(page).to_have_url(re.compile("/m/sign-in"))
+    await phone.picture("phone-sign-in")
+    await page.get_by_label("账号").fill("town-b1")
+    await page.get_by_label("密码", exact=True).fill(PASSWORD + "9")
+    await page.get_by_role("button", name="登录", exact=True).click()
+    await expect(page.get_by_role("alert").filter(has_text="账号或密码不对")).to_be_visible()
+    await page.get_by_label("密码", exact=True).fill(PASSWORD)
+    await page.get_by_role("button", name="登录", exact=True).click()
+    await expect(page.get_by_role("heading", name="方玲代表")).to_be_visible()
+    await expect(page.get_by_text("已答复，请确认办结")).to_be_visible()
+
+
+async def test_no_script_can_read_the_session_and_another_site_cannot_use_it(
+    deputy: Visit, town: Town
+) -> None:
+    cookies = await deputy.context.cookies(f"{town.url}/api/me")
+    session = next(cookie for cookie in cookies if cookie["name"] == "daibiaotong_session")
+    assert (session["httpOnly"], session["sameSite"]) == (True, "Strict")
+    assert await deputy.page.evaluate("document.cookie") == ""
+    kept = await deputy.page.evaluate("JSON.stringify({...localStorage, ...sessionStorage})")
+    assert session["value"] not in kept
+    headers = {"Cookie": f"daibiaotong_session={session['value']}", "Sec-Fetch-Site": "cross-site"}
+    async with town.session.post(f"{town.url}/api/notices/mark", headers=headers, json={}) as answer:
+        assert (answer.status, (await answer.json())["code"]) == (403, "foreign-page")
+    headers = {"Cookie": headers["Cookie"], "Origin": "https://elsewhere.example"}
+    async with town.session.post(f"{town.url}/api/notices/mark", headers=headers, json={}) as answer:
+        assert answer.status == 403
+
+
+async def test_a_case_filed_on_the_phone_is_routed_and_shown(deputy: Visit, town: Town) -> None:
+    page = await deputy.open("/cases/new")
+    await fill(page, "中山路口红绿灯不亮")
+    await page.get_by_label("类别").click()
+    await page.get_by_text("交通运输", exact=True).click()
+    await page.get_by_role("button", name="确定").click()
+    await deputy.picture("phone-case-new")
+    await submit(page)
+    await expect(page).to_have_url(re.compile(r"/m/cases/[0-9a-f-]{36}$"))
+    await expect(page.get_by_role("heading", name="中山路口红绿灯不亮")).to_be_visible()
+    await expect(page.get_by_text("已派单").first).to_be_visible()
+    await expect(page.get_by_text("市交通运输局").first).to_be_visible()
+    assert len(await town.cases_titled("中山路口红绿灯不亮")) == 1
+
+
+async def test_pressing_twice_files_once(deputy: Visit, town: Town) -> None:
+    page = await deputy.open("/cases/new")
+    await fill(page, "双击只提交一次")
+    await page.get_by_role("button", name="提交", exact=True).dblclick()
+    await expect(page).to_have_url(re.compile(r"/m/cases/[0-9a-f-]{36}$"))
+    assert len(await town.cases_titled("双击只提交一次")) == 1
+
+
+async def test_a_case_filed_without_a_connection_waits_and_is_filed_once(deputy: Visit, town: Town) -> None:
+    deputy.expected.append("ERR_INTERNET_DISCONNECTED")
+    page = await deputy.open("/cases/new")
+    await fill(page, "断网时提交")
+    await deputy.context.set_offline(True)
+    await submit(page)
+    await expect(page.get_by_text("待发送").first).to_be_visible()
+    await expect(page.get_by_text("网络已断开")).to_be_visible()
+    await deputy.picture("phone-offline")
+    assert await town.cases_titled("断网时提交") == []
+    await deputy.context.set_offline(False)
+
+    async def filed() -> bool:
+        return len(await town.cases_titled("断网时提交")) == 1
+
+    await wait_until(filed, what="the case being sent", seconds=PATIENCE, every=0.2)
+    await expect(page.get_by_text("待发送")).to_have_count(0)
+    assert len(await town.cases_titled("断网时提交")) == 1
+
+
+async def test_a_case_whose_answer_was_lost_is_sent_again_and_filed_once(deputy: Visit, town: Town) -> None:
+    deputy.expected.append("ERR_CONNECTION_RESET")
+    page = await deputy.open("/cases/new")
+    tries: list[str] = []
+
+    async def lose(route: Route) -> None:
+        tries.append(str(await route.request.header_value("idempotency-key")))
+        await route.fetch()  # the gateway takes it, and nobody hears of it
+        await route.abort("connectionreset")
+
+    await page.route("**/api/cases", lose, times=1)
+    await fill(page, "答复丢失后重发")
+    await submit(page)
+    await expect(page.get_by_text("待发送").first).to_be_visible()
+    assert len(tries) == 1
+    async with page.expect_response(lambda said: said.request.method == "POST") as again:
+        await page.evaluate("window.dispatchEvent(new Event('online'))")
+    sent = await again.value
+    assert (sent.status, await sent.request.header_value("idempotency-key")) == (200, tries[0])
+    await expect(page.get_by_text("待发送")).to_have_count(0)
+    assert len(await town.cases_titled("答复丢失后重发")) == 1
+
+
+async def test_an_expired_session_asks_to_sign_in_and_files_what_was_written(
+    deputy: Visit, town: Town
+) -> None:
+    deputy.expected.append("401")
+    page = await deputy.open("/cases/new")
+    await fill(page, "登录过期也不丢")
+    await deputy.context.clear_cookies()
+    await submit(page)
+    again = page.get_by_role("dialog", name="登录已过期")
+    await expect(again).to_be_visible()
+    await deputy.picture("phone-expired")
+    await again.get_by_label("账号").fill("town-b1")
+    await again.get_by_label("密码", exact=True).fill(PASSWORD)
+    await again.get_by_role("button", name="登录", exact=True).click()
+    await expect(again).to_be_hidden()
+
+    async def filed() -> bool:
+        return len(await town.cases_titled("登录过期也不丢")) == 1
+
+    await wait_until(filed, what="the case being sent", seconds=PATIENCE, every=0.2)
+
+
+async def test_a_draft_outlives_the_page_and_the_back_button_leads_back(deputy: Visit) -> None:
+    page = await deputy.open("/cases")
+    await (
+        page.get_by_role("link", name="提交督事")
+        .or_(page.get_by_role("button", name="提交督事"))
+        .first.click()
+    )
+    await page.get_by_label("标题").fill("写到一半的督事")
+    await expect(page.get_by_text("草稿已保存")).to_be_visible()
+    await page.go_back()
+    await expect(page).to_have_url(re.compile(r"/m/cases$"))
+    await page.reload()
+    await page.get_by_text("写到一半的督事").click()
+    await expect(page.get_by_label("标题")).to_have_value("写到一半的督事")
+    await page.get_by_role("button", name="删除草稿").click()
+    await page.get_by_role("dialog").get_by_role("button", name="删除草稿").click()
+    await expect(page).to_have_url(re.compile(r"/m/cases$"))
+    await expect(page.get_by_text("写到一半的督事")).to_have_count(0)
+
+
+async def test_an_answered_case_is_closed_and_rated_on_the_phone(deputy: Visit, town: Town) -> None:
+    case_id = await town.file("路灯不亮", "高桥镇老街路灯三盏不亮。")
+    page = await deputy.open(f"/cases/{case_id}")
+    await town.answer(case_id, "已更换灯泡。")
+    await page.get_by_role("button", name="确认办结").click()  # it came by itself, over the live stream
+    await page.get_by_role("dialog").get_by_role("button", name="确认办结").click()
+    await page.get_by_role("radio", name="4星").click()
+    await page.get_by_role("button", name="评价", exact=True).click()
+    await expect(page.get_by_text("您的评价")).to_be_visible()
+    await deputy.picture("phone-case")
+    found = await town.done("GET", f"/api/cases/{case_id}", DEPUTY)
+    assert (found["state"], found["stars"]) == ("closed", 4)
+
+
+async def test_a_page_opens_without_a_connection(deputy: Visit) -> None:
+    deputy.expected.append("ERR_INTERNET_DISCONNECTED")
+    page = await deputy.open("/")
+    await page.evaluate("navigator.serviceWorker.ready.then(() => true)")
+    await deputy.context.set_offline(True)
+    await page.goto(f"{deputy.url}/m/cases/new")
+    await page.get_by_label("标题").fill("离线打开后写的")
+    await expect(page.get_by_text("草稿已保存")).to_be_visible()
+
+
+PAGES = {"home": "/", "cases": "/cases", "case-empty": "/cases/new", "notices": "/notices", "me": "/me"}
+
+
+@pytest.mark.parametrize("name", PAGES)
+async def test_a_page_is_accessible_in_both_sizes(name: str, deputy: Visit) -> None:
+    page = await deputy.open(PAGES[name])
+    await deputy.picture(f"phone-{name}")
+    assert await deputy.axe() == []
+    await page.evaluate("localStorage.setItem('daibiaotong.large', 'yes')")
+    await deputy.open(PAGES[name])
+    await deputy.picture(f"phone-{name}-large")
+    assert await deputy.axe() == []
+    assert await page.evaluate(SMALL) == []
+
+
+SMALL = """() => {
+  const shown = (one) => one.getClientRects().length > 0 && getComputedStyle(one).visibility !== 'hidden' && !one.closest('.hidden, .soft-print')
+  const wrong = []
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT)
+  while (texts.nextNode()) {
+    const parent = texts.currentNode.parentElement
+    if (texts.currentNode.textContent.trim() !== '' && shown(parent) && parseFloat(getComputedStyle(parent).fontSize) < 18)
+      wrong.push(`text: ${parent.className} ${texts.currentNode.textContent.trim().slice(0, 20)}`)
+  }
+  for (const one of document.querySelectorAll('a[href], button, [role=button], [role=radio], [role=switch]')) {
+    const box = (one.closest('.van-cell') ?? one).getBoundingClientRect()
+    if (shown(one) && (box.width < 60 || box.height < 60) && !one.matches('[role=switch]'))
+      wrong.push(`target: ${one.className} ${box.width}x${box.height}`)
+  }
+  return wrong
+}"""
+
+
+async def test_what_one_may_not_see_and_what_is_not_there_are_said(
+    deputy: Visit, town: Town, visiting: Callable[..., Any]
+) -> None:
+    deputy.expected += ["403", "404"]
+    page = await deputy.open("/cases/00000000-0000-7000-8000-000000000000")
+    await expect(page.get_by_text("没有找到")).to_be_visible()
+    foreign = (await town.done("GET", "/api/cases", "B2"))["items"][0]["id"]
+    await deputy.open(f"/cases/{foreign}")
+    await expect(page.get_by_text("您没有查看权限")).to_be_visible()
+    async with visiting() as staff:
+        await staff.sign_in("staff")
+        await expect(staff.page.get_by_text("手机端供人大代表使用")).to_be_visible()

@@ -1,0 +1,273 @@
+"""A small town for the browser: the whole suite with departments, staff, deputies who sign in, and things to see."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import aiohttp
+
+from deploy.local.suite import Suite
+from shared.testing.wait import wait_until
+
+PATIENCE = 60.0
+"""Seconds; other people's programs may be using the machine."""
+PASSWORD = "town-hall-at-nine"
+DEPUTY, OTHER_DEPUTY = "B1", "B2"
+HOUSING, STAFF = "housing", "staff"
+EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"
+
+DIVISIONS = {
+    "code": "3302",
+    "name": "宁波市",
+    "children": [
+        {
+            "code": "330203",
+            "name": "海曙区",
+            "children": [
+                {"code": "330203001", "name": "南门街道"},
+                {"code": "330203100", "name": "高桥镇"},
+                {"code": "330203101", "name": "横街镇"},
+            ],
+        },
+        {
+            "code": "330225",
+            "name": "象山县",
+            "children": [{"code": "330225100", "name": "石浦镇"}, {"code": "330225200", "name": "东陈乡"}],
+        },
+    ],
+}
+
+
+@dataclass
+class Town:
+    """A running suite, and tokens of the people in it by their short names."""
+
+    suite: Suite
+    session: aiohttp.ClientSession
+    tokens: dict[str, str] = field(default_factory=dict, repr=False)
+    people: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        """The address of the pages."""
+        return self.suite.gateway_url
+
+    async def ask(
+        self, method: str, path: str, who: str | None = None, content: Any = None, form: Any = None
+    ) -> tuple[int, Any]:
+        """One request to the gateway, with its status and body; a late outcome is waited for."""
+        headers = {} if who is None else {"Authorization": f"Bearer {self.tokens[who]}"}
+        async with self.session.request(
+            method, self.url + path, headers=headers, json=content, data=form
+        ) as answer:
+            status, text = answer.status, await answer.text()
+            location = answer.headers.get("Location", "")
+        if status == 202:
+
+            async def outcome() -> tuple[int, Any] | None:
+                found = await self.ask("GET", location, who)
+                return None if found[0] in {404, 503} else found
+
+            found = await wait_until(outcome, what=f"an outcome at {location}", seconds=PATIENCE, every=0.2)
+            assert found is not None
+            return found
+        return status, json.loads(text) if text else None
+
+    async def done(self, method: str, path: str, who: str, content: Any = None) -> Any:
+        """A request that must succeed."""
+        status, body = await self.ask(method, path, who, content)
+        assert status == 200, (method, path, status, body)
+        return body
+
+    async def exchange(self, who: str, person: str) -> None:
+        """Get a token in somebody's name from the simulation's."""
+        form = {
+            "grant_type": EXCHANGE,
+            "subject_token": self.tokens["simulation"],
+            "subject_token_type": ACCESS_TOKEN,
+            "requested_subject": person,
+        }
+        status, body = await self.ask("POST", "/api/token", form=form)
+        assert status == 200, body
+        self.tokens[who], self.people[who] = body["access_token"], person
+
+    async def cases_titled(self, title: str, who: str = DEPUTY) -> list[dict[str, Any]]:
+        """The cases of somebody with a title."""
+        found = await self.done("GET", "/api/cases?size=100", who)
+        return [case for case in found["items"] if case["title"] == title]
+
+    async def file(self, title: str, text: str, **more: Any) -> str:
+        """File a case as the deputy, and wait until it is with the department."""
+        content = {"title": title, "text": text, "county": "330203", "category": "城乡建设", **more}
+        case_id = str((await self.done("POST", "/api/cases", DEPUTY, content))["id"])
+        await self.until(case_id, "routed")
+        return case_id
+
+    async def until(self, case_id: str, state: str) -> None:
+        """Wait until a case is in a state."""
+
+        async def there() -> bool:
+            return bool((await self.done("GET", f"/api/cases/{case_id}", DEPUTY))["state"] == state)
+
+        await wait_until(there, what=f"case {state}", seconds=PATIENCE, every=0.2)
+
+    async def answer(self, case_id: str, text: str) -> None:
+        """The department takes a case on and answers it."""
+        await self.done("POST", f"/api/cases/{case_id}/accept", HOUSING)
+        await self.done("POST", f"/api/cases/{case_id}/answer", HOUSING, {"result": "solved", "text": text})
+
+
+def _roster(today: datetime) -> str:
+    term = f"{today.year - 1}-01-01,{today.year + 3}-12-31"
+    return (
+        "编号,姓名,层级,县(市、区)代码,乡镇代码,选区,任期起,任期止\n"
+        f"{DEPUTY},方玲,县,330203,330203100,海曙区第一选区,{term}\n"
+        f"{OTHER_DEPUTY},水生,县,330203,330203101,海曙区第二选区,{term}\n"
+    )
+
+
+@contextlib.asynccontextmanager
+async def open_town(folder: Path) -> AsyncIterator[Town]:
+    """The town, up until the end."""
+    divisions = folder / "divisions.json"
+    divisions.write_text(json.dumps(DIVISIONS, ensure_ascii=False), "utf-8")
+    suite = Suite(
+        folder / "run",
+        environment="test",
+        fsync=False,
+        extra_env={"gateway": {"DIVISIONS_FILE": str(divisions)}},
+    )
+    async with contextlib.AsyncExitStack() as end:
+        await asyncio.to_thread(suite.start)
+        end.push_async_callback(asyncio.to_thread, suite.stop)
+        timeout = aiohttp.ClientTimeout(total=PATIENCE)
+        session = await end.enter_async_context(aiohttp.ClientSession(timeout=timeout))
+        found = Town(suite, session)
+        await _settle(found)
+        yield found
+
+
+async def _settle(town: Town) -> None:
+    """Let people move in, and give them passwords and things to see."""
+    for client in ("operator", "simulation"):
+        secret = town.suite.secrets.get(client)
+        form = {"grant_type": "client_credentials", "client_id": client, "client_secret": secret}
+        town.tokens[client] = (await town.ask("POST", "/api/token", form=form))[1]["access_token"]
+    staff = str(uuid4())
+    await town.done("PUT", f"/api/staff/{staff}", "operator", {"name": "石磊", "organisation": "3302"})
+    await town.exchange(STAFF, staff)
+    departments = (
+        (HOUSING, "市住房和城乡建设局", "城乡建设"),
+        ("health", "市卫生健康委员会", "卫生计生"),
+        ("transport", "市交通运输局", "交通运输"),
+    )
+    for code, name, category in departments:
+        content = {"name": name, "categories": [category]}
+        await town.done("PUT", f"/api/departments/{code}", STAFF, content)
+    await town.exchange(HOUSING, f"department:{HOUSING}")
+    form = aiohttp.FormData()
+    now = datetime.now(UTC)
+    form.add_field("file", _roster(now).encode(), filename="roster.csv")
+    status, body = await town.ask("POST", "/api/roster-imports", STAFF, form=form)
+    assert (status, body["accepted"]) == (200, 2), body
+    for deputy in (await town.done("GET", "/api/deputies", STAFF))["items"]:
+        await town.exchange(deputy["number"], deputy["id"])
+    for who in (DEPUTY, OTHER_DEPUTY, STAFF, HOUSING):
+        content = {"login": f"town-{who.lower()}", "password": PASSWORD}
+        await town.done("PUT", f"/api/people/{town.people[who]}/password", "operator", content)
+    await _things(town, now)
+
+
+async def _things(town: Town, now: datetime) -> None:
+    soon, later = now + timedelta(minutes=5), now + timedelta(days=20)
+
+    async def routes() -> bool:
+        # Cases hears of the departments on a topic of its own, so the first cases may come before them.
+        content = {
+            "title": "公园长椅损坏",
+            "text": "三把长椅的木条断了。",
+            "county": "330203",
+            "category": "城乡建设",
+        }
+        case_id = (await town.done("POST", "/api/cases", OTHER_DEPUTY, content))["id"]
+        return bool((await town.done("GET", f"/api/cases/{case_id}", OTHER_DEPUTY))["state"] == "routed")
+
+    await wait_until(routes, what="routing", seconds=PATIENCE, every=0.2)
+    rated = await town.file(
+        "高桥镇卫生院门前路面积水", "下雨后积水超过二十厘米，老人看病不便，希望疏通下水道。"
+    )
+    await town.answer(rated, "已疏通三处堵塞的雨水井，并更换破损井盖，经两次降雨检验不再积水。")
+    await town.done("POST", f"/api/cases/{rated}/close", DEPUTY, {})
+    answered = await town.file(
+        "小区电梯经常停运",
+        "南门街道老小区电梯一个月停运四次，居民出行不便。",
+        origin="resident",
+        contact="王阿姨 0574-0000000",
+        town="330203001",
+    )
+    await town.answer(answered, "已约谈维保单位，更换门机控制板，并把该梯列入本年度更新计划。")
+    asked = await town.file("人行道上有裸露电线", "横街镇老街拐角处有裸露电线，存在隐患。", town="330203101")
+    await town.done("POST", f"/api/cases/{asked}/accept", HOUSING)
+    await town.done("POST", f"/api/cases/{asked}/ask", HOUSING, {"text": "请说明具体门牌号或附近的标志物。"})
+    await town.done(
+        "POST",
+        "/api/activities",
+        STAFF,
+        {
+            "title": "民生实事项目主题督查",
+            "kind": "inspection",
+            "starts_at": soon.isoformat(),
+            "ends_at": (soon + timedelta(hours=3)).isoformat(),
+            "capacity": 60,
+        },
+    )
+    await town.done(
+        "POST",
+        "/api/consultations",
+        STAFF,
+        {
+            "title": "城市绿化条例（修订草案）",
+            "kind": "legislation",
+            "closes_at": later.isoformat(),
+            "questions": [
+                {
+                    "key": "whole",
+                    "text": "您对草案总体是否赞成？",
+                    "kind": "choice",
+                    "options": ["赞成", "基本赞成", "不赞成"],
+                    "required": True,
+                },
+                {"key": "words", "text": "您的修改意见", "kind": "text"},
+            ],
+        },
+    )
+    await town.done(
+        "POST",
+        "/api/courses",
+        STAFF,
+        {
+            "title": "怎样提出高质量的建议",
+            "lessons": [
+                {"key": "law", "title": "代表法与代表的权利义务", "minutes": 40},
+                {"key": "write", "title": "建议的选题和写法", "minutes": 35},
+            ],
+            "quiz": [
+                {
+                    "key": "q1",
+                    "text": "代表提出的建议由谁交办？",
+                    "options": ["有关机关、组织", "代表自己", "新闻单位"],
+                    "answer": 0,
+                },
+                {"key": "q2", "text": "代表视察时能否直接处理问题？", "options": ["能", "不能"], "answer": 1},
+            ],
+        },
+    )

@@ -1,0 +1,131 @@
+"""Pages are served as they were built and nothing else is; a browser's session is for our own pages alone."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from gateway.browser import COOKIE
+from gateway.services import Answer
+from tests.gateway_door import Door, door
+
+OWN = {"Sec-Fetch-Site": "same-origin"}
+SCRIPT = "console.log('代表通')" * 20
+GRANTED = {
+    "access_token": "a.signed.token",
+    "token_type": "Bearer",
+    "expires_in": 900,
+    "person": "p",
+    "name": "方玲",
+    "roles": ["deputy"],
+    "organisation": None,
+}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Door:
+    """A gateway with pages."""
+    folder = tmp_path_factory.mktemp("dist")
+    for name, text in {
+        "m/index.html": "<!doctype html>",
+        "assets/m-1a2b.js": SCRIPT,
+        ".sources": "x",
+    }.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text, "utf-8")
+    (folder.parent / "secret.txt").write_text("secret", "utf-8")
+    return door(web_folder=folder)
+
+
+async def test_a_page_is_asked_for_again_each_time_and_a_named_file_is_kept_for_ever(built: Door) -> None:
+    page = await built.ask("GET", "/m/", role=None)
+    assert (page.status, page.headers["cache-control"]) == (200, "no-cache")
+    again = await built.ask("GET", "/m/", role=None, headers={"If-None-Match": page.headers["etag"]})
+    assert (again.status, again.raw) == (304, b"")
+    script = await built.ask("GET", "/assets/m-1a2b.js", role=None)
+    assert script.headers["cache-control"] == "public, max-age=31536000, immutable"
+    assert script.headers["content-type"] == "text/javascript; charset=utf-8"
+    assert script.raw.decode() == SCRIPT
+
+
+async def test_every_address_of_a_face_shows_its_page_and_the_root_leads_to_the_phone(built: Door) -> None:
+    assert (await built.ask("GET", "/m/cases/new", role=None)).raw == b"<!doctype html>"
+    for path, to in (("/", "/m/"), ("/m", "/m/"), ("/console", "/console/")):
+        found = await built.ask("GET", path, role=None)
+        assert (found.status, found.headers["location"]) == (303, to)
+
+
+async def test_texts_travel_compressed_to_who_can_read_that(built: Door) -> None:
+    script = await built.ask("GET", "/assets/m-1a2b.js", role=None, headers={"Accept-Encoding": "br, gzip"})
+    assert script.headers["content-encoding"] == "gzip"
+    assert gzip.decompress(script.raw).decode() == SCRIPT
+
+
+async def test_a_page_runs_and_asks_nothing_but_of_its_own_origin(built: Door) -> None:
+    policy = (await built.ask("GET", "/m/", role=None)).headers["content-security-policy"]
+    assert "unsafe" not in policy
+    assert "http" not in policy
+    assert "default-src 'none'; script-src 'self'; style-src 'self'" in policy
+    api = await built.ask("GET", "/api/me")
+    assert api.headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
+
+
+@pytest.mark.parametrize(
+    "path", ["/assets/../../secret.txt", "/m/%2e%2e/%2e%2e/secret.txt", "/assets/none.js", "/r/"]
+)
+async def test_nothing_but_what_was_built_is_served(path: str, built: Door) -> None:
+    found = await built.ask("GET", path, role=None)
+    assert b"secret" not in found.raw
+    assert found.status == 404 or found.raw == b"<!doctype html>"
+
+
+async def test_without_pages_the_gateway_says_how_to_build_them(tmp_path: Path) -> None:
+    found = await door(web_folder=tmp_path / "none").ask("GET", "/m/", role=None)
+    assert (found.status, found.code) == (404, "pages-not-built")
+    assert "make web" in found.body["detail"]
+
+
+async def test_signing_in_puts_the_token_into_a_cookie_and_nowhere_else() -> None:
+    at = door()
+    at.services.answers["identity", "/token"] = Answer(200, {}, json.dumps(GRANTED).encode())
+    body = {"login": "fang", "password": "x"}
+    said = await at.ask("POST", "/api/session", role=None, headers=OWN, content=body)
+    assert said.status == 200
+    assert "a.signed.token" not in said.raw.decode()
+    assert said.body["roles"] == ["deputy"]
+    cookie = said.headers["set-cookie"]
+    assert f"{COOKIE}=a.signed.token" in cookie
+    assert all(part in cookie for part in ("HttpOnly", "SameSite=strict", "Path=/api", "Max-Age=900"))
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Origin": "https://elsewhere.example", "Host": "here.example"}, 403),
+        ({"Origin": "null", "Host": "here.example"}, 403),
+        ({"Origin": "https://here.example", "Host": "here.example"}, 200),
+        (OWN, 200),
+    ],
+)
+async def test_a_cookie_writes_only_for_our_own_pages(headers: dict[str, str], status: int) -> None:
+    at = door()
+    cookie = {"Cookie": f"{COOKIE}={at.token('deputy')}"}
+    body = {"kind": "visit", "happened_on": "2026-01-01", "note": "走访"}
+    said = await at.ask("POST", "/api/duties", role=None, headers=cookie | headers, content=body)
+    assert said.status == status
+    assert len(at.post.sent) == (status == 200)
+
+
+async def test_a_cookie_is_enough_to_read_and_a_bearer_token_needs_no_page() -> None:
+    at = door()
+    cookie = {"Cookie": f"{COOKIE}={at.token('deputy')}"}
+    assert (await at.ask("GET", "/api/me", role=None, headers=cookie)).status == 200
+    body = {"kind": "visit", "happened_on": "2026-01-01", "note": "走访"}
+    assert (await at.ask("POST", "/api/duties", role="deputy", content=body)).status == 200
+    assert (await at.ask("GET", "/api/me", role=None)).status == 401

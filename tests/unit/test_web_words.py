@@ -1,0 +1,73 @@
+"""All words of the pages are in one place, in both languages, and each is used."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SOURCES = Path(__file__).resolve().parents[2] / "web" / "src"
+CHINESE = re.compile(r"[\u4e00-\u9fff]")
+_COMMENTS = re.compile(r"/\*.*?\*/|<!--.*?-->|(?<!:)//[^\n]*", re.DOTALL)
+_KEY = re.compile(r"(?:\bt|\bte)\(\s*'([\w.-]+)'|'((?:[a-zA-Z-]+\.)+[\w-]+)'")
+_MADE = re.compile(r"`((?:[\w-]+\.)+)\$\{")
+
+
+def words(language: str) -> dict[str, str]:
+    """Every word by its dotted key."""
+    found: dict[str, Any] = json.loads((SOURCES / "words" / f"{language}.json").read_text("utf-8"))
+    return dict(_flat(found, ""))
+
+
+def _flat(part: dict[str, Any], before: str) -> Iterator[tuple[str, str]]:
+    for name, value in part.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{before}{name}.")
+        else:
+            yield f"{before}{name}", value
+
+
+def code() -> dict[Path, str]:
+    """The pages' sources without comments."""
+    found = [path for suffix in ("vue", "ts") for path in SOURCES.rglob(f"*.{suffix}")]
+    return {path: _COMMENTS.sub("", path.read_text("utf-8")) for path in found}
+
+
+def test_both_languages_have_the_same_words_with_the_same_gaps() -> None:
+    chinese, english = words("zh"), words("en")
+    assert list(chinese) == list(english)
+    gaps = re.compile(r"\{(\w+)\}")
+    differ = [
+        key for key in chinese if sorted(gaps.findall(chinese[key])) != sorted(gaps.findall(english[key]))
+    ]
+    assert differ == []
+
+
+def test_no_chinese_stands_in_the_code() -> None:
+    spelled = {"中文"}  # the language's own name
+    wrong = {
+        f"{path.name}: {line.strip()}"
+        for path, text in code().items()
+        for line in text.splitlines()
+        if CHINESE.search(re.sub("|".join(spelled), "", line))
+    }
+    assert wrong == set()
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_every_word_that_is_asked_for_is_there(language: str) -> None:
+    known = words(language)
+    asked = {found[0] for text in code().values() for found in _KEY.findall(text) if found[0]}
+    assert asked - set(known) == set()
+
+
+def test_no_word_is_left_over() -> None:
+    every = code().values()
+    asked = {one for text in every for found in _KEY.findall(text) for one in found if one}
+    made = {beginning for text in every for beginning in _MADE.findall(text)}
+    left = {key for key in words("zh") if key not in asked and not any(key.startswith(one) for one in made)}
+    assert left == set()

@@ -1,0 +1,28 @@
+/** A thing that somebody does with one press: once, however often it is pressed. */
+import { ref, type Ref } from 'vue'
+import { command, newId, type Schemas } from './client'
+
+type Send = (header: { 'Idempotency-Key': string }) => Promise<{ data?: unknown; error?: unknown; response: Response }>
+
+/**
+ * `act(what, send)` sends the command that `what` names. While it runs further presses do nothing; the same `what`
+ * after a failure goes out under the same id, for its answer may merely have been lost. Throws Problem.
+ */
+export function useActing(): { busy: Ref<boolean>; act: (what: unknown, send: Send) => Promise<Schemas['Accepted'] | null> } {
+  const busy = ref(false)
+  let wanted = { key: '', id: '' }
+  async function act(what: unknown, send: Send): Promise<Schemas['Accepted'] | null> {
+    if (busy.value) return null
+    busy.value = true
+    const key = JSON.stringify(what)
+    if (wanted.key !== key) wanted = { key, id: newId() }
+    try {
+      const found = await command(send, wanted.id)
+      wanted = { key: '', id: '' }
+      return found
+    } finally {
+      busy.value = false
+    }
+  }
+  return { busy, act }
+}

@@ -1,0 +1,65 @@
+/**
+ * Live hints: the gateway says which thing changed, and whoever shows it reads it again.
+ *
+ * One stream per page. After a loss of the connection everything shown is read again, for hints may have been missed.
+ */
+import { onScopeDispose } from 'vue'
+
+export interface Hint {
+  kind: string
+  id: string
+  version: number | null
+}
+type Listener = (hint: Hint | null) => void
+
+const listeners = new Set<Listener>()
+const RETRY_MS = 5_000
+const TOGETHER_MS = 300
+let source: EventSource | null = null
+let retry: ReturnType<typeof setTimeout> | undefined
+let broken = false
+
+/** Begin to listen; again after signing in. */
+export function listen(): void {
+  hangUp()
+  source = new EventSource('/api/events')
+  source.addEventListener('open', () => {
+    if (broken) tell(null)
+    broken = false
+  })
+  source.addEventListener('changed', (event) => tell(JSON.parse((event as MessageEvent<string>).data) as Hint))
+  source.addEventListener('error', () => {
+    broken = true
+    // The browser retries a broken stream by itself, but not one that was refused.
+    if (source?.readyState === EventSource.CLOSED) retry = setTimeout(listen, RETRY_MS)
+  })
+}
+
+/** Listen no more. */
+export function hangUp(): void {
+  clearTimeout(retry)
+  source?.close()
+  source = null
+}
+
+function tell(hint: Hint | null): void {
+  for (const listener of [...listeners]) listener(hint)
+}
+
+/**
+ * Call `changed` soon after something of these kinds (`case.` means all that begin so) changed, or may have.
+ * Several hints in a row are one call. Ends with the component that asked.
+ */
+export function onChanged(kinds: readonly string[], changed: () => void): void {
+  let soon: ReturnType<typeof setTimeout> | undefined
+  const listener: Listener = (hint) => {
+    if (hint !== null && !kinds.some((kind) => hint.kind.startsWith(kind))) return
+    clearTimeout(soon)
+    soon = setTimeout(changed, TOGETHER_MS)
+  }
+  listeners.add(listener)
+  onScopeDispose(() => {
+    clearTimeout(soon)
+    listeners.delete(listener)
+  })
+}

@@ -1,0 +1,152 @@
+/**
+ * Cases that are being written or wait to be sent, kept on the phone (IndexedDB).
+ *
+ * Invariants: a case has its id from the first letter on, and is always sent under it, so that it is filed once
+ * however often it is sent; only its own writer sees and sends it; one tab sends at a time; nothing is removed
+ * before the gateway has said that it was taken.
+ */
+import { openDB, type DBSchema, type IDBPDatabase } from 'idb'
+import { computed, ref, toRaw } from 'vue'
+import { client, command, newId, Problem, type Schemas } from '@/api/client'
+import { expired, me } from '@/api/session'
+
+export interface Filing {
+  title: string
+  text: string
+  contact: string
+  county: string
+  town: string
+  category: string
+  origin: 'own' | 'resident'
+}
+
+export interface Draft {
+  id: string
+  person: string
+  filing: Filing
+  /** `draft`: being written; `waiting`: to be sent; `refused`: the gateway said no, see `problem`. */
+  state: 'draft' | 'waiting' | 'refused'
+  problem?: { code: string; detail: string }
+  changedAt: number
+}
+
+interface Schema extends DBSchema {
+  drafts: { key: string; value: Draft; indexes: { person: string } }
+}
+
+let opened: Promise<IDBPDatabase<Schema>> | undefined
+const database = (): Promise<IDBPDatabase<Schema>> =>
+  (opened ??= openDB<Schema>('daibiaotong', 1, {
+    upgrade: (db) => db.createObjectStore('drafts', { keyPath: 'id' }).createIndex('person', 'person'),
+  }))
+
+export const drafts = ref<Draft[]>([])
+export const waiting = computed(() => drafts.value.filter((draft) => draft.state === 'waiting'))
+const tabs = typeof BroadcastChannel === 'undefined' ? null : new BroadcastChannel('daibiaotong-outbox')
+tabs?.addEventListener('message', () => void load())
+
+/** Read what is kept for who is signed in, the newest first. */
+export async function load(): Promise<void> {
+  const person = me.value?.person
+  const found = person === undefined ? [] : await (await database()).getAllFromIndex('drafts', 'person', person)
+  drafts.value = found.sort((a, b) => b.changedAt - a.changedAt)
+}
+
+async function changed(): Promise<void> {
+  await load()
+  tabs?.postMessage('changed')
+}
+
+export function emptyFiling(): Filing {
+  return { title: '', text: '', contact: '', county: '', town: '', category: '', origin: 'own' }
+}
+
+export const newDraftId = newId
+
+export async function find(id: string): Promise<Draft | undefined> {
+  const found = await (await database()).get('drafts', id)
+  return found?.person === me.value?.person ? found : undefined
+}
+
+/** Keep a draft as it stands; one that waits to be sent keeps waiting unless `state` says otherwise. */
+export async function keep(id: string, filing: Filing, state: Draft['state'] = 'draft'): Promise<void> {
+  const person = me.value?.person
+  if (person === undefined) return
+  const draft: Draft = { id, person, filing: { ...toRaw(filing) }, state, changedAt: Date.now() }
+  await (await database()).put('drafts', draft)
+  await changed()
+}
+
+export async function discard(id: string): Promise<void> {
+  await (await database()).delete('drafts', id)
+  await changed()
+}
+
+function bodyOf({ id, filing }: Draft): Schemas['CaseFiling'] {
+  const { title, text, county, origin } = filing
+  const some = (value: string): string | null => (value === '' ? null : value)
+  return {
+    id,
+    title,
+    text,
+    county,
+    origin,
+    contact: some(filing.contact),
+    town: some(filing.town),
+    category: some(filing.category),
+  }
+}
+
+/** What came of sending one draft. */
+export type Sent = 'sent' | 'refused' | 'later'
+
+async function sendOne(draft: Draft): Promise<Sent> {
+  try {
+    await command((headers) => client.POST('/api/cases', { params: { header: headers }, body: bodyOf(draft) }), draft.id, {
+      signIn: false,
+    })
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error
+    if (error.code === 'case-exists') {
+      await discard(draft.id) // another tab, or an earlier try whose answer was lost
+      return 'sent'
+    }
+    if (error.status === 401) expired.value = true
+    if (error.status < 400 || error.status === 401 || error.status === 429 || error.status >= 500) return 'later'
+    const problem = { code: error.code, detail: error.detail }
+    await (await database()).put('drafts', { ...draft, state: 'refused', problem })
+    await changed()
+    return 'refused'
+  }
+  await discard(draft.id)
+  return 'sent'
+}
+
+/** Send everything that waits, one after the other and in one tab only. Returns what came of each. */
+export async function send(): Promise<Map<string, Sent>> {
+  const found = new Map<string, Sent>()
+  const work = async (): Promise<void> => {
+    await load()
+    for (const draft of [...waiting.value].reverse()) {
+      const sent = await sendOne(toRaw(draft))
+      found.set(draft.id, sent)
+      if (sent === 'later') break
+    }
+  }
+  if ('locks' in navigator) await navigator.locks.request('daibiaotong-outbox', work)
+  else await work()
+  return found
+}
+
+const AGAIN_MS = 20_000
+
+/** Send what waits now, when the connection comes back, and every few seconds while something waits. */
+export function keepSending(): void {
+  const go = (): void => {
+    if (me.value !== null && !expired.value && waiting.value.length > 0) void send()
+  }
+  window.addEventListener('online', go)
+  document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && go())
+  setInterval(go, AGAIN_MS)
+  void load().then(go)
+}

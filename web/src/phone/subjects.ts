@@ -1,0 +1,12 @@
+/** Which page shows the thing that a notice is about. */
+import type { RouteLocationRaw } from 'vue-router'
+import type { Schemas } from '@/api/client'
+
+const PAGES: Record<string, string> = { case: 'case', activity: 'activity', consultation: 'consultation', course: 'course' }
+
+export function placeOf({ kind, subject }: Schemas['Notice']): RouteLocationRaw | undefined {
+  const about = kind.split('.')[0] ?? ''
+  if (about === 'duty') return { name: 'duties' }
+  const name = PAGES[about]
+  return name === undefined ? undefined : { name, params: { id: subject } }
+}

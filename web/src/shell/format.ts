@@ -1,0 +1,32 @@
+/** Dates, numbers and durations as people write them, in China Standard Time. */
+import { i18n } from '@/words'
+import { now } from './surroundings'
+
+const ZONE = 'Asia/Shanghai'
+const DAY_MS = 86_400_000
+
+const locale = (): string => (i18n.global.locale.value === 'zh' ? 'zh-CN' : 'en-GB')
+
+function formatted(at: string | Date, options: Intl.DateTimeFormatOptions): string {
+  return new Intl.DateTimeFormat(locale(), { timeZone: ZONE, ...options }).format(new Date(at))
+}
+
+export const day = (at: string | Date): string => formatted(at, { year: 'numeric', month: 'long', day: 'numeric' })
+export const dayAndTime = (at: string | Date): string =>
+  formatted(at, { year: 'numeric', month: 'long', day: 'numeric', hour: '2-digit', minute: '2-digit', hourCycle: 'h23' })
+export const shortDay = (at: string | Date): string => formatted(at, { month: 'numeric', day: 'numeric' })
+/** The day in the form that a date field takes, yyyy-mm-dd. */
+export const isoDay = (at: Date): string =>
+  new Intl.DateTimeFormat('sv-SE', { timeZone: ZONE, dateStyle: 'short' }).format(at)
+
+/** Whole days from today to that day; negative when it has passed. */
+export function daysLeft(at: string): number {
+  const midnight = (moment: Date): number => Date.parse(`${isoDay(moment)}T00:00:00Z`)
+  return Math.round((midnight(new Date(at)) - midnight(now())) / DAY_MS)
+}
+
+/** Points, kept in hundredths, without needless zeros. */
+export const points = (hundredths: number): string =>
+  new Intl.NumberFormat(locale(), { maximumFractionDigits: 2 }).format(hundredths / 100)
+
+export const number = (value: number): string => new Intl.NumberFormat(locale()).format(value)
