@@ -2,7 +2,7 @@
 # JDK 17 and Maven, where present, give the real Apache Kafka instead of its stand-in.
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo web check test test-full soak clean distclean venv
+.PHONY: help up demo web check test test-full soak bench-evaluation clean distclean venv
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -14,7 +14,7 @@ FIND_PYTHON = for candidate in python3 python3.14 python3.13 python3.12 python3.
 	done
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  for demo: SCALE=0.1 (part of the city), MESSAGES=path, ONESHOT=1 (end after the table)"
 	@echo "  for demo and up: BROKER=kafka or BROKER=tansu instead of the best that is here"
@@ -44,6 +44,9 @@ test-full: check ## test, with the long random and load runs
 
 soak: $(STAMP) ## ten thousand random sequences of commands with kills in between (SEED=1, SEQUENCES=500)
 	SEQUENCES=$${SEQUENCES:-10000} $(BIN)/pytest tests/chaos/test_random_commands.py -q -s
+
+bench-evaluation: $(STAMP) ## how fast events become scores; ROUNDS=1 EVENTS=50000 for a short look
+	$(BIN)/python -m benchmarks.evaluation
 
 clean: ## remove the run folder (all local data) and caches; refused while a suite runs
 	@python=$$($(FIND_PYTHON)); test ! -e .run/lock || "$${python:-$(BIN)/python}" deploy/local/lock.py .run

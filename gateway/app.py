@@ -13,9 +13,23 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.routing import Match
 from starlette.types import Scope
 
-from gateway import browser, open311, openapi, pages, photos, places, reads, roster, stream, writes
+from gateway import (
+    browser,
+    concerns,
+    following,
+    open311,
+    openapi,
+    pages,
+    photos,
+    places,
+    reads,
+    roster,
+    stream,
+    writes,
+)
 from gateway.commands import Caller, Commands
 from gateway.edge import Edge
+from gateway.intake import Intake
 from gateway.photos import Quarantine
 from gateway.sealing import Seals
 from gateway.services import Services
@@ -83,6 +97,9 @@ def build(parts: Parts) -> FastAPI:
     writes.add(app, commands, seals, who)
     roster.add(app, commands, parts.services, parts.settings, who)
     photos.add(app, parts.quarantine, parts.settings, who)
+    intake = Intake(parts.services, parts.settings, caller)
+    concerns.add(app, commands, seals, parts.services, intake, parts.settings)
+    following.add(app, commands, seals, parts.services, intake, parts.settings)
     reads.add(app, parts.services, parts.health, who)
     stream.add(app, parts.hints, parts.settings, who)
     browser.add(app, parts.services, parts.settings)

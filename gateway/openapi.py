@@ -14,9 +14,27 @@ from fastapi import FastAPI
 
 FILE = Path(__file__).with_name("openapi.json")
 
-PUBLIC = frozenset({"/api/sign-in", "/api/session", "/api/token", "/api/codes/{code}", "/api/surroundings"})
+CONCERN = "/api/concerns/{receipt}"
+OF_RESIDENTS = frozenset(
+    {
+        "/api/codes/{code}/concerns",
+        *(f"{CONCERN}/{act}" for act in ("supply", "reopen", "rate", "withdraw", "erase", "close-link")),
+    }
+)
+"""Commands of residents, who have no token; where no outcome is there yet, the request is sent again."""
+PUBLIC = OF_RESIDENTS | {
+    "/api/sign-in",
+    "/api/session",
+    "/api/token",
+    "/api/codes/{code}",
+    "/api/surroundings",
+    "/api/concern-notice",
+    "/api/concerns/open",
+    CONCERN,
+    "/f/{secret}",
+}
 """Routes that need no token."""
-NO_COMMANDS = frozenset({"/api/sign-in", "/api/session", "/api/token"})
+NO_COMMANDS = frozenset({"/api/sign-in", "/api/session", "/api/token", "/api/concerns/open"})
 """POSTs that are no commands."""
 
 _PROBLEM: dict[str, Any] = {
@@ -51,6 +69,10 @@ _ACCEPTED: dict[str, Any] = {
 _PENDING: dict[str, Any] = {
     "description": "No outcome yet: ask again at `Location`",
     "headers": {"Location": {"schema": {"type": "string"}}},
+}
+_PENDING_WITHOUT_TOKEN: dict[str, Any] = {
+    "description": "No outcome yet: send the same again with its `command_id` as Idempotency-Key",
+    "headers": {"Retry-After": {"schema": {"type": "integer"}}},
 }
 _COMMAND_HEADERS: list[dict[str, Any]] = [
     {
@@ -104,7 +126,7 @@ def _complete(operation: dict[str, Any], path: str, *, is_write: bool) -> None:
     if not is_write or path in NO_COMMANDS:
         return
     operation["parameters"] = [*operation.get("parameters", []), *_COMMAND_HEADERS]
-    responses["202"] = _PENDING
+    responses["202"] = _PENDING_WITHOUT_TOKEN if path in OF_RESIDENTS else _PENDING
     if path != "/api/roster-imports":
         content = {"application/json": {"schema": {"$ref": "#/components/schemas/Accepted"}}}
         responses["200"] = {"description": "Accepted", "content": content}
@@ -130,6 +152,8 @@ def text() -> str:
             "service_urls": {},
             "digest_key": "none",
             "quarantine_url": "file:///none",
+            "intake_secret": "none none none none",
+            "intake_client_secret": "none",
         }
     )
     health = Health()

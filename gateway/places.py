@@ -13,7 +13,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.commands import json_response
-from shared.contracts.identity import PlaceCode
+from shared.contracts.identity import KnownPlaceCode
 from shared.messaging.clock import BusinessClock
 
 SHIPPED = Path(__file__).with_name("ningbo.json")
@@ -25,7 +25,7 @@ class Place(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    code: PlaceCode
+    code: KnownPlaceCode
     name: str = Field(min_length=1, max_length=60)
     children: tuple["Place", ...] = ()
 

@@ -88,6 +88,12 @@ READS = (
         ("county", "days", "least", "size"),
     ),
     Read(
+        "/cases/{id}/contact",
+        "cases",
+        "A resident's contact data 联系方式; the reading is noted",
+        ("purpose",),
+    ),
+    Read(
         "/indicators",
         "cases",
         "Honest figures of cases: numerator, denominator, what was left out, for staff",

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field, SecretStr
+from limits import parse
+from pydantic import AfterValidator, Field, SecretStr
 
 from shared.settings import ProcessSettings
 from shared.storage import StorageSettings
 
 
+def _parsed(limit: str) -> str:
+    parse(limit)  # raises ValueError
+    return limit
+
+
+Limit = Annotated[str, AfterValidator(_parsed)]
+"""How often something may happen, such as `20/hour`."""
+
+
 class GatewaySettings(ProcessSettings, StorageSettings):
     """`service_urls` maps each service to the addresses of its replicas; units are in the names.
 
-    `digest_key` is shared by all gateways: it makes the digest by which a repeated command is known.
+    `digest_key` is shared by all gateways: it makes the digest by which a repeated command is known. So is
+    `intake_secret`, from which residents' receipt numbers and follow links are derived. Limits such as
+    `20/hour` are each gateway's own.
     `quarantine_url` is the storage of uploaded photos, which all gateways and `cases` share; a claimed photo
     stays there as long as a command can lie in its topic.
     `web_folder` is what the web pages were built to; `divisions_file` names the city's towns, {code, name, children}.
@@ -21,6 +34,13 @@ class GatewaySettings(ProcessSettings, StorageSettings):
 
     service_urls: dict[str, list[str]]
     digest_key: SecretStr
+    intake_secret: Annotated[SecretStr, Field(min_length=16)]
+    intake_client_secret: SecretStr
+    concerns_per_address: Limit = "20/hour"
+    concerns_per_code: Limit = "120/hour"
+    follow_attempts_per_address: Limit = "60/minute"
+    follow_requests_per_concern: Limit = "60/minute"
+    follow_seconds: int = Field(default=3600, ge=60)
     web_folder: Path = Path(__file__).resolve().parents[1] / "web" / "dist"
     divisions_file: Path | None = None
     outcome_wait_seconds: float = Field(default=2.0, gt=0, le=30)

@@ -51,7 +51,7 @@ PERSON = r"^[a-z0-9:-]{2,60}$"
 _RUBRIC_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
 
-_TEXT = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"
+TEXT = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"
 """Text without control characters: as JSON they take six bytes each, and the sealed text has a limit."""
 
 
@@ -63,9 +63,9 @@ class CaseFiling(_Strict):
     """A case 督事 as the deputy writes it; title, text and contact are sealed before they leave."""
 
     id: UUID | None = None
-    title: Annotated[str, Field(min_length=1, max_length=200, pattern=_TEXT)]
-    text: Annotated[str, Field(min_length=1, max_length=20_000, pattern=_TEXT)]
-    contact: Annotated[str, Field(max_length=200, pattern=_TEXT)] | None = None
+    title: Annotated[str, Field(min_length=1, max_length=200, pattern=TEXT)]
+    text: Annotated[str, Field(min_length=1, max_length=20_000, pattern=TEXT)]
+    contact: Annotated[str, Field(max_length=200, pattern=TEXT)] | None = None
     county: identity.PlaceCode
     town: identity.PlaceCode | None = None
     category: Annotated[str, Field(max_length=40)] | None = None
@@ -77,15 +77,15 @@ class CaseSplit(_Strict):
     """A part of a case as staff write it for a case of its own 拆分; title and text are sealed."""
 
     id: UUID | None = None
-    title: Annotated[str, Field(min_length=1, max_length=200, pattern=_TEXT)]
-    text: Annotated[str, Field(min_length=1, max_length=20_000, pattern=_TEXT)]
+    title: Annotated[str, Field(min_length=1, max_length=200, pattern=TEXT)]
+    text: Annotated[str, Field(min_length=1, max_length=20_000, pattern=TEXT)]
     category: Annotated[str, Field(max_length=40)] | None = None
 
 
 class Supply(_Strict):
     """What the filer supplies to a department's question 补充情况; the text is sealed before it leaves."""
 
-    text: Annotated[str, Field(min_length=1, max_length=5_000, pattern=_TEXT)]
+    text: Annotated[str, Field(min_length=1, max_length=5_000, pattern=TEXT)]
     photos: cases.Photos = ()
 
 
@@ -93,18 +93,18 @@ class WebhookRegistration(_Strict):
     """Where a department has its messages delivered; an operator names the department."""
 
     id: UUID | None = None
-    url: Annotated[str, Field(min_length=1, max_length=500, pattern=_TEXT)]
+    url: Annotated[str, Field(min_length=1, max_length=500, pattern=TEXT)]
     department: identity.DepartmentCode | None = None
 
 
 class MotionText(_Strict):
     """A motion 议案建议 as the deputy writes it; a bill says its cause 案由, basis 案据 and plan 方案. It is sealed."""
 
-    title: Annotated[str, Field(min_length=1, max_length=200, pattern=_TEXT)]
-    text: Annotated[str, Field(min_length=1, max_length=20_000, pattern=_TEXT)]
-    cause: Annotated[str, Field(max_length=5_000, pattern=_TEXT)] | None = None
-    basis: Annotated[str, Field(max_length=20_000, pattern=_TEXT)] | None = None
-    plan: Annotated[str, Field(max_length=20_000, pattern=_TEXT)] | None = None
+    title: Annotated[str, Field(min_length=1, max_length=200, pattern=TEXT)]
+    text: Annotated[str, Field(min_length=1, max_length=20_000, pattern=TEXT)]
+    cause: Annotated[str, Field(max_length=5_000, pattern=TEXT)] | None = None
+    basis: Annotated[str, Field(max_length=20_000, pattern=TEXT)] | None = None
+    plan: Annotated[str, Field(max_length=20_000, pattern=TEXT)] | None = None
 
 
 class MotionDrafting(MotionText):
@@ -146,6 +146,14 @@ class Write:
 
 
 WRITES = (
+    Write("POST", "/cases/{subject}/take-up", cases.TakeUpConcern, "Take a resident's concern up 接收"),
+    Write(
+        "POST",
+        "/cases/{subject}/explain",
+        cases.ExplainConcern,
+        "Answer a resident's concern oneself 解释说明",
+    ),
+    Write("POST", "/cases/{subject}/decline", cases.DeclineConcern, "Do not take a concern up 不予受理"),
     Write("POST", "/cases/{subject}/route", cases.RouteCase, "Send a case in triage to a department 派单"),
     Write("POST", "/cases/{subject}/transfer", cases.TransferCase, "Move a case to another department 转办"),
     Write("POST", "/cases/{subject}/accept", cases.AcceptCase, "Take a case on 签收"),

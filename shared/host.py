@@ -42,6 +42,7 @@ from shared.messaging.outcomes import follow
 from shared.messaging.received import Decoder
 from shared.messaging.relay import Relay
 from shared.messaging.runner import Handler, Limits, Runner
+from shared.messaging.stream import Reading, Stream
 from shared.messaging.subscriber import Subscription, make_broker
 from shared.refusals import Refusal
 from shared.security.tokens import TokenVerifier
@@ -75,7 +76,8 @@ class Service:
     the facts it reads; `replies` says that it also reads `department.<code>.replies`. `router` builds
     its read-only HTTP from the engine and the dependency that gives the caller. `at_start` runs in
     the serving process once the database is there. `loops` are its own loops by name; `queues` are tables
-    whose rows are work that such a loop has still to do, shown beside the lag.
+    whose rows are work that such a loop has still to do, shown beside the lag. With `reading` the facts come
+    as a `Stream`; `handlers` then take what that sets aside.
     """
 
     name: str
@@ -89,6 +91,7 @@ class Service:
     at_start: Callable[[AsyncEngine], Awaitable[None]] | None = None
     loops: Mapping[str, Loop] = field(default_factory=dict)
     queues: Mapping[str, str] = field(default_factory=dict)
+    reading: Callable[[AsyncEngine], Reading] | None = None
     verifier: TokenVerifier | None = None
 
 
@@ -165,7 +168,7 @@ async def serve(service: Service, settings: ServiceSettings) -> None:
     )
     verifier = service.verifier or TokenVerifier(settings.jwks_url)
     caller = callers(verifier)
-    subscriptions: list[Subscription] = []
+    subscriptions: list[Subscription | Stream] = []
     health.not_ready("start", "starting")
 
     app = FastAPI(title=f"daibiaotong {service.name}", docs_url=None, redoc_url=None)
@@ -206,7 +209,7 @@ async def _consume_and_relay(
     verifier: TokenVerifier,
     clock: BusinessClock,
     health: Health,
-    subscriptions: list[Subscription],
+    subscriptions: list[Subscription | Stream],
 ) -> None:
     await _wait_for_database(engine, health)
     if service.at_start is not None:
@@ -247,6 +250,9 @@ async def _consume_and_relay(
     finally:
         with contextlib.suppress(TimeoutError, KafkaError):
             await asyncio.wait_for(broker.stop(), 20)
+        for subscription in subscriptions:
+            if isinstance(subscription, Stream):
+                await subscription.drain()
         with contextlib.suppress(TimeoutError):
             await relay.drain(seconds=3)
         for task in tasks:
@@ -283,7 +289,7 @@ async def _start_consumers(
     verifier: TokenVerifier,
     clock: BusinessClock,
     health: Health,
-    subscriptions: list[Subscription],
+    subscriptions: list[Subscription | Stream],
 ) -> KafkaBroker:
     limits = Limits(
         attempts_max=settings.retry_attempts_max,
@@ -310,11 +316,11 @@ async def _start_consumers(
         if any(declaration_of(model).of_system for model in service.handlers):
             commands.append(f"{name}.due")
         plans: list[tuple[str, Sequence[str], str | None]] = [(f"{name}.commands", commands, None)]
-        if service.event_topics:
+        if service.event_topics and service.reading is None:
             plans.append((name, service.event_topics, None))
         if service.replies:
             plans.append((f"{name}.replies", (), r"^department\.[a-z0-9-]+\.replies$"))
-        found = [
+        found: list[Subscription | Stream] = [
             Subscription(
                 broker,
                 runner(group),
@@ -326,6 +332,19 @@ async def _start_consumers(
             )
             for group, topics, pattern in plans
         ]
+        if service.event_topics and service.reading is not None:
+            found.append(
+                Stream(
+                    broker,
+                    runner(name),
+                    service.reading(engine),
+                    group=name,
+                    topics=service.event_topics,
+                    dsn=driver_dsn(settings.database_url),
+                    settings=settings,
+                    health=health,
+                )
+            )
         try:
             await broker.start()
         except (KafkaError, OSError, TimeoutError) as error:

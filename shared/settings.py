@@ -61,6 +61,8 @@ class ServiceSettings(ProcessSettings):
     database_pool_size: int = Field(default=6, ge=3)
     batch_records_max: int = Field(default=500, ge=1, le=5000)
     batch_wait_ms: int = Field(default=10, ge=1, le=1000)
+    stream_records_max: int = Field(default=5000, ge=1, le=20_000)
+    stream_fetch_wait_ms: int = Field(default=20, ge=1, le=1000)
     retry_attempts_max: int = Field(default=6, ge=1, le=20)
     retry_first_seconds: float = Field(default=0.2, gt=0)
     retry_longest_seconds: float = Field(default=5.0, gt=0)

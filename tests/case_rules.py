@@ -30,6 +30,7 @@ def days(number: int) -> Limit:
 RULES = Rules(
     Weekdays(),
     CaseRules(
+        take_up=days(2),
         accept=days(1),
         first_contact=days(1),
         answer={"urgent": days(1), "inquiry": days(3), "normal": days(5), "complex": days(15)},

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from deploy.local.stack import LocalStack
 from shared.contracts import cases, identity
 from shared.contracts.envelope import Envelope
 from shared.contracts.operations import CommandOutcome
+from shared.contracts.simulation import ClockTicked
 from shared.security.sealing import Sealer
 from shared.testing.issuer import Issuer
 from shared.testing.messages import encoded, message
@@ -68,6 +70,14 @@ async def announce_departments(stack: LocalStack, departments: dict[str, Sequenc
             )
     finally:
         await as_identity.stop()
+
+
+async def tick(stack: LocalStack, until: datetime) -> None:
+    """Let the business clock stand at a moment, as the simulation does."""
+    producer = await started_producer(stack, "simulation")
+    told = message(ClockTicked(until=until), subject="clock", time=until)
+    await producer.send_and_wait("clock.ticked", value=encoded(told), key=b"clock")
+    await producer.stop()
 
 
 @asynccontextmanager

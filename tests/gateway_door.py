@@ -58,6 +58,8 @@ def settings(**more: Any) -> GatewaySettings:
         "service_urls": {},
         "digest_key": SecretStr("a digest key of tests"),
         "quarantine_url": quarantine_folder().as_uri(),
+        "intake_secret": SecretStr("a key of tests for follow links"),
+        "intake_client_secret": SecretStr("a client secret of tests"),
     }
     return GatewaySettings(**{**given, **more})
 

@@ -18,7 +18,7 @@ from uuid import uuid4
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from confluent_kafka import TopicCollection
-from confluent_kafka.admin import AdminClient  # type: ignore[attr-defined]
+from confluent_kafka.admin import AdminClient
 
 from shared.contracts.registry import EVERY_SERVICE, events
 from shared.messaging import failpoints
@@ -31,6 +31,7 @@ from warehouse.rows import Record, Row, row_of, table_of
 from warehouse.settings import WarehouseSettings
 
 ROW_GROUP = 131_072
+_ACCOUNT = "warehouse"
 _QUIET_SECONDS = 30.0
 _WITHOUT_DICTIONARY = {
     "id",
@@ -62,14 +63,11 @@ class Told:
 
 def topics() -> list[str]:
     """Every topic of events that all may read: not a department's own, no outcomes, no references to dead letters."""
-    found = {d.topic for d in events().values() if d.owner != EVERY_SERVICE}
-    return sorted(topic for topic in found if topic in _declared_for_all())
-
-
-def _declared_for_all() -> set[str]:
     from deploy.kafka.provision import Catalogue
 
-    return {topic.name for topic in Catalogue.load().topics if "*" in topic.readers}
+    declared = {topic.name: topic for topic in Catalogue.load().topics}
+    found = {d.topic for d in events().values() if d.owner != EVERY_SERVICE}
+    return sorted(name for name in found & set(declared) if _ACCOUNT in declared[name].readers)
 
 
 async def write_round(settings: WarehouseSettings, storage: Storage) -> Told:

@@ -34,7 +34,12 @@ _KAFKA = "kafka."
 def shares(vault: Secrets, principals: Sequence[str]) -> dict[str, dict[str, str]]:
     """Return the files of each container by name, making the secrets that do not exist yet."""
     found = {service: _of_service(vault, service) for service in SERVICES}
-    found["gateway"] = {**_account(vault, "gateway"), "DIGEST_KEY": vault.get("digest")}
+    found["gateway"] = {
+        **_account(vault, "gateway"),
+        "DIGEST_KEY": vault.get("digest"),
+        "INTAKE_SECRET": vault.get("follow"),
+        "INTAKE_CLIENT_SECRET": vault.get("intake"),
+    }
     found["postgres"] = {"superuser": vault.get("postgres.superuser")} | {
         f"database.{service}": vault.database_password(service) for service in SERVICES
     }
@@ -104,7 +109,8 @@ def _of_service(vault: Secrets, service: str) -> dict[str, str]:
         files["SEALING_KEY"] = json.dumps(private_key_of(vault.get(f"sealing.{service}")))
     if service == "identity":
         operator = {"secret": vault.get("operator"), "roles": ["operator", "staff"]}
-        files["IDENTITY_CLIENTS"] = json.dumps({"operator": operator})
+        intake = {"secret": vault.get("intake"), "roles": ["intake"]}
+        files["IDENTITY_CLIENTS"] = json.dumps({"operator": operator, "intake": intake})
     return files
 
 

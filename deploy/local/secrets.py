@@ -8,7 +8,8 @@ processes ask for it at the same time. Names in use:
 - `departments`: the key from which each department's broker password is derived
 - `sealing.<service>`: the seed of the key to which fields for a service are sealed
 - `digest`: the gateway's key for digests of plain command bodies
-- `operator`, `simulation`: client secrets at the identity service
+- `follow`: the gateways' key for residents' receipt numbers and follow links
+- `operator`, `simulation`, `intake`: client secrets at the identity service
 """
 
 from __future__ import annotations

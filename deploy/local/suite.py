@@ -26,7 +26,6 @@ from shared.security.sealing import private_key_of
 
 GATEWAY = "gateway"
 PROVISIONER = "provisioner"
-WAREHOUSE = "warehouse"
 GATEWAY_PORT = 8080
 _SEALED_TO = ("cases", "identity")
 """Services that the gateway seals fields to; each has a key of its own."""
@@ -36,7 +35,6 @@ DEFAULT_PROGRAMS: Mapping[str, tuple[str, ...]] = {
     **{name: (sys.executable, "-m", f"services.{name}") for name in SERVICES},
     GATEWAY: (sys.executable, "-m", GATEWAY),
     PROVISIONER: (sys.executable, "-m", "deploy.kafka.provision"),
-    WAREHOUSE: (sys.executable, "-m", WAREHOUSE),
 }
 """How each program is started; the first replica of a service gets the argument `migrate-and-serve`."""
 
@@ -132,8 +130,7 @@ class Suite:
             services = [self._spec(name) for service in SERVICES for name in self._names(service)]
             gateways = [self._spec(name) for name in self._names(GATEWAY)]
             self.supervisor.run_once([self._apply_spec()])
-            others = [self._follow_spec(), *self._warehouse_specs()]
-            self.supervisor.start_all([*others, *services], wait=False)
+            self.supervisor.start_all([self._follow_spec(), *services], wait=False)
             self.supervisor.start_all(gateways, wait=False)
             for spec in (*services, *gateways):
                 self.supervisor.wait_ready(spec.name)
@@ -222,6 +219,8 @@ class Suite:
         if service == GATEWAY:
             env["SERVICE_URLS"] = json.dumps(self.service_urls)
             env["DIGEST_KEY"] = self.secrets.get("digest")
+            env["INTAKE_SECRET"] = self.secrets.get("follow")
+            env["INTAKE_CLIENT_SECRET"] = self.secrets.get("intake")
         if service in ("cases", GATEWAY):
             env["QUARANTINE_URL"] = (self.stack.run_dir / "storage" / "quarantine").as_uri()
         if service == "cases":
@@ -231,7 +230,8 @@ class Suite:
     def _identity_clients(self) -> dict[str, dict[str, object]]:
         """Return the clients that the identity service knows from its start."""
         clients: dict[str, dict[str, object]] = {
-            "operator": {"secret": self.secrets.get("operator"), "roles": ["operator", "staff"]}
+            "operator": {"secret": self.secrets.get("operator"), "roles": ["operator", "staff"]},
+            "intake": {"secret": self.secrets.get("intake"), "roles": ["intake"]},
         }
         if self._simulated_time:
             roles = ["simulation", "operator", "staff"]
@@ -253,21 +253,6 @@ class Suite:
             env=self._provisioner_env(),
             cwd=CHECKOUT,
         )
-
-    def _warehouse_specs(self) -> list[ProcessSpec]:
-        """Return the writer of the warehouse; none where the broker forgets what a warehouse should remember."""
-        if not self.stack.broker.keeps_data:
-            return []
-        env = {
-            **self.stack.env_for(WAREHOUSE),
-            "ENVIRONMENT": self._shared_env["ENVIRONMENT"],
-            "HTTP_PORT": str(self.stack.ports.take(WAREHOUSE)),
-            "WAREHOUSE_URL": (self.stack.run_dir / "storage" / "warehouse").as_uri(),
-            "WAREHOUSE_SECONDS": "60",
-            "PYTHONUNBUFFERED": "1",
-            **self._extra_env.get(WAREHOUSE, {}),
-        }
-        return [ProcessSpec(name=WAREHOUSE, argv=self._programs[WAREHOUSE], env=env, cwd=CHECKOUT)]
 
     def _provisioner_env(self) -> dict[str, str]:
         run = str(self.stack.run_dir)

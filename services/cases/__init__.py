@@ -1,6 +1,6 @@
 """Cases 代表督事: a resident's problem from filing to rating.
 
-Owns: cases and their steps; webhooks of departments and what is delivered there; a copy of the departments.
+Owns: cases and their steps; what residents submit, and who read their contact data; webhooks of departments and what is delivered there; a copy of the departments.
 Consumes: its commands; replies of departments; department.changed.
 Emits: case.filed, case.routed, case.progressed, case.closed, case.rated; the dossier and refusals to
 the one department concerned.

@@ -14,7 +14,7 @@ import yaml
 from fastapi import APIRouter
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.cases import api, consumers, due, open311, photo_api, photos, tables
+from services.cases import api, consumers, due, errors, following, open311, photo_api, photos, tables
 from services.cases.deadlines.calendar import ChinaCalendar
 from services.cases.deadlines.pack import in_force, load
 from services.cases.deadlines.reckoning import CHINA, Calendar
@@ -76,6 +76,7 @@ def main() -> None:
     def router(engine: AsyncEngine, caller: WhoCalls) -> APIRouter:
         routes = api.router(opener, keyed, engine, caller)
         routes.include_router(search_api.router(opener, keyed, engine, caller))
+        routes.include_router(following.router(opener, engine, caller))
         routes.include_router(open311.router(words, opener, engine, caller))
         routes.include_router(photo_api.router(shelves, engine, caller))
         routes.include_router(webhooks_api.router(engine, caller))
@@ -94,6 +95,7 @@ def main() -> None:
             opener,
         ),
         router=router,
+        refusals_by_constraint={"cases_receipt_idx": errors.receipt_taken()},
         event_topics=consumers.EVENT_TOPICS,
         replies=True,
         loops={

@@ -1,13 +1,14 @@
 """Read-only HTTP of cases: lists, one case with its way, figures, and the key to seal words to.
 
 Invariant: a deputy sees the cases that they filed or joined, a department those it holds or co-handles,
-staff those of their area; contact data are shown only to the deputy who took them.
+staff those of their area; contact data are shown in no list, only to who handles the case, and never without a
+note of who read them and what for, written in the same transaction.
 """
 
 # No postponed annotations here: FastAPI could not find names that are made inside `router`.
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -17,12 +18,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.cases import errors, queries, tables
 from services.cases.domain import State
-from services.cases.handlers import read_supplied, read_words
+from services.cases.handlers import read_contact, read_supplied, read_words
 from services.cases.metrics import METRICS, REASONS, Figure, Metric, measure_groups
 from services.cases.search.grams import Keyed, contains
 from services.cases.search.queries import having
+from services.cases.store import note_contact_read
 from shared.contracts.envelope import Actor
-from shared.contracts.identity import DepartmentCode, PlaceCode
+from shared.contracts.identity import DepartmentCode, KnownPlaceCode, PlaceCode
 from shared.host import WhoCalls
 from shared.http import pages
 from shared.http.callers import require
@@ -30,6 +32,8 @@ from shared.http.pages import Position
 from shared.refusals import Refusal
 from shared.security.sealing import Opener
 
+Purpose = Literal["handling", "visit", "verification"]
+"""What contact data are read for: 办理, 回访, 核实."""
 SEE_ALL = frozenset({"operator", "simulation"})
 _LOOKED_AT_MAX = 501
 """So many candidates of a search are opened for one page; what is left is for the next."""
@@ -76,9 +80,11 @@ def may_read(case: Mapping[str, Any], actor: Actor) -> bool:
     return actor.person in (str(case["deputy_id"]), *case["followers"])
 
 
-def shown(row: dict[str, Any], opener: Opener, actor: Actor) -> dict[str, Any]:
-    """A case with its words opened, and the contact where the caller took it."""
+def shown(row: dict[str, Any], opener: Opener) -> dict[str, Any]:
+    """A case with its words opened; without contact data and what opens it to its resident."""
     sealed = row.pop("sealed")
+    for hidden in ("follow", "contact", "consent"):
+        row.pop(hidden, None)
     try:
         words = read_words(opener, sealed)
     except Refusal:  # the content key was destroyed: the words are erased, the case stays
@@ -87,9 +93,32 @@ def shown(row: dict[str, Any], opener: Opener, actor: Actor) -> dict[str, Any]:
     for step in found.get("steps", ()):
         if (supplied := step.pop("sealed")) is not None:
             step["text"] = _supplied(opener, supplied)
-    if actor.person == str(row["deputy_id"]):
-        found["contact"] = words.contact
     return found
+
+
+def _contact(row: Mapping[str, Any], opener: Opener) -> str | None:
+    """The contact data of a case as `queries.one` gives it; None where there are none any more."""
+    try:
+        if row["contact"] is not None:
+            return read_contact(opener, row["contact"])
+        return read_words(opener, row["sealed"]).contact
+    except Refusal:  # erased, as above
+        return None
+
+
+def _contact_role(row: Mapping[str, Any], actor: Actor) -> str:
+    """As who somebody may read the contact data of a case. Raises Refusal.
+
+    The lead department may while it works on the case; who only gives an opinion, or has handed it back, may not.
+    """
+    if actor.person == str(row["deputy_id"]):
+        return "deputy"
+    if "staff" in actor.roles and may_read(row, actor):
+        return "staff"
+    held = row["state"] in ("accepted", "in-progress", "waiting", "answered")
+    if "department" in actor.roles and held and actor.organisation == row["department"]:
+        return "department"
+    raise errors.not_your_case()
 
 
 def _supplied(opener: Opener, sealed: str) -> str | None:
@@ -102,10 +131,9 @@ def _supplied(opener: Opener, sealed: str) -> str | None:
 class _Walk:
     """Cases of a list in its order, opened one by one; with a query those that have its words."""
 
-    def __init__(self, opener: Opener, actor: Actor, query: str | None) -> None:
+    def __init__(self, opener: Opener, query: str | None) -> None:
         self.items: list[dict[str, Any]] = []
         self._opener = opener
-        self._actor = actor
         self._query = query
 
     async def walk(
@@ -134,7 +162,7 @@ class _Walk:
             skip, chunk = 0, _LOOKED_AT_MAX
 
     def _take(self, row: dict[str, Any]) -> None:
-        case = shown(row, self._opener, self._actor)
+        case = shown(row, self._opener)
         words = f"{case['title']}\n{case['text']}"
         if self._query is None or (not case.get("erased") and contains(words, self._query)):
             self.items.append(case)
@@ -173,7 +201,7 @@ def router(opener: Opener, keyed: Keyed, engine: AsyncEngine, caller: WhoCalls) 
         department: DepartmentCode | None = None,
         deputy: UUID | None = None,
         county: PlaceCode | None = None,
-        place: PlaceCode | None = None,
+        place: KnownPlaceCode | None = None,
         category: Annotated[str | None, Query(max_length=40)] = None,
         merged_into: UUID | None = None,
         overdue: bool = False,
@@ -214,7 +242,7 @@ def router(opener: Opener, keyed: Keyed, engine: AsyncEngine, caller: WhoCalls) 
         position = pages.read(after)
         async with queries.reading(engine) as connection:
             total, is_counted = await queries.total(connection, conditions)
-            found = _Walk(opener, actor, q)
+            found = _Walk(opener, q)
             ended = await found.walk(
                 connection, conditions, sort, position, skip=0 if position else (page - 1) * size, size=size
             )
@@ -228,16 +256,48 @@ def router(opener: Opener, keyed: Keyed, engine: AsyncEngine, caller: WhoCalls) 
         }
 
     @routes.get("/cases/{case_id}")
-    async def case(case_id: UUID, actor: who) -> dict[str, Any]:
-        async with engine.connect() as connection:
+    async def case(request: Request, case_id: UUID, actor: who) -> dict[str, Any]:
+        async with engine.begin() as connection:
             found = await queries.one(connection, case_id)
             photos = await queries.photos(connection, case_id)
+            contact = None
+            if found is not None and actor.person == str(found["deputy_id"]):
+                contact = await shown_contact(connection, found, actor, "handling", request)
         if found is None:
             raise errors.case_unknown()
         found["photos"] = photos
         if not may_read(found, actor):
             raise errors.not_your_case()
-        return shown(found, opener, actor)
+        told = shown(found, opener)
+        return {**told, "contact": contact} if actor.person == str(found["deputy_id"]) else told
+
+    @routes.get("/cases/{case_id}/contact")
+    async def contact(request: Request, case_id: UUID, purpose: Purpose, actor: who) -> dict[str, Any]:
+        async with engine.begin() as connection:
+            found = await queries.one(connection, case_id)
+            if found is None:
+                raise errors.case_unknown()
+            said = await shown_contact(connection, found, actor, purpose, request)
+        if said is None:
+            raise errors.contact_unknown()
+        return {"contact": said}
+
+    async def shown_contact(
+        connection: AsyncConnection, row: Mapping[str, Any], actor: Actor, purpose: Purpose, request: Request
+    ) -> str | None:
+        role = _contact_role(row, actor)
+        found = _contact(row, opener)
+        if found is not None:
+            await note_contact_read(
+                connection,
+                row["id"],
+                person=actor.person,
+                role=role,
+                organisation=actor.organisation,
+                purpose=purpose,
+                at=request.app.state.clock.now(),
+            )
+        return found
 
     @routes.get("/indicators")
     async def indicators(

@@ -7,7 +7,9 @@ refuses; `evolve` applies one event and needs nothing else, so that a case is th
 Invariants: only the department that holds a case acts on it, a co-handler only adds its opinion; the
 clock stands still while somebody is waited for, and begins anew with each routing; whether an answer
 was on time is judged by when it was given, never by when it was looked at; after so many returns a case
-goes up, not round: staff designate who handles it 首接负责, and that department cannot return it.
+goes up, not round: staff designate who handles it 首接负责, and that department cannot return it. What a
+resident submits waits for the deputy to take it up, and nobody else sees it but staff; what is erased comes
+back by no step.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from services.cases.deadlines.reckoning import Calendar, Deadline, Extension, Li
 from services.cases.deadlines.rules import CaseRules, Urgency
 
 State = Literal[
+    "submitted",
     "triage",
     "routed",
     "accepted",
@@ -32,10 +35,16 @@ State = Literal[
     "closed",
     "withdrawn",
     "merged",
+    "declined",
 ]
 Result = Literal["solved", "explained", "unsolved"]
 Origin = Literal["own", "resident"]
 Step = Literal[
+    "submitted",
+    "passed-up",
+    "taken-up",
+    "explained",
+    "declined",
     "filed",
     "routed",
     "transferred",
@@ -64,9 +73,13 @@ Step = Literal[
     "withdrawn",
     "merged",
     "joined",
+    "resident-rated",
+    "contact-erased",
+    "erased",
+    "link-closed",
 ]
-Due = Literal["accept", "answer", "supervise", "waiting", "rating"]
-"""What falls due: accepting, answering, supervision of what is still not answered, the end of a wait, a rating."""
+Due = Literal["take-up", "accept", "answer", "supervise", "waiting", "rating"]
+"""What falls due: taking up what a resident submitted, accepting, answering, supervision of what is still not answered, the end of a wait, a rating."""
 
 FOLLOWERS_MAX = 200
 PHOTOS_MAX = 60
@@ -88,6 +101,7 @@ def _rule(before: str, after: State | None, title: str) -> Rule:
 
 
 STATES: Mapping[State, str] = {
+    "submitted": "待接收",
     "triage": "待分流",
     "routed": "已派单",
     "accepted": "已签收",
@@ -97,10 +111,17 @@ STATES: Mapping[State, str] = {
     "closed": "已办结",
     "withdrawn": "已撤回",
     "merged": "已并案",
+    "declined": "不予受理",
 }
 _AT_WORK = "accepted in-progress"
 _HELD = f"routed {_AT_WORK}"
+_ALL = " ".join(STATES)
 STEPS: Mapping[Step, Rule] = {
+    "submitted": _rule("", "submitted", "居民提交"),
+    "passed-up": _rule("submitted", None, "逾期未接收，请人大工作人员处理"),
+    "taken-up": _rule("submitted", "triage", "接收"),
+    "explained": _rule("submitted", "closed", "解释说明"),
+    "declined": _rule("submitted", "declined", "不予受理"),
     "filed": _rule("", "triage", "提交"),
     "routed": _rule("triage", "routed", "派单"),
     "transferred": _rule(_HELD, "routed", "转办"),
@@ -126,11 +147,15 @@ STEPS: Mapping[Step, Rule] = {
     "urge-withdrawn": _rule("answered", None, "撤销催办"),
     "supervised": _rule(f"{_HELD} waiting", None, "督办"),
     "redated": _rule(f"{_HELD} waiting", None, "重算期限"),
-    "withdrawn": _rule(f"triage {_HELD} waiting", "withdrawn", "撤回"),
+    "withdrawn": _rule(f"submitted triage {_HELD} waiting", "withdrawn", "撤回"),
     "merged": _rule(f"triage {_HELD} waiting", "merged", "并案"),
     "joined": _rule(f"triage {_HELD} waiting answered", None, "附议"),
+    "resident-rated": _rule("closed", None, "居民评价"),
+    "contact-erased": _rule(_ALL, None, "删除联系方式"),
+    "erased": _rule(_ALL, None, "撤回同意，删除内容"),
+    "link-closed": _rule(_ALL, None, "停用查询链接"),
 }
-FINISHED: frozenset[State] = frozenset({"closed", "withdrawn", "merged"})
+FINISHED: frozenset[State] = frozenset({"closed", "withdrawn", "merged", "declined"})
 
 
 @dataclass(frozen=True)
@@ -143,13 +168,17 @@ class Rules:
 
 @dataclass(frozen=True)
 class Act:
-    """Who acts and when: `at` never lies before the case's last step, `said_at` is when it was really said."""
+    """Who acts and when: `at` never lies before the case's last step, `said_at` is when it was really said.
+
+    `is_resident`: it is who submitted the case, as the follow link has shown 凭查询链接.
+    """
 
     actor: str
     at: datetime
     said_at: datetime
     department: str | None = None
     is_staff: bool = False
+    is_resident: bool = False
 
 
 @dataclass(frozen=True)
@@ -208,8 +237,11 @@ class Event:
     reason: str | None = None
     result: Result | None = None
     stars: int | None = None
+    attitude: int | None = None
+    outcome: int | None = None
     text: str | None = None
     sealed: str | None = None
+    take_up_by: datetime | None = None
     days: int | None = None
     chased: int | None = None
     designated: bool = False
@@ -227,6 +259,10 @@ class Case:
     `department` is who holds it (the lead 主办), `co_handlers` (会办) give it their opinions. `chased` says how
     far the present deadline has been chased: 0 not, 1 urged to accept, 2 urged to answer, 3 supervised.
     `photos` are digests, in the order in which they came.
+
+    What a resident submitted by a deputy's code 代表码 has a `receipt` number, the `consent` that was given, the
+    sealed `contact` where there is one, and `follow`, the digest of the secret that opens it; a resident's
+    rating (`resident_stars`, of `attitude` and `result`) stands beside the deputy's.
     """
 
     id: UUID
@@ -267,7 +303,20 @@ class Case:
     split_from: UUID | None = None
     followers: tuple[UUID, ...] = ()
     photos: tuple[str, ...] = ()
+    receipt: str | None = None
+    follow: str | None = field(default=None, repr=False)
+    consent: str | None = None
+    contact: str | None = field(default=None, repr=False)
+    take_up_by: datetime | None = None
+    resident_stars: int | None = None
+    resident_attitude: int | None = None
+    resident_result: int | None = None
     steps: tuple[Event, ...] = field(default=(), repr=False)
+
+    @property
+    def erased(self) -> bool:
+        """Whether its words were destroyed."""
+        return not self.sealed
 
 
 def evolve(case: Case, event: Event) -> Case:
@@ -282,13 +331,21 @@ def evolve(case: Case, event: Event) -> Case:
         category=event.category or case.category,
         urgency=event.urgency or case.urgency,
         result=event.result or case.result,
-        stars=event.stars or case.stars,
+        stars=case.stars if event.step == "resident-rated" else event.stars or case.stars,
         clock=event.clock or case.clock,
         photos=tuple(dict.fromkeys((*case.photos, *event.photos))),
     )
     if event.dates is not None:
         changed = _dated(changed, event.dates)
     match event.step:
+        case "submitted":
+            return replace(changed, take_up_by=event.take_up_by)
+        case "passed-up":
+            return replace(changed, chased=1)
+        case "taken-up":
+            return replace(changed, chased=0)
+        case "explained":
+            return replace(changed, answer=event.text, closed_at=event.at, chased=0)
         case "routed" | "transferred":
             keep = tuple(code for code in case.co_handlers if code != event.department)
             return replace(
@@ -361,6 +418,19 @@ def evolve(case: Case, event: Event) -> Case:
             return replace(changed, merged_into=event.other)
         case "joined" if event.other is not None:
             return replace(changed, followers=(*case.followers, event.other))
+        case "resident-rated":
+            return replace(
+                changed,
+                resident_stars=event.stars,
+                resident_attitude=event.attitude,
+                resident_result=event.outcome,
+            )
+        case "contact-erased":
+            return replace(changed, contact=None)
+        case "erased":
+            return replace(changed, contact=None, sealed="")
+        case "link-closed":
+            return replace(changed, follow=None)
         case _:
             return changed
 
@@ -379,7 +449,11 @@ def _dated(case: Case, dates: Dates) -> Case:
 def diagram() -> str:
     """The state machine as a Mermaid state diagram, drawn from `STEPS`."""
     lines = ["stateDiagram-v2", *(f"    {_drawn(s)}: {s} {title}" for s, title in STATES.items())]
-    lines.append(f"    [*] --> triage: filed {STEPS['filed'].title}")
+    lines += [
+        f"    [*] --> {_drawn(str(rule.after))}: {name} {rule.title}"
+        for name, rule in STEPS.items()
+        if not rule.before
+    ]
     for state in STATES:
         staying = [
             f"{n} {r.title}" for n, r in STEPS.items() if state in r.before and r.after in (None, state)
@@ -397,6 +471,36 @@ def _drawn(state: str) -> str:
 
 
 # -- what is asked of a case ---------------------------------------------------------------------------
+
+
+def submit(case: Case, rules: Rules, *, by: str) -> tuple[Event, ...]:
+    """A resident puts a concern to a deputy by the deputy's code 民情直通车; nobody has looked at it yet."""
+    limit = _after(rules.cases.take_up, case.filed_at, rules)
+    return (Event("submitted", by, case.filed_at, reason=limit.reason, take_up_by=limit.at),)
+
+
+def take_up(case: Case, act: Act, route_to: Route | None, rules: Rules) -> tuple[Event, ...]:
+    """The deputy, or staff, take it up as a case 接收; it is routed where a route is known."""
+    _for_the_deputy(case, act)
+    _possible(case, "taken-up")
+    taken = Event("taken-up", act.actor, act.at, category=case.category)
+    if route_to is None:
+        return (taken,)
+    return (taken, _routed(case, "routed", Act("system", act.at, act.at), route_to, rules))
+
+
+def explain(case: Case, act: Act, text: str) -> tuple[Event, ...]:
+    """The deputy, or staff, answer it themselves 解释说明, which closes it."""
+    _for_the_deputy(case, act)
+    _possible(case, "explained")
+    return (Event("explained", act.actor, act.at, result="explained", text=text),)
+
+
+def decline(case: Case, act: Act, reason: str) -> tuple[Event, ...]:
+    """The deputy, or staff, do not take it up 不予受理, and say why."""
+    _for_the_deputy(case, act)
+    _possible(case, "declined")
+    return (Event("declined", act.actor, act.at, text=reason),)
 
 
 def file(
@@ -476,8 +580,18 @@ def _held_by(case: Case, act: Act) -> None:
 
 
 def _filed_by(case: Case, act: Act) -> None:
+    if not act.is_resident:
+        _of_the_deputy(case, act)
+
+
+def _of_the_deputy(case: Case, act: Act) -> None:
     if act.actor != str(case.deputy_id):
         raise errors.not_your_case()
+
+
+def _for_the_deputy(case: Case, act: Act) -> None:
+    if not act.is_staff:
+        _of_the_deputy(case, act)
 
 
 def route(
@@ -618,8 +732,7 @@ def answer(
 
 def close(case: Case, act: Act, result: Result | None) -> tuple[Event, ...]:
     """The filing deputy or staff close an answered case 办结; `result` corrects the department's."""
-    if not act.is_staff:
-        _filed_by(case, act)
+    _for_the_deputy(case, act)
     _possible(case, "closed")
     return (Event("closed", act.actor, act.at, result=result),)
 
@@ -656,16 +769,23 @@ def _is_part_of(case: Case, parent: Case) -> bool:
 
 def rate(case: Case, act: Act, stars: int) -> tuple[Event, ...]:
     """The filing deputy rates a closed case 评价; a later rating replaces the earlier."""
-    _filed_by(case, act)
+    _of_the_deputy(case, act)
     _possible(case, "rated")
     return (Event("rated", act.actor, act.at, stars=stars),)
 
 
-def reopen(case: Case, act: Act, reason: str, rules: Rules) -> tuple[Event, ...]:
-    """The filer is not content, and the case goes back to who answered it 重新办理, with a new clock."""
+def reopen(
+    case: Case, act: Act, reason: str | None, rules: Rules, *, sealed: str | None = None
+) -> tuple[Event, ...]:
+    """The filer is not content, and the case goes back to who answered it 重新办理, with a new clock.
+
+    Staff and deputies give a `reason`; what a resident says is `sealed`.
+    """
     if not act.is_staff:
         _filed_by(case, act)
     _possible(case, "reopened")
+    if case.department is None or case.erased:
+        raise errors.nothing_to_reopen()
     ended = case.closed_at or case.answered_at or case.changed_at
     if not _after(rules.cases.reopen, ended, rules).met(act.said_at):
         raise errors.reopened_too_late()
@@ -677,6 +797,7 @@ def reopen(case: Case, act: Act, reason: str, rules: Rules) -> tuple[Event, ...]
             act.at,
             department=case.department,
             text=reason,
+            sealed=sealed,
             clock=clock,
             dates=dates(clock, case.urgency, rules),
         ),
@@ -698,8 +819,10 @@ def supervise(case: Case, act: Act, reason: str) -> tuple[Event, ...]:
 
 
 def withdraw(case: Case, act: Act, reason: str) -> tuple[Event, ...]:
-    """The filer withdraws the case 撤回, which ends it."""
+    """The filer withdraws the case 撤回, which ends it; a resident's concern only the resident can."""
     _filed_by(case, act)
+    if case.receipt is not None and not act.is_resident:
+        raise errors.not_your_case()  # what a resident submitted is declined with a reason, or handled
     _possible(case, "withdrawn")
     return (Event("withdrawn", act.actor, act.at, text=reason or None),)
 
@@ -739,6 +862,40 @@ def join(case: Case, act: Act, deputy: UUID) -> tuple[Event, ...]:
     return (Event("joined", act.actor, act.at, other=deputy),)
 
 
+def rate_as_resident(
+    case: Case, act: Act, stars: int, attitude: int | None, outcome: int | None
+) -> tuple[Event, ...]:
+    """Who submitted it rates how it was handled 居民评价; a later rating replaces the earlier."""
+    _possible(case, "resident-rated")
+    return (Event("resident-rated", act.actor, act.at, stars=stars, attitude=attitude, outcome=outcome),)
+
+
+def erase_contact(case: Case, act: Act) -> tuple[Event, ...]:
+    """The resident has the contact data destroyed 删除联系方式; the case goes on."""
+    _possible(case, "contact-erased")
+    return () if case.contact is None else (Event("contact-erased", act.actor, act.at),)
+
+
+def erase(case: Case, act: Act) -> tuple[Event, ...]:
+    """The resident takes the consent back 撤回同意: every word and the contact data are destroyed.
+
+    A case that nobody has answered ends with it, because nobody could handle it any more.
+    """
+    _possible(case, "erased")
+    if case.erased:
+        return ()
+    ended: tuple[Event, ...] = ()
+    if case.state in STEPS["withdrawn"].before:
+        ended = (Event("withdrawn", act.actor, act.at),)
+    return (*ended, Event("erased", act.actor, act.at))
+
+
+def close_link(case: Case, act: Act) -> tuple[Event, ...]:
+    """The resident has the follow link opened no more 停用查询链接."""
+    _possible(case, "link-closed")
+    return (Event("link-closed", act.actor, act.at),)
+
+
 # -- what falls due --------------------------------------------------------------------------------------
 
 
@@ -746,7 +903,9 @@ def due(case: Case, rules: Rules) -> Mapping[Due, datetime]:
     """What falls due in a case as it stands, and when. A later step changes it; nothing runs by itself."""
     found: dict[Due, datetime] = {}
     limits = rules.cases
-    if case.state == "closed" and case.closed_at and case.stars is None and not case.reminded:
+    if case.state == "submitted" and case.take_up_by and case.chased < 1:
+        found["take-up"] = case.take_up_by
+    elif case.state == "closed" and case.closed_at and _unrated(case) and not case.reminded:
         found["rating"] = _after(limits.rating_reminder, case.closed_at, rules).at
     elif case.state == "waiting" and case.clock is not None and case.clock.paused:
         found["waiting"] = _after(limits.waiting, case.clock.pauses[-1].begin, rules).at
@@ -761,6 +920,10 @@ def due(case: Case, rules: Rules) -> Mapping[Due, datetime]:
     return found
 
 
+def _unrated(case: Case) -> bool:
+    return case.stars is None and case.resident_stars is None
+
+
 def fall_due(case: Case, kind: Due, at: datetime, rules: Rules) -> tuple[Event, ...]:
     """What happens when something falls due; nothing where the case has moved on.
 
@@ -773,6 +936,8 @@ def fall_due(case: Case, kind: Due, at: datetime, rules: Rules) -> tuple[Event, 
         return (_resumed(case, "resumed", Act("system", when, at), rules),)
     if kind == "supervise":
         return (Event("supervised", "system", when),)
+    if kind == "take-up":
+        return (Event("passed-up", "system", when),)
     if kind == "rating":
         return (Event("reminded", "system", when),)
     return (Event("urged", "system", when, chased=1 if kind == "accept" else 2),)

@@ -136,3 +136,32 @@ def supplied_unreadable() -> Refusal:
 def nothing_asked_for() -> Refusal:
     """The query has neither a letter nor a digit."""
     return Refusal("query-without-words", "Search for at least one letter, character or digit.", "invalid")
+
+
+def nothing_to_reopen() -> Refusal:
+    """No department ever had the case, or its words were erased."""
+    return Refusal(
+        "nothing-to-reopen", "No department answered this case, or its words were erased; file a new one."
+    )
+
+
+def follow_unknown() -> Refusal:
+    """The secret of a follow link opens nothing; whether there ever was such a case is not told."""
+    return Refusal("follow-unknown", "This link or number leads to no concern.", "not-found")
+
+
+def receipt_taken() -> Refusal:
+    """Another case has the receipt number already, which is next to impossible."""
+    return Refusal("receipt-taken", "This receipt number is taken; submit again under a new id.")
+
+
+def contact_unreadable() -> Refusal:
+    """The sealed contact data cannot be opened, or are none."""
+    return Refusal(
+        "contact-unreadable", "Seal a contact (1-200 characters) to this service's key.", "invalid"
+    )
+
+
+def contact_unknown() -> Refusal:
+    """There is no contact data, or it was erased."""
+    return Refusal("contact-unknown", "There is no contact data with this case.", "not-found")

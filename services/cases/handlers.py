@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, Any
@@ -23,12 +24,15 @@ from shared.security.sealing import Opener, Unsealable
 
 _FACTS: dict[str, type[contract.CaseFact]] = {
     "filed": contract.CaseFiled,
+    "taken-up": contract.CaseFiled,
+    "explained": contract.CaseClosed,
     "closed": contract.CaseClosed,
     "settled": contract.CaseClosed,
     "rated": contract.CaseRated,
 }
 
 
+_RESIDENT = "resident"
 _NO_NUL = r"^[^\x00]*$"  # PostgreSQL keeps no NUL, and the dossier passes through its outbox
 
 
@@ -45,8 +49,14 @@ class Words(BaseModel):
         return f"{self.title}\n{self.text}"
 
 
+class Contact(BaseModel):
+    """The sealed contact data of a resident."""
+
+    contact: Annotated[str, Field(min_length=1, max_length=200, pattern=_NO_NUL)]
+
+
 class Supplied(BaseModel):
-    """The sealed words with which a filer answers a department's question."""
+    """The sealed words with which a filer answers a department's question, or says why a case is not done."""
 
     text: Annotated[str, Field(min_length=1, max_length=5000, pattern=_NO_NUL)]
 
@@ -57,6 +67,14 @@ def read_words(opener: Opener, sealed: str) -> Words:
         return Words.model_validate(opener.open(sealed))
     except (Unsealable, ValidationError):
         raise errors.words_unreadable() from None
+
+
+def read_contact(opener: Opener, sealed: str) -> str:
+    """Open a resident's contact data. Raises Refusal."""
+    try:
+        return Contact.model_validate(opener.open(sealed)).contact
+    except (Unsealable, ValidationError):
+        raise errors.contact_unreadable() from None
 
 
 def read_supplied(opener: Opener, sealed: str) -> str:
@@ -98,6 +116,54 @@ def file_case(case: Case | None, message: Received[contract.FileCase], context: 
     route = _route_of(new, words, context)
     events = domain.file(new, route, context.rules_at(new.filed_at), photos=data.photos)
     return _decided(new, events, context, words)
+
+
+def submit_concern(
+    case: Case | None, message: Received[contract.SubmitConcern], context: Context
+) -> Decision[Case]:
+    """Take in what a resident submits to a deputy; what staff take down for a resident is taken up at once."""
+    if case is not None:
+        raise errors.case_exists()
+    data, sender = message.data, message.sender()
+    words = read_words(context.opener, data.sealed)
+    if data.contact is not None:
+        read_contact(context.opener, data.contact)
+    by_staff = "staff" in sender.roles
+    new = Case(
+        id=subject_id(message),
+        deputy_id=data.deputy_id,
+        county=data.county,
+        town=data.town,
+        origin="resident",
+        sealed=data.sealed,
+        contact=data.contact,
+        receipt=data.receipt,
+        follow=data.follow,
+        consent=data.consent,
+        filed_at=message.now,
+        changed_at=message.now,
+    )
+    rules = context.rules_at(new.filed_at)
+    events = domain.submit(new, rules, by=sender.person if by_staff else _RESIDENT)
+    if by_staff:
+        act = Act(sender.person, message.now, message.now, is_staff=True)
+        submitted = domain.evolve(new, events[0])
+        events += domain.take_up(submitted, act, _route_of(new, words, context), rules)
+    return _decided(new, events, context, words)
+
+
+def take_up_concern(
+    case: Case | None, message: Received[contract.TakeUpConcern], context: Context
+) -> Decision[Case]:
+    """The deputy takes a concern up; routed at once where words and place say where to."""
+    found = _known(case)
+    act = _act(found, message)
+    domain.take_up(found, act, None, context.rules_at(message.now))  # refused before its words are opened
+    words = read_words(context.opener, found.sealed)
+    chosen = replace(found, category=message.data.category)
+    route = _route_of(chosen, words, context)
+    events = domain.take_up(chosen, act, route, context.rules_at(message.now))
+    return _decided(found, events, context, words)
 
 
 def split_case(case: Case | None, message: Received[contract.SplitCase], context: Context) -> Decision[Case]:
@@ -258,7 +324,45 @@ def fall_due(case: Case | None, message: Received[contract.FallDue], context: Co
     return _decided(found, events, context)
 
 
+def supply_concern(
+    case: Case | None, message: Received[contract.SupplyConcern], context: Context
+) -> Decision[Case]:
+    """The resident supplies what the department asked for."""
+    found, act = _opened_by_link(case, message)
+    supplied = read_supplied(context.opener, message.data.sealed)
+    events = domain.supply(found, act, message.data.sealed, context.rules_at(message.now))
+    return _decided(found, events, context, supplied=supplied)
+
+
+def reopen_concern(
+    case: Case | None, message: Received[contract.ReopenConcern], context: Context
+) -> Decision[Case]:
+    """The resident is not content; what they say goes to the department with the dossier, and rests sealed."""
+    found, act = _opened_by_link(case, message)
+    said = read_supplied(context.opener, message.data.sealed)
+    events = domain.reopen(found, act, None, context.rules_at(message.now), sealed=message.data.sealed)
+    return _decided(found, events, context, supplied=said)
+
+
+def _opened_by_link(case: Case | None, message: Received[Any]) -> tuple[Case, Act]:
+    """The case that a follow link opens, and the resident acting on it. Raises Refusal that tells nothing."""
+    if case is None or case.follow is None or not hmac.compare_digest(case.follow, message.data.follow):
+        raise errors.follow_unknown()
+    at = message.not_before(case.changed_at)
+    return case, Act(_RESIDENT, at, message.now, is_resident=True)
+
+
 Ask = Callable[[Case, Act, Any, domain.Rules], tuple[Event, ...]]
+
+
+def _by_link(ask: Callable[[Case, Act, Any], tuple[Event, ...]]) -> Decide[Case]:
+    """The decision on what a resident asks by the follow link."""
+
+    def decide(case: Case | None, message: Received[Any], context: Context) -> Decision[Case]:
+        found, act = _opened_by_link(case, message)
+        return _decided(found, ask(found, act, message.data), context)
+
+    return decide
 
 
 def _step(ask: Ask) -> Decide[Case]:
@@ -325,6 +429,8 @@ def _fact(case: Case, event: Event) -> Contract:
         "merged_into": case.merged_into,
         "split_from": case.split_from,
         "followers": case.followers,
+        "take_up_by": case.take_up_by,
+        "resident_stars": case.resident_stars,
     }
     if event.step in ("routed", "transferred"):
         return contract.CaseRouted(
@@ -333,7 +439,12 @@ def _fact(case: Case, event: Event) -> Contract:
     known = _FACTS.get(event.step)
     if known is not None:
         return known(**fields)
-    return contract.CaseProgressed(**fields, step=event.step, by_system=event.actor == "system")
+    return contract.CaseProgressed(
+        **fields,
+        step=event.step,
+        by_system=event.actor == "system",
+        by_resident=event.actor == _RESIDENT,
+    )
 
 
 def _to_departments(
@@ -358,7 +469,7 @@ def _to_departments(
 
     step = event.step
     if step in _SENDS_DOSSIER:
-        dossier = _dossier(case, event, words or read_words(context.opener, case.sealed))
+        dossier = _dossier(case, event, words or read_words(context.opener, case.sealed), supplied)
         say(event.department if step == "co-handled" else case.department, dossier)
     if step in _TOLD:
         say(case.department, told(step, supplied if step == "supplied" else event.text))
@@ -368,6 +479,9 @@ def _to_departments(
         gone: Any = "closed" if step == "closed" else "recalled"
         for department in (before.department, *before.co_handlers):
             say(department, told(gone))
+    if step == "erased":
+        for department in (before.department, *before.co_handlers):
+            say(department, told("erased"))
     return found
 
 
@@ -387,7 +501,7 @@ _TOLD: frozenset[domain.Step] = frozenset(
 )
 
 
-def _dossier(case: Case, event: Event, words: Words) -> contract.Dossier:
+def _dossier(case: Case, event: Event, words: Words, supplied: str | None) -> contract.Dossier:
     return contract.Dossier(
         case_id=case.id,
         title=words.title,
@@ -395,7 +509,7 @@ def _dossier(case: Case, event: Event, words: Words) -> contract.Dossier:
         category=case.category,
         county=case.county,
         town=case.town,
-        reason=(event.text if event.step == "reopened" else case.reason) or "",
+        reason=(event.text or supplied if event.step == "reopened" else case.reason) or "",
         role="co-handler" if event.step == "co-handled" else "lead",
         urgency=case.urgency,
         answer_by=case.answer_by,
@@ -424,6 +538,22 @@ class CaseDesk(Desk[Case]):
 
 DECISIONS: dict[type[Contract], Decide[Case]] = {
     contract.FileCase: file_case,
+    contract.SubmitConcern: submit_concern,
+    contract.TakeUpConcern: take_up_concern,
+    contract.ExplainConcern: _step(lambda case, act, data, _: domain.explain(case, act, data.text)),
+    contract.DeclineConcern: _step(lambda case, act, data, _: domain.decline(case, act, data.reason)),
+    contract.SupplyConcern: supply_concern,
+    contract.ReopenConcern: reopen_concern,
+    contract.RateConcern: _by_link(
+        lambda case, act, data: domain.rate_as_resident(case, act, data.stars, data.attitude, data.result)
+    ),
+    contract.WithdrawConcern: _by_link(lambda case, act, _: domain.withdraw(case, act, "")),
+    contract.EraseConcern: _by_link(
+        lambda case, act, data: (
+            domain.erase(case, act) if data.what == "all" else domain.erase_contact(case, act)
+        )
+    ),
+    contract.CloseFollowLink: _by_link(lambda case, act, _: domain.close_link(case, act)),
     contract.SplitCase: split_case,
     contract.RouteCase: route_case,
     contract.TransferCase: transfer_case,

@@ -35,7 +35,7 @@ class CaseRow:
         waiting: the clock stands still now 暂停计时.
         answered_at: when the present round was answered; None while it is not.
         result: of the last answer: solved, explained or unsolved.
-        stars: the last rating.
+        stars: the last rating; the resident's where who submitted it rated it.
         routed: a department has been asked to handle it.
         accepted: a department has accepted it 签收, or answered it without accepting.
         moved: how many times it was returned 退回 or transferred 转办.
@@ -68,6 +68,7 @@ COUNTS, COUNTS_AGAINST = "numerator", "denominator"
 REASONS: Mapping[str, Words] = {
     "merged": Words("已并案，由主件计算", "merged into another case, which is counted in its place"),
     "withdrawn": Words("已撤回", "withdrawn"),
+    "not-taken-up": Words("居民提交，未接收", "submitted by a resident and not taken up, or declined"),
     "not-routed": Words("尚未派单", "never routed to a department"),
     "not-accepted": Words("尚未签收，仍可能退回", "not accepted yet, so it may still come back"),
     "not-due": Words("办理中，未到期限", "open, and its deadline has not come"),
@@ -151,6 +152,8 @@ def _counts(yes: bool) -> str:
 def _not_counted(row: CaseRow) -> str | None:
     if row.merged:
         return "merged"
+    if row.state in ("submitted", "declined"):
+        return "not-taken-up"
     return "withdrawn" if row.state == "withdrawn" else None
 
 
@@ -206,7 +209,7 @@ METRICS: tuple[Metric, ...] = (
         Words("督事按期答复率", "Cases answered on time"),
         Words("在期限内答复", "answered by the deadline"),
         Words("已答复，或者逾期仍未答复", "answered, or open and overdue"),
-        ("merged", "withdrawn", "not-routed", "waiting", "not-due"),
+        ("merged", "withdrawn", "not-taken-up", "not-routed", "waiting", "not-due"),
         _case_on_time,
     ),
     Metric(
@@ -214,7 +217,7 @@ METRICS: tuple[Metric, ...] = (
         Words("督事办结率", "Cases closed"),
         Words("已办结，不论结果", "closed, whatever the result"),
         Words("全部提交", "all that were filed"),
-        ("merged", "withdrawn"),
+        ("merged", "withdrawn", "not-taken-up"),
         _closed,
     ),
     Metric(
@@ -222,7 +225,7 @@ METRICS: tuple[Metric, ...] = (
         Words("督事解决率", "Cases solved"),
         Words("办结且已解决；已解释、未解决都不算", "closed as solved; explained or unsolved is not"),
         Words("已办结", "closed"),
-        ("merged", "withdrawn", "not-closed"),
+        ("merged", "withdrawn", "not-taken-up", "not-closed"),
         _solved,
     ),
     Metric(
@@ -230,7 +233,7 @@ METRICS: tuple[Metric, ...] = (
         Words("督事满意率", "Cases rated satisfied"),
         Words(f"评价为 {SATISFIED_STARS} 星以上", f"rated with at least {SATISFIED_STARS} of 5 stars"),
         Words("已办结且已评价", "closed and rated"),
-        ("merged", "withdrawn", "not-closed", "not-rated"),
+        ("merged", "withdrawn", "not-taken-up", "not-closed", "not-rated"),
         _case_satisfied,
     ),
     Metric(
@@ -248,7 +251,7 @@ METRICS: tuple[Metric, ...] = (
         Words("督事重新办理率", "Cases reopened"),
         Words("答复后被要求重新办理至少一次", "reopened at least once after an answer"),
         Words("曾经答复", "answered at least once"),
-        ("merged", "withdrawn", "not-answered"),
+        ("merged", "withdrawn", "not-taken-up", "not-answered"),
         _reopened,
     ),
 )

@@ -18,7 +18,7 @@ from shared.contracts.envelope import Actor
 from shared.host import WhoCalls
 from shared.security.sealing import Opener
 
-ENDED = ("closed", "withdrawn", "merged")
+ENDED = ("closed", "withdrawn", "merged", "declined")
 """States in which Open311 calls a request closed; everything else is open."""
 _MOST = 1000
 
@@ -57,7 +57,7 @@ def router(
         async with engine.connect() as connection:
             total, _ = await queries.total(connection, conditions)
             rows = await queries.page(connection, conditions, skip=(page - 1) * size, size=size)
-        return {"items": [api.shown(row, opener, actor) for row in rows], "total": total}
+        return {"items": [api.shown(row, opener) for row in rows], "total": total}
 
     @routes.get("/steps")
     async def steps(

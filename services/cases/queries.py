@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, func, literal, literal_column, or_, select, tuple_
+from sqlalchemy import ColumnElement, RowMapping, and_, func, literal, literal_column, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.cases import tables
@@ -20,7 +20,8 @@ from shared.http.pages import Position
 
 Sort = Literal["newest", "deadline"]
 
-_SHOWN = [column for column in tables.cases.c if column.name not in ("answer", "clock", "photos")]
+_NOT_LISTED = ("answer", "clock", "follow", "contact", "consent", "photos")
+_SHOWN = [column for column in tables.cases.c if column.name not in _NOT_LISTED]
 _ACCEPTED = ("accepted", "in-progress", "waiting", "answered", "closed")
 OVERDUE = 2
 """From this `chased` on, a case's answer is overdue: it was urged because the deadline had passed."""
@@ -99,8 +100,28 @@ async def one(connection: AsyncConnection, case_id: UUID) -> dict[str, Any] | No
         .mappings()
         .first()
     )
-    if found is None:
-        return None
+    return None if found is None else await _with_way(connection, found)
+
+
+async def by_follow(connection: AsyncConnection, follow: str) -> dict[str, Any] | None:
+    """The case that the digest of a follow link's secret opens, as `one` gives it; None where there is none."""
+    found = (
+        (await connection.execute(select(tables.cases).where(tables.cases.c.follow == follow)))
+        .mappings()
+        .first()
+    )
+    return None if found is None else await _with_way(connection, found)
+
+
+async def contact_reads(connection: AsyncConnection, case_id: UUID) -> list[dict[str, Any]]:
+    """Who read a case's contact data, oldest first."""
+    reads = tables.contact_reads
+    found = await connection.execute(select(reads).where(reads.c.case_id == case_id).order_by(reads.c.number))
+    return dictionaries(found)
+
+
+async def _with_way(connection: AsyncConnection, found: RowMapping) -> dict[str, Any]:
+    case_id = found["id"]
     steps = await connection.execute(
         select(tables.case_steps)
         .where(tables.case_steps.c.case_id == case_id)
@@ -133,7 +154,7 @@ async def metric_groups(
         answered.label("answered"),
         cases.on_time,
         cases.result,
-        cases.stars,
+        func.coalesce(cases.resident_stars, cases.stars).label("stars"),
         or_(cases.department.is_not(None), cases.returned > 0).label("routed"),
         (cases.returned + cases.transferred > 0).label("moved"),
         (cases.reopened > 0).label("reopened"),

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import TypeAdapter
-from sqlalchemy import RowMapping, delete, select
+from sqlalchemy import RowMapping, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.cases import domain, photos, tables
@@ -139,6 +139,12 @@ class CaseStore:
         ]
         await insert_rows(connection, tables.case_steps, steps)
         await photos.claim(connection, after)
+        if erased := [c.id for c in after.values() if any(s.step == "erased" for s in c.steps)]:
+            step = tables.case_steps
+            await connection.execute(update(step).where(step.c.case_id.in_(erased)).values(sealed=None))
+            copies = tables.webhook_deliveries
+            ids = [str(case_id) for case_id in erased]
+            await connection.execute(update(copies).where(copies.c.case_id.in_(ids)).values(sealed=""))
         if old:
             known = [case.id for key, case in after.items() if key in before]
             await connection.execute(delete(tables.case_due).where(tables.case_due.c.case_id.in_(known)))
@@ -186,6 +192,24 @@ def _case(row: RowMapping) -> Case:
 
 def _row(case: Case) -> dict[str, Any]:
     return {name: getattr(case, name) for name in _COLUMNS}
+
+
+async def note_contact_read(
+    connection: AsyncConnection,
+    case_id: UUID,
+    *,
+    person: str,
+    role: str,
+    organisation: str | None,
+    purpose: str,
+    at: datetime,
+) -> None:
+    """Note who reads a resident's contact data and what for; written before they are shown."""
+    await connection.execute(
+        insert(tables.contact_reads).values(
+            case_id=case_id, person=person, role=role, organisation=organisation, purpose=purpose, at=at
+        )
+    )
 
 
 async def claim_due(work: Work, now: datetime, *, most: int) -> int:

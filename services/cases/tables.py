@@ -29,6 +29,7 @@ __all__ = [
     "case_photos",
     "case_steps",
     "cases",
+    "contact_reads",
     "departments",
     "metadata",
     "motions",
@@ -73,6 +74,14 @@ cases = Table(
     Column("split_from", UUID),
     Column("followers", JSONB, nullable=False),
     Column("photos", JSONB, nullable=False, server_default="[]"),
+    Column("receipt", Text),
+    Column("follow", Text),
+    Column("consent", Text),
+    Column("contact", Text),
+    Column("take_up_by", DateTime(timezone=True)),
+    Column("resident_stars", SmallInteger),
+    Column("resident_attitude", SmallInteger),
+    Column("resident_result", SmallInteger),
     Column("sealed", Text, nullable=False),
     Column("filed_at", DateTime(timezone=True), nullable=False),
     Column("changed_at", DateTime(timezone=True), nullable=False),
@@ -97,6 +106,8 @@ Index("cases_co_handlers_idx", cases.c.co_handlers, postgresql_using="gin")
 Index("cases_followers_idx", cases.c.followers, postgresql_using="gin")
 Index("cases_merged_into_idx", cases.c.merged_into, postgresql_where=cases.c.merged_into.is_not(None))
 Index("cases_split_from_idx", cases.c.split_from, postgresql_where=cases.c.split_from.is_not(None))
+Index("cases_receipt_idx", cases.c.receipt, unique=True, postgresql_where=cases.c.receipt.is_not(None))
+Index("cases_follow_idx", cases.c.follow, unique=True, postgresql_where=cases.c.follow.is_not(None))
 
 ERASED = func.split_part(cases.c.sealed, ".", 2) == ""
 """The content key of the case's words was destroyed, which is how a case is erased (ADR 5)."""
@@ -142,6 +153,20 @@ case_due = Table(
     Column("at", DateTime(timezone=True), nullable=False),
 )
 Index("case_due_at_idx", case_due.c.at)
+
+# Who read the contact data of a case, and what for; shown to the resident.
+contact_reads = Table(
+    "contact_reads",
+    metadata,
+    Column("number", BigInteger, Identity(always=True), primary_key=True),
+    Column("case_id", UUID, nullable=False),
+    Column("person", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("organisation", Text),
+    Column("purpose", Text, nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False),
+)
+Index("contact_reads_case_id_idx", contact_reads.c.case_id)
 
 departments = Table(
     "departments",

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.evaluation import consumers, tables
 from services.evaluation.api import router
 from services.evaluation.handlers import SETTLE_LOOP, adopt_shipped, settle_on
+from services.evaluation.intake import EventReading
 from services.evaluation.settings import EvaluationSettings
 from services.evaluation.store import EvaluationStore
 from shared.host import Service, run
@@ -34,6 +35,7 @@ def main() -> None:
         router=partial(router, store),
         event_topics=consumers.EVENT_TOPICS,
         at_start=at_start,
+        reading=lambda engine: EventReading(store, engine, consumers.taken_in()),
         loops={SETTLE_LOOP: partial(settle_on, store)},
         queues={"evaluation.scores": tables.unsettled.name},
     )

@@ -23,14 +23,15 @@ _PRIVATE = (
 _OTHER_OWNERS = {"evaluation", EVERY_SERVICE, "simulation"}
 
 
-def _taken_in() -> list[Declaration]:
+def taken_in() -> list[Declaration]:
+    """Every event that evaluation takes in."""
     return [d for d in events().values() if d.owner not in _OTHER_OWNERS and d.model not in _PRIVATE]
 
 
-EVENT_TOPICS = tuple(sorted({declaration.topic for declaration in _taken_in()}))
+EVENT_TOPICS = tuple(sorted({declaration.topic for declaration in taken_in()}))
 
 
 def handlers(store: EvaluationStore) -> dict[type[Contract], Handler]:
     """Every message class that evaluation handles; all events share one handler, so a batch stays whole."""
     intake = EventIntake(store)
-    return {**{declaration.model: intake for declaration in _taken_in()}, AdoptRubric: RubricDesk(store)}
+    return {**{declaration.model: intake for declaration in taken_in()}, AdoptRubric: RubricDesk(store)}

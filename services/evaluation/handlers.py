@@ -110,8 +110,8 @@ class Settling:
 async def settle_on(store: EvaluationStore, around: Surroundings) -> None:
     """Settle again and again, a deputy at most once a second; of several processes one does it. Runs until cancelled.
 
-    After a long turn it rests nine times as long: under a backlog nobody waits for a score, but the
-    batches wait for the processor.
+    After a turn with very many it rests nine times as long: under a backlog nobody waits for a score, but
+    the batches wait for the processor.
     """
     settling = Settling(store, around.engine, around.clock)
     while True:
@@ -132,15 +132,15 @@ async def _settle_while_held(holding: AsyncConnection, settling: Settling, healt
     held = False
     while True:
         health.turn(SETTLE_LOOP)
-        began = perf_counter()
+        began, settled = perf_counter(), 0
         if not held:
             held = bool((await holding.exec_driver_sql(_TRY_LOCK)).scalar())
         else:
             await holding.exec_driver_sql("SELECT 1")  # a connection that is gone holds nothing
         if held:
-            await settling.settle()
-        taken = perf_counter() - began
-        await asyncio.sleep(min(max(_TURN_SECONDS, 9 * taken), _REST_SECONDS_MAX))
+            settled = await settling.settle()
+        rest = 9 * (perf_counter() - began) if settled > _PLACES_MAX else 0
+        await asyncio.sleep(min(max(_TURN_SECONDS, rest), _REST_SECONDS_MAX))
 
 
 def _entries(schedule: Schedule, message: Received[Contract]) -> tuple[LedgerEntry, ...]:

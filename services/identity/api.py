@@ -175,6 +175,18 @@ def router(
             raise errors.deputy_unknown()
         return found
 
+    @routes.get("/codes/{code}/deputy")
+    async def deputy_of_code(code: str, actor: who) -> dict[str, Any]:
+        require(actor, "intake", "staff")
+        read = read_code(code)
+        if read is None:
+            raise errors.deputy_unknown()
+        async with engine.connect() as connection:
+            found = await queries.deputy_of_code(connection, read)
+        if found is None:
+            raise errors.deputy_unknown()
+        return found
+
     @routes.get("/departments")
     async def departments(_: who, page: PageNumber = 1, size: PageSize = 100) -> dict[str, Any]:
         async with engine.connect() as connection:

@@ -30,7 +30,8 @@ _READ_AS = str.maketrans({"o": "0", "i": "1", "l": "1", "-": None, " ": None})
 
 _DEPARTMENT_CODE = re.compile(r"[a-z0-9-]{2,40}")
 _RESERVED_CODE = "changed"  # department.changed is a topic
-PLACE_CODE = re.compile(r"[0-9]{4,12}")
+CONGRESS_CODE = re.compile(r"[0-9]{4,12}")
+PLACE_CODE = re.compile(r"[1-9][0-9]{5}([0-9]{3}){0,2}")
 _LOGIN = re.compile(r"[\w.@-]{3,40}")
 _UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
@@ -168,7 +169,7 @@ def register_staff(
     found: Staff | None, identity: UUID, *, name: str, organisation: str, state: Membership, at: datetime
 ) -> Staff:
     """The member of staff after having been registered or changed; `found` itself when nothing is new."""
-    if not PLACE_CODE.fullmatch(organisation):
+    if not CONGRESS_CODE.fullmatch(organisation):
         raise errors.organisation_not_a_place()
     if not printable(name):
         raise errors.text_not_printable()

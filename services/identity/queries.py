@@ -96,6 +96,15 @@ async def behind_code(connection: AsyncConnection, code: str) -> dict[str, Any] 
     return dict(found) if found else None
 
 
+async def deputy_of_code(connection: AsyncConnection, code: str) -> dict[str, Any] | None:
+    """Id and place of the active deputy with this public code, for who sends something to that deputy, or None."""
+    columns = tables.deputies.c
+    asked = select(columns.id.label("deputy_id"), columns.county, columns.town)
+    rows = await connection.execute(asked.where(columns.code == code, columns.state == "active"))
+    found = rows.mappings().first()
+    return dict(found) if found else None
+
+
 async def roster_import(connection: AsyncConnection, import_id: UUID) -> dict[str, Any] | None:
     """How far an import has come, with every error found so far in the order of the lines, or None."""
     imports, rows = tables.roster_imports, tables.roster_import_rows

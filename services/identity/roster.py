@@ -130,7 +130,7 @@ def judge(line: int, cells: Mapping[str, str]) -> Right | list[RowError] | None:
     if state is None:
         wrong("state", "state-unknown", "状态 must be 在任, 暂停 or 离任, or empty for 在任.")
     for column in _places_wrong(row):
-        wrong(column, "place-code-wrong", f"{_COLUMNS[column][0]} must have 4 to 12 digits.")
+        wrong(column, "place-code-wrong", f"{_COLUMNS[column][0]} must have 6, 9 or 12 digits.")
     county, town = (_plain(row.get(column, "")) or None for column in ("county", "town"))
     if county is None and (level in ("county", "town") or town is not None):
         wrong("county", "county-missing", "县(市、区)代码 is needed for this level or town.")

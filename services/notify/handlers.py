@@ -61,6 +61,15 @@ def case_routed(message: Received[cases.CaseRouted]) -> Notices:
     return (told, assigned)
 
 
+# What a resident did by the follow link, or by a deputy's code, is told to the deputy.
+_OF_RESIDENT: Mapping[str, Kind] = {
+    "submitted": "concern.submitted",
+    "supplied": "concern.supplied",
+    "resident-rated": "concern.rated",
+    "reopened": "concern.reopened",
+    "withdrawn": "concern.withdrawn",
+    "erased": "concern.erased",
+}
 # Who is told of a step: the filer, those who joined, the department that holds the case, staff.
 _TO_FILER: Mapping[str, Kind] = {
     "accepted": "case.accepted",
@@ -91,8 +100,14 @@ _TO_DEPARTMENT: Mapping[str, Kind] = {
     "supervised": "work.supervised",
     "withdrawn": "work.recalled",
     "merged": "work.recalled",
+    "resident-rated": "work.concern-rated",
+    "erased": "work.erased",
 }
-_TO_STAFF: Mapping[str, Kind] = {"returned": "case.triage", "extension-asked": "case.decide-extension"}
+_TO_STAFF: Mapping[str, Kind] = {
+    "returned": "case.triage",
+    "extension-asked": "case.decide-extension",
+    "passed-up": "concern.passed-up",
+}
 
 
 def case_progressed(message: Received[cases.CaseProgressed]) -> Notices:
@@ -100,10 +115,12 @@ def case_progressed(message: Received[cases.CaseProgressed]) -> Notices:
     fact = message.data
     step = fact.step
     told: list[Notice] = []
-    if kind := _TO_FILER.get(step):
+    if fact.by_resident and (kind := _OF_RESIDENT.get(step)):
+        told.append(_about(message, kind, fact, OnePerson(str(fact.deputy_id))))
+    elif kind := _TO_FILER.get(step):
         told.append(_filer(message, kind, fact))
-        if step in _TO_FOLLOWERS:
-            told += _followers(message, kind, fact)
+    if (kind := _TO_FILER.get(step)) and step in _TO_FOLLOWERS:
+        told += _followers(message, kind, fact)
     if (kind := _TO_DEPARTMENT.get(step)) and fact.department is not None:
         told.append(_about(message, kind, fact, department(fact.department)))
     if step == "co-handled" and fact.co_handlers:
@@ -116,6 +133,7 @@ def case_progressed(message: Received[cases.CaseProgressed]) -> Notices:
 
 def _about(message: Received[Any], kind: Kind, fact: cases.CaseFact, to: OnePerson | StaffOf) -> Notice:
     answer_by = fact.answer_by.isoformat() if fact.answer_by else None
+    take_up_by = fact.take_up_by.isoformat() if fact.take_up_by else None
     return notice(
         message.envelope.id,
         kind,
@@ -125,6 +143,8 @@ def _about(message: Received[Any], kind: Kind, fact: cases.CaseFact, to: OnePers
         category=fact.category,
         county=fact.county,
         answer_by=answer_by,
+        take_up_by=take_up_by,
+        stars=fact.resident_stars,
     )
 
 

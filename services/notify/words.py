@@ -34,7 +34,7 @@ SENTENCES: Mapping[Kind, str] = {
     "work.urge-withdrawn": "一件督事的答复是按期作出的，催办已撤销。",
     "work.redated": "一件督事的期限已按新的放假安排重新计算：{answer_by}。",
     "work.co-handled": "贵单位被确定为一件督事的会办单位，请向主办单位提出意见。",
-    "work.supplied": "代表已补充情况，请继续办理，答复期限：{answer_by}。",
+    "work.supplied": "已补充情况，请继续办理，答复期限：{answer_by}。",
     "work.resumed": "补充情况的时间已过，请恢复办理，答复期限：{answer_by}。",
     "work.extension-granted": "延期申请已获同意，新的答复期限：{answer_by}。",
     "work.extension-refused": "延期申请未获同意，答复期限仍为：{answer_by}。",
@@ -46,6 +46,15 @@ SENTENCES: Mapping[Kind, str] = {
     "case.triage": "有一件督事被退回，待重新交办。",
     "case.decide-extension": "有一件督事申请延期，请审批。",
     "case.overdue": "有一件督事逾期未办，系统已催办，期限：{answer_by}。",
+    "concern.submitted": "有居民通过您的代表码反映问题，请在{take_up_by}前接收、解释说明或者不予受理。",
+    "concern.passed-up": "有一件居民反映的问题逾期未接收，请处理。",
+    "concern.rated": "居民评价了其反映问题的办理情况：{stars}星。",
+    "concern.reopened": "居民对办理结果不满意，已重新办理，答复期限：{answer_by}。",
+    "concern.withdrawn": "居民撤回了其反映的问题。",
+    "concern.erased": "居民撤回同意，其反映的内容和联系方式已删除，请同时删除您留存的内容。",
+    "concern.supplied": "居民已补充情况，承办单位继续办理。",
+    "work.erased": "居民撤回同意，请删除贵单位留存的该件内容和联系方式。",
+    "work.concern-rated": "居民评价了贵单位办理的一件督事：{stars}星。",
     "case.referred": "您的督事已转为{became}。",
     "motion.invited": "有代表邀请您联名一件{kind}，请阅读文本后确认。",
     "motion.changed": "您已联名的一件{kind}文本有修改，请重新阅读并确认。",
@@ -101,7 +110,7 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
         "suggestion": "建议",
     },
 }
-_MOMENTS = {"starts_at", "closes_at", "answer_by", "due_at"}
+_MOMENTS = {"starts_at", "closes_at", "answer_by", "due_at", "take_up_by"}
 _DAYS = {"happened_on"}
 
 

@@ -11,11 +11,21 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, Field
 
-from shared.contracts.identity import DepartmentCode, PlaceCode
+from shared.contracts.identity import DepartmentCode, KnownPlaceCode, PlaceCode
 from shared.contracts.registry import Contract, command, event
 
 CaseState = Literal[
-    "triage", "routed", "accepted", "in-progress", "waiting", "answered", "closed", "withdrawn", "merged"
+    "submitted",
+    "triage",
+    "routed",
+    "accepted",
+    "in-progress",
+    "waiting",
+    "answered",
+    "closed",
+    "withdrawn",
+    "merged",
+    "declined",
 ]
 Result = Literal["solved", "explained", "unsolved"]
 Urgency = Literal["urgent", "inquiry", "normal", "complex"]
@@ -28,6 +38,8 @@ Photos = Annotated[
     Field(max_length=PHOTOS_MAX, description="digests (SHA-256, hex) under which the gateway keeps uploads"),
 ]
 Sealed = Annotated[str, Field(max_length=120_000, repr=False)]
+Follow = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", repr=False)]
+"""The SHA-256 of the secret in a resident's follow link; the secret itself never leaves the gateway."""
 
 
 @command("case.file", owner="cases", roles=("deputy",), key="case id")
@@ -42,6 +54,95 @@ class FileCase(Contract):
         default="own", description="own observation, or for a resident"
     )
     photos: Photos = ()
+
+
+@command("concern.submit", owner="cases", roles=("intake", "staff"), key="case id")
+class SubmitConcern(Contract):
+    """A resident puts a concern to a deputy by the deputy's code 民情直通车, or staff take one down for a resident.
+
+    `sealed` is a JWE for cases of {"title", "text"}, `contact` one of {"contact"}. What staff take down is
+    taken up at once.
+    """
+
+    sealed: Sealed
+    contact: str | None = Field(default=None, max_length=4096, repr=False)
+    deputy_id: UUID
+    county: PlaceCode
+    town: PlaceCode | None = None
+    receipt: str = Field(
+        pattern=r"^[0-9A-HJKMNP-TV-Z]{12}$", description="receipt number, with its check sign"
+    )
+    follow: Follow
+    consent: str = Field(
+        pattern=r"^[0-9a-z.-]{1,20}$", description="version of the notice that was agreed to"
+    )
+
+
+@command("concern.take-up", owner="cases", roles=("deputy", "staff"), key="case id")
+class TakeUpConcern(Contract):
+    """The deputy, or staff, take a resident's concern up as a case 接收."""
+
+    category: str | None = Field(default=None, max_length=40)
+
+
+@command("concern.explain", owner="cases", roles=("deputy", "staff"), key="case id")
+class ExplainConcern(Contract):
+    """The deputy, or staff, answer a resident's concern themselves 解释说明, which closes it."""
+
+    text: str = Field(min_length=1, max_length=5000, repr=False)
+
+
+@command("concern.decline", owner="cases", roles=("deputy", "staff"), key="case id")
+class DeclineConcern(Contract):
+    """The deputy, or staff, do not take a resident's concern up 不予受理, and say why."""
+
+    reason: Reason
+
+
+class ByFollowLink(Contract):
+    """What a resident says by the follow link; it acts only where the digest is the case's own."""
+
+    follow: Follow
+
+
+@command("concern.supply", owner="cases", roles=("intake",), key="case id")
+class SupplyConcern(ByFollowLink):
+    """The resident supplies what was asked for 补充情况. `sealed` is a JWE for cases of {"text"}."""
+
+    sealed: Sealed
+
+
+@command("concern.rate", owner="cases", roles=("intake",), key="case id")
+class RateConcern(ByFollowLink):
+    """The resident rates how a closed concern was handled 居民评价: as a whole, the attitude, the result."""
+
+    stars: Stars
+    attitude: Stars | None = None
+    result: Stars | None = None
+
+
+@command("concern.reopen", owner="cases", roles=("intake",), key="case id")
+class ReopenConcern(ByFollowLink):
+    """The resident is not content, and the case goes back 重新办理. `sealed` is a JWE for cases of {"text"}."""
+
+    sealed: Sealed
+
+
+@command("concern.withdraw", owner="cases", roles=("intake",), key="case id")
+class WithdrawConcern(ByFollowLink):
+    """The resident withdraws the concern 撤回."""
+
+
+@command("concern.erase", owner="cases", roles=("intake",), key="case id")
+class EraseConcern(ByFollowLink):
+    """The resident takes the consent back 撤回同意: the contact data, or every word, are destroyed."""
+
+    what: Literal["contact", "all"]
+
+
+@command("concern.close-link", owner="cases", roles=("intake",), key="case id")
+class CloseFollowLink(ByFollowLink):
+    """The resident has the follow link opened no more 停用查询链接."""
 
 
 @command("case.split", owner="cases", roles=("staff",), key="case id")
@@ -214,7 +315,7 @@ class JoinCase(Contract):
 class FallDue(Contract):
     """Something falls due in a case; sent by cases to itself, and without effect where the case moved on."""
 
-    due: Literal["accept", "answer", "supervise", "waiting", "rating"]
+    due: Literal["take-up", "accept", "answer", "supervise", "waiting", "rating"]
     at: AwareDatetime
 
 
@@ -250,15 +351,16 @@ class CaseFact(Contract):
     """What every case event says of the case as it stands after the event.
 
     `on_time` is known from the answer on; `followers` are the deputies who joined; `merged_into` and
-    `split_from` tell where a case went and came from.
+    `split_from` tell where a case went and came from. `take_up_by` is set for what a resident submitted by a
+    deputy's code, `resident_stars` once the resident has rated it.
     """
 
     case_id: UUID
     deputy_id: UUID
     state: CaseState
     category: str | None = None
-    county: PlaceCode
-    town: PlaceCode | None = None
+    county: KnownPlaceCode
+    town: KnownPlaceCode | None = None
     department: DepartmentCode | None = None
     result: Result | None = None
     stars: Stars | None = None
@@ -272,11 +374,13 @@ class CaseFact(Contract):
     merged_into: UUID | None = None
     split_from: UUID | None = None
     followers: tuple[UUID, ...] = ()
+    take_up_by: AwareDatetime | None = None
+    resident_stars: Stars | None = None
 
 
 @event("case.filed", owner="cases", key="case id")
 class CaseFiled(CaseFact):
-    """A deputy filed a case 督事."""
+    """A deputy filed a case 督事, or took up what a resident had submitted 接收."""
 
 
 @event("case.routed", owner="cases", key="case id")
@@ -289,9 +393,15 @@ class CaseRouted(CaseFact):
 
 @event("case.progressed", owner="cases", key="case id")
 class CaseProgressed(CaseFact):
-    """A step that is neither filing, routing, closing nor rating. `by_system`: nobody did it, it fell due."""
+    """A step that is neither filing, routing, closing nor the deputy's rating.
+
+    `by_system`: nobody did it, it fell due. `by_resident`: who submitted it did, by the follow link.
+    """
 
     step: Literal[
+        "submitted",
+        "passed-up",
+        "declined",
         "accepted",
         "progressed",
         "asked",
@@ -314,8 +424,13 @@ class CaseProgressed(CaseFact):
         "withdrawn",
         "merged",
         "joined",
+        "resident-rated",
+        "contact-erased",
+        "erased",
+        "link-closed",
     ]
     by_system: bool = False
+    by_resident: bool = False
 
 
 @event("case.closed", owner="cases", key="case id")
@@ -339,8 +454,8 @@ class Dossier(Contract):
     title: str = Field(repr=False)
     text: str = Field(repr=False)
     category: str | None
-    county: PlaceCode
-    town: PlaceCode | None
+    county: KnownPlaceCode
+    town: KnownPlaceCode | None
     reason: str
     role: Literal["lead", "co-handler"] = "lead"
     urgency: Urgency = "normal"
@@ -368,7 +483,11 @@ class DepartmentTold(Contract):
         "redated",
         "closed",
         "recalled",
-    ] = Field(description="`recalled`: the case is no longer this department's")
+        "erased",
+    ] = Field(
+        description="`recalled`: the case is no longer this department's; `erased`: the resident took the "
+        "consent back, and what the department holds of the resident must go as well"
+    )
     state: CaseState
     answer_by: AwareDatetime | None = None
     text: str | None = Field(default=None, repr=False)

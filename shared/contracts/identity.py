@@ -12,7 +12,10 @@ from shared.contracts.registry import Contract, command, event
 
 Level = Literal["city", "county", "town"]
 DepartmentCode = Annotated[str, Field(pattern=r"^[a-z0-9-]{2,40}$")]
-PlaceCode = Annotated[str, Field(pattern=r"^\d{4,12}$")]
+PlaceCode = Annotated[str, Field(pattern=r"^[1-9]\d{5}(\d{3}){0,2}$")]
+"""County, town or village by GB/T 2260 and 统计用区划代码: 6, 9 or 12 digits, so that no telephone number fits."""
+KnownPlaceCode = Annotated[str, Field(pattern=r"^\d{4,12}$")]
+"""A place as facts name it: what was written before `PlaceCode` became exact is still read."""
 
 
 @command("roster.import", owner="identity", roles=("staff", "operator"), key="import id")
@@ -65,8 +68,10 @@ class DeputyChanged(Contract):
     number: str = Field(description="number on the roster")
     name: str
     level: Level
-    county: PlaceCode | None = Field(default=None, description="None for a city-level deputy without one")
-    town: PlaceCode | None = None
+    county: KnownPlaceCode | None = Field(
+        default=None, description="None for a city-level deputy without one"
+    )
+    town: KnownPlaceCode | None = None
     constituency: str
     code: str = Field(description="public code 代表码")
     term_from: date
@@ -81,7 +86,7 @@ class DepartmentChanged(Contract):
     code: DepartmentCode
     name: str
     categories: tuple[str, ...]
-    counties: tuple[PlaceCode, ...]
+    counties: tuple[KnownPlaceCode, ...]
     state: Literal["active", "left"]
 
 

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, Field
 
-from shared.contracts.identity import DepartmentCode, Level, PlaceCode
+from shared.contracts.identity import DepartmentCode, KnownPlaceCode, Level
 from shared.contracts.registry import Contract, command, event
 
 MotionKind = Literal["bill", "suggestion"]
@@ -238,7 +238,7 @@ class MotionFact(Contract):
     deputy_id: UUID
     kind: MotionKind
     level: Level
-    congress: PlaceCode | None = Field(default=None, description="place of the congress it is put to")
+    congress: KnownPlaceCode | None = Field(default=None, description="place of the congress it is put to")
     state: MotionState
     secret: bool = False
     turned: bool = Field(default=False, description="submitted as a bill, handled as a suggestion")

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, Field
 
-from shared.contracts.identity import PlaceCode
+from shared.contracts.identity import KnownPlaceCode, PlaceCode
 from shared.contracts.registry import Contract, command, event
 
 ActivityKind = Literal["theme", "inspection", "research", "reception", "training"]
@@ -109,7 +109,7 @@ class ActivityAnnounced(Contract):
     activity_id: UUID
     title: str
     kind: ActivityKind
-    county: PlaceCode | None
+    county: KnownPlaceCode | None
     starts_at: AwareDatetime
     ends_at: AwareDatetime
 
@@ -130,7 +130,7 @@ class ConsultationOpened(Contract):
     consultation_id: UUID
     title: str
     kind: Literal["legislation", "questionnaire"]
-    county: PlaceCode | None
+    county: KnownPlaceCode | None
     closes_at: AwareDatetime
 
 

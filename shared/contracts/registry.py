@@ -15,8 +15,8 @@ from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-Role = Literal["deputy", "staff", "department", "operator", "simulation", "system"]
-"""`system` is a service that sends itself what falls due; no person and no token has it."""
+Role = Literal["deputy", "staff", "department", "operator", "simulation", "intake", "system"]
+"""`intake` is a gateway that speaks for residents, who have no account; `system` is a service that sends itself what falls due; no person and no token has it."""
 
 EVERY_SERVICE = "*"
 

@@ -26,7 +26,8 @@ D_co = TypeVar("D_co", bound=Contract, covariant=True)
 
 REPLIES = re.compile(r"^department\.([a-z0-9-]{2,40})\.replies$")
 _ORIGIN = "origin"
-_NUL = rb"\u0000"  # the only way in which JSON can write it
+NUL = rb"\u0000"
+"""NUL, which PostgreSQL cannot store, in the only way in which JSON can write it."""
 
 
 class Record(Protocol):
@@ -200,7 +201,7 @@ class Decoder:
                 return unreadable("untrusted", str(error), type=type_)
         try:
             data = declaration.model.model_validate(envelope.data)
-            fault = "a text holds the character NUL" if _NUL in raw and _holds_nul(envelope.data) else None
+            fault = "a text holds the character NUL" if NUL in raw and _holds_nul(envelope.data) else None
         except ValidationError as error:
             fault = describe(error)
         if fault is not None:

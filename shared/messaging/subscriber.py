@@ -26,6 +26,8 @@ from shared.telemetry import metrics
 from shared.telemetry.health import Health
 from shared.telemetry.logging import logger
 
+Broker = KafkaBroker
+
 _REPLIES_METADATA_MS = 10_000
 
 
@@ -52,6 +54,50 @@ def make_broker(settings: ServiceSettings) -> KafkaBroker:
         allow_auto_create_topics=False,
         client_id=f"{settings.kafka_username or 'service'}-{settings.instance}",
     )
+
+
+def subscribe(
+    broker: KafkaBroker,
+    *,
+    group: str,
+    settings: ServiceSettings,
+    listener: ConsumerRebalanceListener,
+    fetch_max_wait_ms: int,
+    max_records: int,
+    topics: Sequence[str] = (),
+    pattern: str | None = None,
+) -> Any:
+    """FastStream's subscriber for batches of raw records, every option said."""
+    return broker.subscriber(
+        *topics,
+        pattern=pattern,
+        batch=True,
+        group_id=group,
+        max_records=max_records,
+        batch_timeout_ms=settings.batch_wait_ms,
+        fetch_max_wait_ms=fetch_max_wait_ms,
+        auto_offset_reset="earliest",
+        ack_policy=AckPolicy.MANUAL,
+        session_timeout_ms=settings.session_timeout_ms,
+        heartbeat_interval_ms=settings.session_timeout_ms // 3,
+        max_poll_interval_ms=300_000,
+        max_partition_fetch_bytes=10_485_760,
+        listener=listener,
+        decoder=_raw_records,
+    )
+
+
+def pause(consumer: Any, group: str, topics: set[str], health: Health) -> None:
+    """Take no more of these topics until a person has looked at their dead letters."""
+    already = consumer.paused()
+    parts = [part for part in consumer.assignment() if part.topic in topics and part not in already]
+    if not parts:
+        return
+    consumer.pause(*parts)
+    metrics.PAUSED.labels(group).set(len(topics))
+    reason = f"too many dead letters in a row, paused: {', '.join(sorted(topics))}"
+    log.error("topics-paused", group=group, topics=sorted(topics))
+    health.not_ready(f"{group}.paused", reason)
 
 
 class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -85,22 +131,15 @@ class Subscription:
         self._settings = settings
         self._in_hand = 0
         self._caught_up = False
-        self._subscriber = broker.subscriber(
-            *topics,
+        self._subscriber = subscribe(
+            broker,
+            group=group,
+            settings=settings,
+            topics=topics,
             pattern=pattern,
-            batch=True,
-            group_id=group,
-            max_records=settings.batch_records_max,
-            batch_timeout_ms=settings.batch_wait_ms,
-            fetch_max_wait_ms=settings.kafka_fetch_max_wait_ms,
-            auto_offset_reset="earliest",
-            ack_policy=AckPolicy.MANUAL,
-            session_timeout_ms=settings.session_timeout_ms,
-            heartbeat_interval_ms=settings.session_timeout_ms // 3,
-            max_poll_interval_ms=300_000,
-            max_partition_fetch_bytes=10_485_760,
             listener=_Rebalances(),
-            decoder=_raw_records,
+            fetch_max_wait_ms=settings.kafka_fetch_max_wait_ms,
+            max_records=settings.batch_records_max,
         )
         self._subscriber(self._take)
 
@@ -181,7 +220,7 @@ class Subscription:
         except (CommitFailedError, IllegalStateError, KafkaError) as error:
             log.info("offsets-not-committed", group=self.group, error=type(error).__name__)
         if paused:
-            self._pause(consumer, paused)
+            pause(consumer, self.group, paused, self._health)
 
     async def _commit(self, consumer: Any, following: dict[TopicPartition, int]) -> None:
         """Commit the offsets of a batch; aiokafka tries for as long as it takes.
@@ -197,17 +236,6 @@ class Subscription:
             committing.result()
         finally:
             committing.cancel()
-
-    def _pause(self, consumer: Any, topics: set[str]) -> None:
-        already = consumer.paused()
-        parts = [part for part in consumer.assignment() if part.topic in topics and part not in already]
-        if not parts:
-            return
-        consumer.pause(*parts)
-        metrics.PAUSED.labels(self.group).set(len(topics))
-        reason = f"too many dead letters in a row, paused: {', '.join(sorted(topics))}"
-        log.error("topics-paused", group=self.group, topics=sorted(topics))
-        self._health.not_ready(f"{self.group}.paused", reason)
 
 
 async def _raw_records(message: Any) -> Any:

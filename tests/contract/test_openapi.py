@@ -17,6 +17,13 @@ from shared.contracts.registry import EVERY_SERVICE, commands
 WITH_ROUTES_OF_THEIR_OWN: dict[type, tuple[str, str]] = {
     cases.FileCase: ("post", "/api/cases"),
     cases.SplitCase: ("post", "/api/cases/{subject}/split"),
+    cases.SubmitConcern: ("post", "/api/codes/{code}/concerns"),
+    cases.SupplyConcern: ("post", "/api/concerns/{receipt}/supply"),
+    cases.ReopenConcern: ("post", "/api/concerns/{receipt}/reopen"),
+    cases.RateConcern: ("post", "/api/concerns/{receipt}/rate"),
+    cases.WithdrawConcern: ("post", "/api/concerns/{receipt}/withdraw"),
+    cases.EraseConcern: ("post", "/api/concerns/{receipt}/erase"),
+    cases.CloseFollowLink: ("post", "/api/concerns/{receipt}/close-link"),
     cases.SupplyCase: ("post", "/api/cases/{subject}/supply"),
     webhooks.RegisterWebhook: ("post", "/api/webhooks"),
     motions.DraftMotion: ("post", "/api/motions"),

@@ -477,6 +477,110 @@ async def test_a_service_that_is_down_costs_time_and_nothing_else(town: Town) ->
     assert await town.count("/api/courses", "A1") == 1
 
 
+# -- without an account ------------------------------------------------------------------------------
+
+
+async def _as_resident(
+    town: Town, method: str, path: str, *, cookie: str = "", gateway: int = 0, **more: Any
+) -> tuple[int, Any, Any]:
+    """One request without a token that follows no redirect: status, headers, body."""
+    headers = {"Cookie": cookie} if cookie else {}
+    url = town.suite.gateway_urls[gateway] + path
+    headers |= more.pop("headers", {})
+    async with town.session.request(method, url, headers=headers, allow_redirects=False, **more) as answer:
+        return answer.status, answer.headers, await answer.text()
+
+
+async def test_a_resident_goes_the_whole_way_by_code_and_link_and_leaves_nothing_behind(town: Town) -> None:
+    deputies = (await town.done("GET", "/api/deputies?q=A2", "staff"))["items"]
+    code = deputies[0]["code"]
+    public = (await town.ask("GET", f"/api/codes/{code}")).body
+    assert set(public) == {"name", "level", "county", "town", "constituency"}
+    notice = (await town.ask("GET", "/api/concern-notice")).body
+    concern = {name: RESIDENTS_CASE[name] for name in ("title", "text", "contact")}
+    sent = {"json": {**concern, "consent": notice["version"]}, "headers": {"Idempotency-Key": str(uuid4())}}
+    path = f"/api/codes/{code.upper()}/concerns"
+
+    async def submitted(gateway: int) -> Any:
+        status, _, body = await _as_resident(town, "POST", path, gateway=gateway, **sent)
+        return json.loads(body) if status == 200 else None
+
+    told = await wait_until(lambda: submitted(0), what="a receipt", seconds=PATIENCE, every=0.5)
+    assert await submitted(1) == told, "the same request at another gateway has the same receipt and link"
+    town.tokens["a resident"] = told["follow"].removeprefix("/f/")  # must be found nowhere, like any token
+
+    status, headers, _ = await _as_resident(town, "GET", told["follow"], gateway=1)
+    assert (status, headers["Location"]) == (303, f"/api/concerns/{told['receipt']}")
+    assert headers["Referrer-Policy"] == "no-referrer"
+    cookie = headers["Set-Cookie"].partition(";")[0]
+    nearly = told["follow"][:-1] + ("1" if told["follow"].endswith("0") else "0")
+    for wrong in ("/f/" + "0" * 26, nearly):
+        assert (await _as_resident(town, "GET", wrong))[0] == 404
+    form = {"receipt": told["receipt"], "secret": town.tokens["a resident"]}
+    assert (await _as_resident(town, "POST", "/api/concerns/open", data=form))[0] == 303
+
+    async def seen() -> Any:
+        status, _, body = await _as_resident(town, "GET", headers["Location"], cookie=cookie)
+        assert status == 200, body
+        return json.loads(body)
+
+    async def said(what: str, body: Any = None) -> None:
+        status, _, told_ = await _as_resident(
+            town, "POST", f"{headers['Location']}/{what}", cookie=cookie, json=body
+        )
+        assert status in {200, 202}, told_
+
+    async def reached(state: str) -> None:
+        async def there() -> bool:
+            return bool((await seen())["state"] == state)
+
+        await wait_until(there, what=f"{state} at the resident's", seconds=PATIENCE, every=0.2)
+
+    assert (await seen())["state"] == "submitted"
+    waiting = (await town.done("GET", "/api/cases?state=submitted", "A2"))["items"]
+    case_id = waiting[0]["id"]
+    assert (await town.ask("GET", f"/api/cases/{case_id}", "A1")).status == 403
+
+    async def heard() -> bool:
+        notices = (await town.done("GET", "/api/notices?size=100", "A2"))["items"]
+        return any(one["kind"] == "concern.submitted" for one in notices)
+
+    await wait_until(heard, what="the deputy's notice", seconds=PATIENCE, every=0.3)
+    assert (await town.done("GET", f"/api/cases/{case_id}", "A2"))["contact"] == concern["contact"]
+    await town.done("POST", f"/api/cases/{case_id}/take-up", "A2", {})
+    await reached("routed")
+    await town.done("POST", f"/api/cases/{case_id}/accept", "housing")
+    asked = await town.done("GET", f"/api/cases/{case_id}/contact?purpose=handling", "housing")
+    assert asked == {"contact": concern["contact"]}
+    await town.done("POST", f"/api/cases/{case_id}/ask", "housing", {"text": "请问几号楼？"})
+    await reached("waiting")
+    await said("supply", {"text": f"{NAME}：三号楼"})
+    await reached("in-progress")
+    await town.done("POST", f"/api/cases/{case_id}/answer", "housing", {"result": "solved", "text": "已修复"})
+    await town.done("POST", f"/api/cases/{case_id}/close", "A2", {})
+    await said("rate", {"stars": 5, "attitude": 5, "result": 4})
+    await reached("closed")
+    shown = await seen()
+    assert [(read["role"], read["organisation"]) for read in shown["contact_reads"]] == [
+        ("deputy", None),
+        ("department", "housing"),
+    ]
+    await said("erase", {"what": "all"})
+
+    async def erased() -> bool:
+        return bool((await seen())["erased"])
+
+    await wait_until(erased, what="the erasure", seconds=PATIENCE, every=0.2)
+    after = await town.done("GET", f"/api/cases/{case_id}", "A2")
+    assert (after["title"], after["contact"]) == (None, None)
+    await said("close-link")
+
+    async def closed() -> bool:
+        return (await _as_resident(town, "GET", told["follow"]))[0] == 404
+
+    await wait_until(closed, what="the link's end", seconds=PATIENCE, every=0.2)
+
+
 # -- whatever people send --------------------------------------------------------------------------------
 
 NOT_FUZZED = frozenset({"post /api/token", "post /api/sign-in"})
@@ -610,6 +714,7 @@ async def test_what_a_resident_told_is_in_no_log_event_outcome_metric_or_command
     for path, content in (
         ("/api/cases", {**RESIDENTS_CASE, "county": NAME}),
         ("/api/cases", {**RESIDENTS_CASE, "id": PHONE}),
+        ("/api/cases", {**RESIDENTS_CASE, "county": PHONE}),
         ("/api/cases", {**RESIDENTS_CASE, "text": WORDS + "\0"}),
         (f"/api/cases/{PHONE}/rate", {"stars": PHONE}),
         (f"/api/cases/{uuid5(UUID(int=0), NAME)}/rate?{PHONE}", {"stars": 1}),
@@ -656,6 +761,7 @@ async def test_what_a_resident_told_is_in_no_log_event_outcome_metric_or_command
     everything = b"".join(record.value or b"" for found in records.values() for record in found)
     assert PASSWORD.encode() not in everything
     assert LOGIN.encode() not in everything
+    assert town.tokens["a resident"].encode() not in everything
 
 
 def _told(content: bytes) -> bool:

@@ -17,11 +17,10 @@ from services.cases.metrics import METRICS, CaseRow, measure
 from shared.contracts import cases
 from shared.contracts.envelope import Envelope
 from shared.contracts.registry import Contract
-from shared.contracts.simulation import ClockTicked
 from shared.testing.issuer import Issuer
 from shared.testing.messages import encoded, message
 from shared.testing.wait import wait_until
-from tests.cases_desk import Desk, cases_desk
+from tests.cases_desk import Desk, cases_desk, tick
 from tests.conftest import Processes, started_producer
 
 START = datetime(2022, 3, 1, 1, tzinfo=UTC)
@@ -51,13 +50,6 @@ async def desk(
 
         await wait_until(routed, what="the catalogue", every=0.3)
         yield found
-
-
-async def tick(stack: LocalStack, until: datetime) -> None:
-    producer = await started_producer(stack, "simulation")
-    told = message(ClockTicked(until=until), subject="clock", time=until)
-    await producer.send_and_wait("clock.ticked", value=encoded(told), key=b"clock")
-    await producer.stop()
 
 
 class Life:

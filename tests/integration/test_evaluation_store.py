@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import pytest
 import pytest_asyncio
 from pydantic import SecretStr
@@ -21,6 +22,7 @@ from deploy.local.stack import LocalStack
 from services.evaluation import consumers, queries, tables
 from services.evaluation.domain import Bucket, Fact, Schedule, buckets, entries, totals
 from services.evaluation.handlers import Settling, adopt_shipped
+from services.evaluation.intake import EventReading
 from services.evaluation.store import EvaluationStore, EventCount
 from shared.contracts.cases import CaseClosed, CaseFiled
 from shared.contracts.envelope import Envelope
@@ -28,11 +30,14 @@ from shared.contracts.identity import DeputyChanged
 from shared.contracts.learning import CourseCompleted
 from shared.contracts.participation import DutyLogged
 from shared.contracts.registry import Contract
-from shared.database.engine import make_engine
+from shared.database.engine import driver_dsn, make_engine, sqlstate_of
 from shared.database.migrate import differences, migrate
+from shared.messaging import fences
 from shared.messaging.clock import BusinessClock
+from shared.messaging.fences import Log, Step
 from shared.messaging.received import Decoder
 from shared.messaging.runner import Limits, Runner
+from shared.messaging.stream import Tally
 from shared.testing.messages import HandRecord, encoded, message
 from shared.testing.wait import wait_until
 
@@ -78,12 +83,46 @@ def make_runner(engine: AsyncEngine, store: EvaluationStore) -> Runner:
     )
 
 
+class Batches:
+    """The fast way as the stream takes it, without a consumer: read, then one statement with its fences."""
+
+    def __init__(self, engine: AsyncEngine, stack: LocalStack) -> None:
+        self._reading = EventReading(EvaluationStore(), engine, consumers.taken_in())
+        self._dsn = driver_dsn(SecretStr(stack.env_for("evaluation")["DATABASE_URL"]))
+        self._log = Log("cluster", {topic: UUID(int=n) for n, topic in enumerate(consumers.EVENT_TOPICS)})
+        self._runner = make_runner(engine, EvaluationStore())
+
+    async def run(self, found: list[HandRecord], held: dict[tuple[str, int], int] | None = None) -> None:
+        """Write a batch whose fences are believed to stand at `held` (by default where they stand)."""
+        await self._reading.refresh()
+        connection = await asyncpg.connect(self._dsn)
+        try:
+            places = sorted({(record.topic, record.partition) for record in found})
+            stand = await fences.read(connection, self._log, places)
+            following = {(r.topic, r.partition): r.offset + 1 for r in found}
+            batch = self._reading.read(found)
+            await self._runner.run(batch.set_aside)
+            steps = []
+            for place in places:
+                tally = batch.tallies.get(place, Tally())
+                from_ = (held or stand)[place]
+                steps.append(Step(*place, from_, following[place], tally.records, tally.unused, tally.latest))
+            await connection.fetch(
+                self._reading.statement, *fences.columns(self._log, steps), *batch.parameters
+            )
+        finally:
+            await connection.close()
+
+
 async def settle(engine: AsyncEngine, store: EvaluationStore) -> int:
     return await Settling(store, engine, BusinessClock("append")).settle()
 
 
-def records(envelopes: list[Envelope]) -> list[HandRecord]:
-    return [HandRecord(e.type, encoded(e), offset=n) for n, e in enumerate(envelopes)]
+def records(envelopes: list[Envelope], *, partition: int = 0, first: int = 0) -> list[HandRecord]:
+    return [
+        HandRecord(e.type, encoded(e), partition=partition, offset=n)
+        for n, e in enumerate(envelopes, start=first)
+    ]
 
 
 def year_of_events(dice: random.Random, count: int) -> list[Envelope]:
@@ -154,23 +193,29 @@ async def test_the_migrations_make_the_tables_of_the_code(engine: AsyncEngine) -
 
 @pytest.mark.parametrize("seed", range(6))
 async def test_any_order_batching_repetition_and_race_gives_the_score_of_the_rules(
-    engine: AsyncEngine, store: EvaluationStore, seed: int
+    stack: LocalStack, engine: AsyncEngine, store: EvaluationStore, seed: int
 ) -> None:
+    """Two consumers at once; with even seeds both in batches, with odd ones one of them one by one."""
     dice = random.Random(seed)
     envelopes = year_of_events(dice, 400)
     arriving = envelopes + dice.choices(envelopes, k=60)
     dice.shuffle(arriving)
 
-    async def consume(mine: list[Envelope], sizes: random.Random) -> None:
-        runner = make_runner(engine, EvaluationStore())
+    async def consume(
+        mine: list[Envelope], partition: int, take_in: Callable[[list[HandRecord]], Awaitable[Any]]
+    ) -> None:
+        sizes, first = random.Random(seed + partition), 0
         while mine:
             size = sizes.randrange(1, 60)
             batch, mine = mine[:size], mine[size:]
-            assert await runner.run(records(batch)) == set()
+            await take_in(records(batch, partition=partition, first=first))
+            first += size
 
     half = len(arriving) // 2
+    batches, runner = Batches(engine, stack), make_runner(engine, EvaluationStore())
     await asyncio.gather(
-        consume(arriving[:half], random.Random(seed)), consume(arriving[half:], random.Random(seed + 1))
+        consume(arriving[:half], 0, batches.run),
+        consume(arriving[half:], 1, runner.run if seed % 2 else Batches(engine, stack).run),
     )
     await settle(engine, store)
     async with engine.connect() as connection:
@@ -189,6 +234,95 @@ async def test_any_order_batching_repetition_and_race_gives_the_score_of_the_rul
         total = totals(rubric, sums)
         assert found.pop((deputy, year)) == (total.total, dict(total.categories))
     assert all(total == 0 for total, _ in found.values())
+
+
+async def test_of_two_owners_of_a_partition_one_writes_and_the_other_nothing(
+    stack: LocalStack, engine: AsyncEngine, store: EvaluationStore
+) -> None:
+    envelopes = [e for e in year_of_events(random.Random(2), 200) if e.type == "case.filed"]
+    mine, theirs = envelopes[: len(envelopes) // 2], envelopes[len(envelopes) // 2 :]
+    batches = Batches(engine, stack)
+    start = {("case.filed", 0): 0}
+    results = await asyncio.gather(
+        batches.run(records(mine), start), batches.run(records(theirs), start), return_exceptions=True
+    )
+    lost = [sqlstate_of(result) for result in results if isinstance(result, BaseException)]
+    assert lost == [fences.STANDS_ELSEWHERE]
+    async with engine.connect() as connection:
+        schedule = await store.read_schedule(connection)
+        held = (await connection.execute(text("SELECT next, records FROM fences"))).one()
+    winner = mine if results[0] is None else theirs
+    assert tuple(held) == (len(winner), len(winner))
+    assert await in_the_database(engine) == by_the_rules(schedule, winner)
+
+
+async def test_a_stale_batch_that_would_leave_a_gap_is_not_written(
+    stack: LocalStack, engine: AsyncEngine, store: EvaluationStore
+) -> None:
+    envelopes = [e for e in year_of_events(random.Random(2), 60) if e.type == "case.filed"]
+    with pytest.raises(asyncpg.PostgresError) as caught:
+        await Batches(engine, stack).run(records(envelopes, first=7), {("case.filed", 0): 7})
+    assert sqlstate_of(caught.value) == fences.STANDS_ELSEWHERE
+    assert await in_the_database(engine) == {}
+
+
+async def test_a_batch_scored_under_rubrics_that_have_changed_since_is_not_written(
+    stack: LocalStack, engine: AsyncEngine, store: EvaluationStore
+) -> None:
+    batches = Batches(engine, stack)
+
+    async def adopted_meanwhile() -> None:
+        async with engine.begin() as connection:
+            await connection.execute(text("UPDATE schedule SET version = version + 1"))
+
+    batches._reading.refresh = adopted_meanwhile  # type: ignore[method-assign]
+    with pytest.raises(asyncpg.PostgresError) as caught:
+        await batches.run(records(year_of_events(random.Random(2), 20)))
+    assert sqlstate_of(caught.value) == fences.STANDS_ELSEWHERE
+    assert await in_the_database(engine) == {}
+
+
+async def test_a_rewound_topic_is_taken_in_again_without_effect(
+    stack: LocalStack, engine: AsyncEngine, store: EvaluationStore
+) -> None:
+    envelopes = year_of_events(random.Random(9), 120)
+    batches = Batches(engine, stack)
+    await batches.run(records(envelopes))
+    before = await in_the_database(engine)
+    assert await settle(engine, store) > 0
+    connection = await asyncpg.connect(batches._dsn)
+    rewound = [await fences.rewind(connection, topic, 0) for topic in {e.type for e in envelopes}]
+    await connection.close()
+    assert set(rewound) == {1}
+    await batches.run(records(envelopes), {(e.type, 0): 0 for e in envelopes})
+    assert await in_the_database(engine) == before
+    assert await settle(engine, store) == 0
+
+
+async def test_what_a_batch_cannot_take_is_handled_by_itself(
+    stack: LocalStack, engine: AsyncEngine, store: EvaluationStore
+) -> None:
+    """News of a deputy counts, an absurd amount and an unknown version become dead letters, neighbours are scored."""
+    good = year_of_events(random.Random(3), 20)
+    absurd = message(
+        CourseCompleted(course_id=UUID(int=1), deputy_id=DEPUTIES[0], minutes=10**12, mark=90),
+        subject=UUID(int=1), time=datetime(2021, 5, 1, tzinfo=UTC), sequence=1,
+    )  # fmt: skip
+    strange = good[0].model_copy(update={"id": UUID(int=9), "type": f"{good[0].type}.v9"})
+    found = records([*good, absurd, deputy_changed(DEPUTIES[0], 1)])
+    found.append(HandRecord(good[0].type, encoded(strange), offset=len(found)))
+    await Batches(engine, stack).run(found)
+    async with engine.connect() as connection:
+        schedule = await store.read_schedule(connection)
+        letters = (
+            await connection.execute(text("SELECT reason FROM dead_letters ORDER BY reason"))
+        ).scalars()
+        figures = await queries.figures(connection)
+        assert list(letters) == ["handler-failed", "unknown-type"]
+    assert await in_the_database(engine) == by_the_rules(schedule, good)
+    assert sum(figures["events"].values()) == len(good) + 1
+    assert figures["deputies"] == 1
+    assert figures["unscored"] == {"deputy.changed": 1}
 
 
 async def test_the_buckets_are_the_sums_of_the_ledger(engine: AsyncEngine, store: EvaluationStore) -> None:

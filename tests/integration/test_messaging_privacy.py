@@ -63,6 +63,23 @@ async def marks(desk: Desk, stack: LocalStack) -> Marks:
 
     await wait_until(routed, seconds=40, every=0.3, what="routing to housing")
     assert (await desk.ask(message(data, subject=case_id, token=as_deputy))).state == "accepted"
+    seal = desk.sealer.seal
+    concern = cases.SubmitConcern(
+        sealed=seal({"title": f"{found.name}反映", "text": found.text}),
+        contact=seal({"contact": f"{found.name} {found.phone}"}),
+        deputy_id=deputy,
+        county="330203",
+        receipt="K7QX2M9D4T18",
+        follow="0f" * 32,
+        consent="2026-11",
+    )
+    by_code, as_resident = uuid4(), desk.issuer.token("intake", "intake")
+    assert (await desk.ask(message(concern, subject=by_code, token=as_resident))).state == "accepted"
+    assert (await desk.ask(message(concern, subject=by_code, token=as_resident))).state == "rejected"
+    taken = await desk.ask(
+        message(cases.TakeUpConcern(category="城乡建设"), subject=by_code, token=as_deputy)
+    )
+    assert taken.state == "accepted"
     assert (await desk.ask(message(data, subject=case_id, token=as_deputy))).state == "rejected"
     await rows(stack, "cases", f"ALTER TABLE cases ADD CONSTRAINT doomed CHECK (id <> '{doomed}')")
     try:

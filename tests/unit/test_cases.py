@@ -60,7 +60,28 @@ def parent(state: str = "routed") -> Case:
     return replace(filed(Route("roads", None, "by hand")), state=state)  # type: ignore[arg-type]
 
 
+def resident(at: datetime) -> Act:
+    return Act("resident", at, at, is_resident=True)
+
+
+NEW = {"submitted"}
+ENDING = NEW | BUSY | {"triage"}
 ASKED: dict[str, Asked] = {
+    "take-up": Asked(lambda c, at: domain.take_up(c, by(at), Route("roads", "交通运输", "x"), RULES), NEW),
+    "take-up-unrouted": Asked(lambda c, at: domain.take_up(c, by(at, staff=True), None, RULES), NEW),
+    "explain": Asked(lambda c, at: domain.explain(c, by(at), "because"), NEW),
+    "decline": Asked(lambda c, at: domain.decline(c, by(at), "in court"), NEW),
+    "resident-supply": Asked(lambda c, at: domain.supply(c, resident(at), "sealed", RULES), {"waiting"}),
+    "resident-rate": Asked(lambda c, at: domain.rate_as_resident(c, resident(at), 2, 3, None), {"closed"}),
+    "resident-withdraw": Asked(lambda c, at: domain.withdraw(c, resident(at), ""), ENDING),
+    "resident-reopen": Asked(
+        lambda c, at: domain.reopen(c, resident(at), None, RULES, sealed="why"),
+        {"answered", "closed"},
+        lambda c: c.department is not None and not c.erased,
+    ),
+    "erase": Asked(lambda c, at: domain.erase(c, resident(at)), set(domain.STATES)),
+    "erase-contact": Asked(lambda c, at: domain.erase_contact(c, resident(at)), set(domain.STATES)),
+    "close-link": Asked(lambda c, at: domain.close_link(c, resident(at)), set(domain.STATES)),
     "route": Asked(
         lambda c, at: domain.route(c, by(at, staff=True), Route("roads", None, "x"), RULES), {"triage"}
     ),
@@ -106,10 +127,14 @@ ASKED: dict[str, Asked] = {
     ),
     "close": Asked(lambda c, at: domain.close(c, by(at), None), {"answered"}),
     "rate": Asked(lambda c, at: domain.rate(c, by(at), 4), {"closed"}),
-    "reopen": Asked(lambda c, at: domain.reopen(c, by(at), "still broken", RULES), {"answered", "closed"}),
+    "reopen": Asked(
+        lambda c, at: domain.reopen(c, by(at), "still broken", RULES),
+        {"answered", "closed"},
+        lambda c: c.department is not None and not c.erased,
+    ),
     "urge": Asked(lambda c, at: domain.urge(c, by(at), ""), HELD),
     "supervise": Asked(lambda c, at: domain.supervise(c, by(at, staff=True), "old"), BUSY),
-    "withdraw": Asked(lambda c, at: domain.withdraw(c, by(at), ""), BUSY | {"triage"}),
+    "withdraw": Asked(lambda c, at: domain.withdraw(c, by(at), ""), ENDING, lambda c: c.receipt is None),
     "merge": Asked(lambda c, at: domain.merge(c, by(at, staff=True), parent(), ""), BUSY | {"triage"}),
 }
 
@@ -117,6 +142,12 @@ ASKED: dict[str, Asked] = {
 def filed(route_to: Route | None = None) -> Case:
     case = Case(uuid4(), DEPUTY, "330203", None, "own", "sealed", START, START)
     return after(case, domain.file(case, route_to, RULES))
+
+
+def submitted() -> Case:
+    """What a resident has just put to the deputy."""
+    case = replace(filed(), version=0, steps=(), origin="resident", receipt="R", follow="f", contact="sealed")
+    return after(case, domain.submit(case, RULES, by="resident"))
 
 
 def after(case: Case, events: Iterable[Event]) -> Case:
@@ -132,10 +163,12 @@ def did(case: Case, *names: str, at: datetime = START) -> Case:
 
 
 @settings(max_examples=300)
-@example([("route", 0), ("supervise", 0), ("answer", 0)])  # one command, two steps
-@given(st.lists(st.tuples(st.sampled_from(sorted(ASKED)), st.integers(0, 12)), max_size=30))
-def test_a_case_takes_exactly_the_steps_of_its_state_machine(script: list[tuple[str, int]]) -> None:
-    case, at = filed(), START
+@example(False, [("route", 0), ("supervise", 0), ("answer", 0)])  # one command, two steps
+@given(st.booleans(), st.lists(st.tuples(st.sampled_from(sorted(ASKED)), st.integers(0, 12)), max_size=30))
+def test_a_case_takes_exactly_the_steps_of_its_state_machine(
+    by_resident: bool, script: list[tuple[str, int]]
+) -> None:
+    case, at = submitted() if by_resident else filed(), START
     for name, hours in script:
         at += timedelta(hours=hours)
         asked, before = ASKED[name], case
@@ -154,12 +187,22 @@ def test_a_case_takes_exactly_the_steps_of_its_state_machine(script: list[tuple[
         assert reached == case
         assert len(case.steps) == case.version
         assert case.changed_at >= before.changed_at
-        if case.state not in ("withdrawn", "merged"):
-            assert (case.department is None) == (case.state == "triage")
+        if case.state not in ("withdrawn", "merged", "closed"):
+            assert (case.department is None) == (case.state in ("triage", "submitted", "declined"))
+        if case.erased:
+            assert case.contact is None
+            assert case.state in FINISHED | {"answered"}, "nobody could handle it any more"
         if case.state in BUSY:
             assert case.answer_by is not None
             assert case.dates_reason, "every deadline has a reason"
-        assert set(domain.due(case, RULES)) <= {"accept", "answer", "supervise", "waiting", "rating"}
+        assert set(domain.due(case, RULES)) <= {
+            "take-up",
+            "accept",
+            "answer",
+            "supervise",
+            "waiting",
+            "rating",
+        }
         assert case.state not in FINISHED or set(domain.due(case, RULES)) <= {"rating"}, "nothing else is due"
 
 
@@ -167,7 +210,7 @@ def test_a_case_takes_exactly_the_steps_of_its_state_machine(script: list[tuple[
 def test_what_falls_due_is_always_possible_and_ends(
     script: list[tuple[str, int]], data: st.DataObject
 ) -> None:
-    case, at = filed(Route("roads", None, "x")), START
+    case, at = data.draw(st.sampled_from([filed(Route("roads", None, "x")), submitted()])), START
     for name, hours in script:
         at += timedelta(hours=hours)
         with contextlib.suppress(Refusal):
@@ -239,6 +282,41 @@ def test_an_answer_is_on_time_by_when_it_was_given_however_late_it_arrives() -> 
     assert [event.step for event in answered.steps[-2:]] == ["answered", "urge-withdrawn"]
     late = after(case, domain.answer(case, by(taken_in, "roads"), result="solved", text="done"))
     assert late.on_time is False
+
+
+def test_a_concern_that_nobody_takes_up_is_passed_up_once_when_it_falls_due_and_stays_open() -> None:
+    case = submitted()
+    assert case.take_up_by is not None
+    assert domain.due(case, RULES) == {"take-up": case.take_up_by}
+    assert case.steps[0].reason, "the date has its reason"
+    late = after(case, domain.fall_due(case, "take-up", case.take_up_by, RULES))
+    assert (late.state, late.steps[-1].step) == ("submitted", "passed-up")
+    assert domain.due(late, RULES) == {}
+    assert did(late, "take-up", at=case.take_up_by).state == "routed"
+
+
+def test_only_the_deputy_or_staff_decide_on_a_concern_and_only_the_resident_withdraws_it() -> None:
+    case, stranger = submitted(), by(START, actor=str(OTHER))
+    for ask in (
+        lambda: domain.take_up(case, stranger, None, RULES),
+        lambda: domain.explain(case, stranger, "x"),
+        lambda: domain.decline(case, stranger, "x"),
+        lambda: domain.withdraw(case, by(START), ""),
+        lambda: domain.withdraw(case, stranger, ""),
+        lambda: domain.rate(did(case, "explain"), resident(START), 5),
+    ):
+        with pytest.raises(Refusal) as refusal:
+            ask()
+        assert refusal.value.code == "not-your-case"
+
+
+def test_what_is_erased_is_gone_and_ends_a_case_that_nobody_answered() -> None:
+    case = did(submitted(), "take-up", "erase")
+    assert (case.state, case.sealed, case.contact) == ("withdrawn", "", None)
+    assert domain.erase(case, resident(START)) == ()
+    closed = did(submitted(), "take-up", "answer", "close", "resident-rate", "erase")
+    assert (closed.state, closed.erased) == ("closed", True)
+    assert (closed.stars, closed.resident_stars, closed.resident_attitude) == (None, 2, 3)
 
 
 def test_a_merged_case_is_settled_with_its_parent_and_by_nothing_else() -> None:

@@ -32,6 +32,7 @@ Example = tuple[str, str, str]
 EXAMPLES: dict[str, tuple[Example, ...]] = {
     "ningbo-2016": (
         # No time limits of the four platforms are published: figures of other hotlines, or our own.
+        ("cases.take_up", "2021-09-30", OWN),
         ("cases.accept", "2021-09-29", OWN),
         ("cases.first_contact", "2021-09-30", OWN),
         ("cases.answer.urgent", "2021-09-28", "热线规则"),  # an emergency: the same day
@@ -62,6 +63,7 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         ("motions.promise", "2021-10-28", OWN),
     ),
     "qingdao-2021": (
+        ("cases.take_up", "2022-01-30", OWN),
         ("cases.accept", "2022-01-29", OWN),  # a Saturday that is worked
         ("cases.first_contact", "2022-01-30", OWN),  # a Sunday that is worked
         ("cases.answer.urgent", "2022-01-28", OWN),
@@ -94,6 +96,7 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         ("motions.promise", "2022-02-28", OWN),  # §27: progress is reported without delay
     ),
     "chongqing-2018": (
+        ("cases.take_up", "2025-01-27", OWN),
         ("cases.accept", "2025-01-26", OWN),  # a Sunday that is worked
         ("cases.first_contact", "2025-01-27", OWN),
         ("cases.answer.urgent", "2025-01-24", OWN),

@@ -109,7 +109,9 @@ def test_figures_of_two_metrics_do_not_add_up() -> None:
 moments = st.none() | st.sampled_from((PAST, NOW, FUTURE))
 case_rows = st.builds(
     CaseRow,
-    state=st.sampled_from(("triage", "routed", "accepted", "answered", "closed", "withdrawn", "merged")),
+    state=st.sampled_from(
+        ("submitted", "triage", "routed", "accepted", "answered", "closed", "withdrawn", "merged", "declined")
+    ),
     merged=st.booleans(),
     answer_by=moments,
     waiting=st.booleans(),

@@ -35,6 +35,9 @@ DUTY = {"kind": "visit", "happened_on": "2021-09-01", "note": "走访三户"}
 BODIES: dict[str, dict[str, Any]] = {
     "RouteCase": {"department": "roads", "reason": "归口"},
     "TransferCase": {"department": "roads", "reason": "职责调整"},
+    "TakeUpConcern": {"category": "城乡建设"},
+    "ExplainConcern": {"text": "已列入计划"},
+    "DeclineConcern": {"reason": "正在审理"},
     "ProgressCase": {"text": "已派人查看"},
     "AskFiler": {"text": "请补充位置"},
     "ReturnCase": {"reason": "不属本单位"},

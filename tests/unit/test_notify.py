@@ -68,6 +68,9 @@ def progressed(step: Any, state: Any) -> cases.CaseProgressed:
 
 
 STEPS = get_args(cases.CaseProgressed.model_fields["step"].annotation)
+UNTOLD = ("submitted", "declined", "contact-erased", "link-closed")
+"""What a deputy did themselves, or what is the resident's own business; a submission is told as the resident's."""
+BY_RESIDENT = ("submitted", "supplied", "resident-rated", "reopened", "withdrawn", "erased")
 MOTION: dict[str, Any] = {
     "motion_id": SUBJECT,
     "deputy_id": ANNA,
@@ -102,7 +105,8 @@ EVENTS: list[Contract] = [
     *MOTIONS,
     ROUTED,
     progressed("accepted", "accepted"),
-    *(progressed(step, "in-progress") for step in STEPS if step not in ("accepted", "returned")),
+    *(progressed(step, "in-progress") for step in STEPS if step not in ("accepted", "returned", *UNTOLD)),
+    *(progressed(step, "submitted").model_copy(update={"by_resident": True}) for step in BY_RESIDENT),
     progressed("urged", "routed").model_copy(update={"by_system": True}),
     RETURNED,
     cases.CaseClosed(**FACT, state="closed", result="explained"),

@@ -40,6 +40,7 @@ Place = tuple[str | int, ...]
 
 # What ends and what it is counted from, where a pack does not say it otherwise.
 _TITLES: dict[str, tuple[str, str]] = {
+    "cases.take_up": ("接收期限", "提交"),
     "cases.accept": ("签收期限", "派单"),
     "cases.first_contact": ("首次联系期限", "派单"),
     "cases.answer": ("答复期限", "派单"),
@@ -274,6 +275,7 @@ class _Answers(_Part):
 
 
 class _Cases(_Part):
+    take_up: _Limit
     accept: _Limit
     first_contact: _Limit
     answer: _Answers

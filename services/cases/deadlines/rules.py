@@ -46,6 +46,7 @@ class CaseRules:
     """The rules of cases 督事.
 
     Attributes:
+        take_up: the deputy takes up what a resident submitted, explains or declines 接收, since it was submitted.
         accept: the department accepts 签收, since it was routed 派单.
         first_contact: the department contacts the resident or deputy 首次联系, since it was routed.
         answer: the department answers 答复, since it was routed, by urgency; all four are there.
@@ -60,6 +61,7 @@ class CaseRules:
         waiting: the longest that the clock stands still waiting for the resident 等待当事人.
     """
 
+    take_up: Limit
     accept: Limit
     first_contact: Limit
     answer: Mapping[Urgency, Limit]

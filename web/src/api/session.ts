@@ -15,18 +15,18 @@ export const me = ref<Me | null>(null)
 export const isDeputy = computed(() => me.value?.roles.includes('deputy') ?? false)
 export { expired }
 
-/** Find out who is signed in; without a connection whoever was. False when nobody is. */
-export async function recall(): Promise<boolean> {
+/** Find out who is signed in; without a connection whoever was. */
+export async function recall(): Promise<void> {
   const kept = localStorage.getItem(KEPT)
+  if (kept === null) return
+  me.value = JSON.parse(kept) as Me
   try {
     const { data, response } = await client.GET('/api/me')
     if (data !== undefined) remember(data)
     else if (response.status === 401) forget()
-    else if (kept !== null) me.value = JSON.parse(kept) as Me
-  } catch {
-    if (kept !== null) me.value = JSON.parse(kept) as Me
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error // a TypeError is a fault of the network
   }
-  return me.value !== null
 }
 
 /** Sign in. Throws Problem. */

@@ -1,0 +1,121 @@
+"""What a resident sees of their own concern by the follow link, and who read their contact data.
+
+Invariants: only a gateway asks, with the digest of the secret; a wrong, closed or unknown one gets one and the
+same answer; of what people wrote to each other inside nothing is shown, only what is meant for the resident.
+"""
+
+# No postponed annotations here: FastAPI could not find names that are made inside `router`.
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.cases import errors, queries
+from services.cases.domain import STATES, STEPS, Step
+from services.cases.handlers import read_supplied, read_words
+from shared.contracts.cases import Follow
+from shared.contracts.envelope import Actor
+from shared.host import WhoCalls
+from shared.http.callers import require
+from shared.refusals import Refusal
+from shared.security.sealing import Opener
+
+_TO_RESIDENT = frozenset({"answered", "asked", "progressed", "explained", "declined", "extension-granted"})
+"""Steps whose words are meant for the resident; reasons of returns, transfers and the like are not."""
+_REASONED = frozenset({"submitted", "routed", "transferred"})
+"""Steps that carry a rule as their reason."""
+_OWN = frozenset({"supplied", "reopened"})
+"""Steps whose sealed words are the resident's own, or the deputy's for them."""
+_CAN: dict[str, Step] = {
+    "supply": "supplied",
+    "rate": "resident-rated",
+    "reopen": "reopened",
+    "withdraw": "withdrawn",
+}
+
+
+class Asked(BaseModel):
+    """Which concern: the digest of its secret."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    follow: Follow
+
+
+def view(row: Mapping[str, Any], reads: Sequence[Mapping[str, Any]], opener: Opener) -> dict[str, Any]:
+    """A case as `queries.by_follow` gives it, as its resident sees it."""
+    try:
+        words = read_words(opener, row["sealed"])
+        told = {"title": words.title, "text": words.text, "erased": False}
+    except Refusal:  # destroyed on the resident's wish
+        told = {"title": None, "text": None, "erased": True}
+    state = row["state"]
+    return {
+        "receipt": row["receipt"],
+        "state": state,
+        "state_title": STATES[state],
+        **told,
+        "has_contact": row["contact"] is not None,
+        "consent": row["consent"],
+        "submitted_at": row["filed_at"],
+        "take_up_by": row["take_up_by"] if state == "submitted" else None,
+        "department": row["department"],
+        "answer_by": row["answer_by"],
+        "dates_reason": row["dates_reason"],
+        "answer": row["answer"],
+        "result": row["result"],
+        "rating": {
+            "stars": row["resident_stars"],
+            "attitude": row["resident_attitude"],
+            "result": row["resident_result"],
+        },
+        "can": [name for name, step in _CAN.items() if state in STEPS[step].before and _may(name, row)],
+        "steps": [_step(step, opener) for step in row["steps"]],
+        "contact_reads": [
+            {name: read[name] for name in ("at", "role", "organisation", "purpose")} for read in reads
+        ],
+    }
+
+
+def _may(name: str, row: Mapping[str, Any]) -> bool:
+    return name != "reopen" or (row["department"] is not None and bool(row["sealed"]))
+
+
+def _step(step: Mapping[str, Any], opener: Opener) -> dict[str, Any]:
+    name = step["step"]
+    text = step["text"] if name in _TO_RESIDENT else None
+    if name in _OWN and step["sealed"] is not None:
+        try:
+            text = read_supplied(opener, step["sealed"])
+        except Refusal:
+            text = None
+    return {
+        "at": step["at"],
+        "step": name,
+        "title": STEPS[name].title,
+        "department": step["department"],
+        "text": text,
+        "reason": step["reason"] if name in _REASONED else step["dates_reason"],
+        "answer_by": step["answer_by"],
+    }
+
+
+def router(opener: Opener, engine: AsyncEngine, caller: WhoCalls) -> APIRouter:
+    """The route. It is a POST so that the digest stands in no address."""
+    routes = APIRouter()
+    who = Annotated[Actor, Depends(caller)]
+
+    @routes.post("/concerns/seen")
+    async def seen(asked: Asked, actor: who) -> dict[str, Any]:
+        require(actor, "intake")
+        async with engine.connect() as connection:
+            found = await queries.by_follow(connection, asked.follow)
+            if found is None:
+                raise errors.follow_unknown()
+            reads = await queries.contact_reads(connection, found["id"])
+        return {"case_id": found["id"], "concern": view(found, reads, opener)}
+
+    return routes

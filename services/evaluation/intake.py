@@ -1,0 +1,82 @@
+"""Events in batches: decoded one by one, scored, and written with one statement (ADR 0017).
+
+Invariants: an event that cannot be read or scored here is set aside and never makes its neighbours wait;
+news of a deputy is set aside too, because it is not a score. Rows are in key order, so that two processes
+lock in the same order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.evaluation.domain import Schedule
+from services.evaluation.scoring import Row, Scorer, SetAside
+from services.evaluation.store import TAKE_IN, EvaluationStore
+from shared.contracts.identity import DeputyChanged
+from shared.contracts.registry import Declaration
+from shared.contracts.structs import decoder_of
+from shared.messaging.received import NUL, Record
+from shared.messaging.stream import Batch, Tally
+
+_COLUMNS = 11
+
+
+class EventReading:
+    """Reads batches under the rubrics as they were adopted when it was last refreshed."""
+
+    statement = TAKE_IN
+
+    def __init__(self, store: EvaluationStore, engine: AsyncEngine, taken_in: Sequence[Declaration]) -> None:
+        self._store = store
+        self._engine = engine
+        self._decoders = {
+            declaration.topic: decoder_of(declaration)
+            for declaration in taken_in
+            if declaration.model is not DeputyChanged and declaration.type == declaration.topic
+        }
+        self._scorer = Scorer(Schedule())
+        self._version = 0
+
+    async def refresh(self) -> None:
+        """Load the adopted rubrics."""
+        async with self._engine.connect() as connection:
+            schedule, self._version = await self._store.schedule_and_version(connection)
+        self._scorer = Scorer(schedule)
+
+    def read(self, records: Sequence[Record]) -> Batch:
+        """Decode and score; of several rows about one fact only the newest is kept."""
+        newest: dict[tuple[str, str, str], Row] = {}
+        set_aside: list[Record] = []
+        tallies: dict[tuple[str, int], Tally] = {}
+        rows_of = self._scorer.rows
+        for record in records:
+            value = record.value
+            try:
+                message: Any = self._decoders[record.topic].decode(value)  # type: ignore[arg-type]
+                if NUL in value:  # type: ignore[operator]
+                    set_aside.append(record)
+                    continue
+                rows = rows_of(message)
+            except (KeyError, TypeError, msgspec.MsgspecError, SetAside):
+                set_aside.append(record)
+                continue
+            for row in rows:
+                identity = row[:3]
+                held = newest.get(identity)
+                # Sequence, then event id: canonical text sorts as the id does.
+                if held is None or (held[5], held[3]) < (row[5], row[3]):
+                    newest[identity] = row
+            place = (record.topic, record.partition)
+            tally = tallies.get(place)
+            if tally is None:
+                tally = tallies[place] = Tally()
+            tally.records += 1
+            tally.unused += not rows
+            if tally.latest is None or tally.latest < message.time:
+                tally.latest = message.time
+        columns = list(zip(*sorted(newest.values()), strict=True)) or [()] * _COLUMNS
+        return Batch((self._version, *columns), tallies, set_aside)
