@@ -159,7 +159,7 @@ async def rubrics(connection: AsyncConnection) -> list[dict[str, Any]]:
 
 
 async def figures(connection: AsyncConnection) -> dict[str, Any]:
-    """What came in and what became of it; `events` counts records, repetitions by their sender included."""
+    """What came in and what became of it; `events` counts records; repetitions by their sender too, but for news of deputies."""
     found: dict[str, Any] = {
         name: (await connection.exec_driver_sql(query)).scalar_one() for name, query in _FIGURES.items()
     }

@@ -289,6 +289,7 @@ async def test_killed_and_rebalanced_processes_score_every_event_exactly_once(
         await city.tell(*part)
         for fact in dice.sample(part, 20):  # a relay that was taken over says things twice
             await city.tell(fact)
+            city.sent -= fact.type == "deputy.changed"  # comes one by one, which counts a repetition once
         if start == 600:
             city.stack.supervisor.kill("evaluation-1", signal.SIGKILL)
     await asyncio.to_thread(city.stack.supervisor.wait_ready, "evaluation-1", 90)

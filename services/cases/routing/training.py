@@ -33,7 +33,7 @@ MARGIN = 0.003
 # (docs/routing.md).
 LEAST = {"words": 1, "pairs": 2, "characters": 3, "head words": 1, "head characters": 2}
 WEIGHTS = {"words": 1.0, "pairs": 0.5, "characters": 1.0, "head words": 0.7, "head characters": 0.7}
-C = 0.6
+PENALTY = 0.2
 
 
 class NotTrainable(Refusal):
@@ -127,19 +127,15 @@ def _fit_held(job: Numbers) -> tuple[Floats, Floats]:
 
 def _fit(table: Rows, answers: Numbers, learnt: Numbers) -> tuple[Floats, Floats]:
     from scipy.sparse import csr_array
-    from sklearn.svm import LinearSVC
+    from sklearn.linear_model import Ridge
 
     part = table.only(learnt)
     width = int(table.columns.max(initial=0)) + 1
-    # liblinear takes 32-bit numbers only.
-    sparse = csr_array(
-        (part.values, part.columns.astype(np.int32), part.begins.astype(np.int32)), shape=(learnt.size, width)
-    )
-    fitted = LinearSVC(C=C, random_state=0).fit(sparse, answers[learnt])
-    matrix, intercept = fitted.coef_.T, fitted.intercept_
-    if matrix.shape[1] == 1:  # two categories have one column
-        matrix, intercept = np.hstack([-matrix, matrix]), np.concatenate([-intercept, intercept])
-    return matrix.astype(np.float32), intercept.astype(np.float32)
+    sparse = csr_array((part.values, part.columns, part.begins), shape=(learnt.size, width))
+    wanted = np.where(answers[learnt, None] == np.arange(answers.max() + 1), 1.0, -1.0)
+    # Least squares to +1 and -1: as good on text as a margin, one system for all categories at once.
+    fitted = Ridge(alpha=PENALTY, solver="sparse_cg", tol=1e-2).fit(sparse, wanted.astype(np.float32))
+    return fitted.coef_.T.astype(np.float32), fitted.intercept_.astype(np.float32)
 
 
 def calibrate(held: Scores, answers: Numbers) -> float:
