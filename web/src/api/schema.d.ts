@@ -1253,6 +1253,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/photos": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Upload a photo 照片; commands name it by the digest in the answer */
+        post: operations["upload_api_photos_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/concern-notice": {
         parameters: {
             query?: never;
@@ -1551,6 +1568,23 @@ export interface paths {
         };
         /** One case with its way */
         get: operations["get_cases_id"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/cases/{id}/photos/{digest}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A photo of a case 照片, as JPEG */
+        get: operations["get_cases_id_photos_digest"];
         put?: never;
         post?: never;
         delete?: never;
@@ -2224,6 +2258,12 @@ export interface components {
             result: "solved" | "explained" | "unsolved";
             /** Text */
             text: string;
+            /**
+             * Photos
+             * @description digests (SHA-256, hex) under which the gateway keeps uploads
+             * @default []
+             */
+            photos: string[];
         };
         /**
          * AnswerConsultation
@@ -2471,6 +2511,12 @@ export interface components {
              * @enum {string}
              */
             origin: "own" | "resident";
+            /**
+             * Photos
+             * @description digests (SHA-256, hex) under which the gateway keeps uploads
+             * @default []
+             */
+            photos: string[];
         };
         /**
          * CasePage
@@ -2489,6 +2535,21 @@ export interface components {
             next: string | null;
             /** Total Is Estimate */
             total_is_estimate: boolean;
+        };
+        /**
+         * CasePhoto
+         * @description A photo of a case 照片, under /api/cases/{id}/photos/{digest} once it is kept; `step` brought it.
+         */
+        CasePhoto: {
+            /** Digest */
+            digest: string;
+            /** Step */
+            step: number;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "claimed" | "kept" | "missing";
         };
         /**
          * CaseSplit
@@ -3957,11 +4018,17 @@ export interface components {
         };
         /**
          * Supply
-         * @description What the filer supplies to a department's question 补充情况; it is sealed before it leaves.
+         * @description What the filer supplies to a department's question 补充情况; the text is sealed before it leaves.
          */
         Supply: {
             /** Text */
             text: string;
+            /**
+             * Photos
+             * @description digests (SHA-256, hex) under which the gateway keeps uploads
+             * @default []
+             */
+            photos: string[];
         };
         /**
          * Surroundings
@@ -4108,6 +4175,8 @@ export interface components {
             contact?: string | null;
             /** Answer */
             answer: string | null;
+            /** Photos */
+            photos: components["schemas"]["CasePhoto"][];
             /** Steps */
             steps: components["schemas"]["CaseStep"][];
             /** Related */
@@ -7980,6 +8049,61 @@ export interface operations {
             };
         };
     };
+    upload_api_photos_post: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description the command's id; the same id again acts once and gets the first outcome */
+                "Idempotency-Key"?: string;
+                /** @description business time; only for the simulation, where it is allowed */
+                "Simulated-Time"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "image/*": string;
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Accepted"];
+                };
+            };
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description No outcome yet: ask again at `Location` */
+            202: {
+                headers: {
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     notice_api_concern_notice_get: {
         parameters: {
             query?: never;
@@ -8643,6 +8767,40 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["WholeCase"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_cases_id_photos_digest: {
+        parameters: {
+            query?: {
+                size?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+                digest: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
                 };
             };
             /** @description A problem */
