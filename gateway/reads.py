@@ -99,6 +99,12 @@ READS = (
         "Honest figures of cases: numerator, denominator, what was left out, for staff",
         ("county", "department", "filed_from", "filed_until", "as_of"),
     ),
+    Read(
+        "/overview",
+        "cases",
+        "What was filed, how it stands, where, and the trend 工作概览, for staff",
+        ("place", "filed_from", "filed_until", "as_of"),
+    ),
     Read("/webhooks", "cases", "A department's webhooks 推送地址", PAGE),
     Read("/webhooks/{id}/deliveries", "cases", "What was delivered to a webhook", ("state", *PAGE)),
     Read(

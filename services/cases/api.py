@@ -8,6 +8,7 @@ note of who read them and what for, written in the same transaction.
 # No postponed annotations here: FastAPI could not find names that are made inside `router`.
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -20,6 +21,7 @@ from services.cases import errors, queries, tables
 from services.cases.domain import State
 from services.cases.handlers import read_contact, read_supplied, read_words
 from services.cases.metrics import METRICS, REASONS, Figure, Metric, measure_groups
+from services.cases.overview import overview
 from services.cases.search.grams import Keyed, contains
 from services.cases.search.queries import having
 from services.cases.store import note_contact_read
@@ -35,6 +37,7 @@ from shared.security.sealing import Opener
 Purpose = Literal["handling", "visit", "verification"]
 """What contact data are read for: 办理, 回访, 核实."""
 SEE_ALL = frozenset({"operator", "simulation"})
+_DAILY_UP_TO = timedelta(days=62)
 _LOOKED_AT_MAX = 501
 """So many candidates of a search are opened for one page; what is left is for the next."""
 
@@ -324,6 +327,33 @@ def router(opener: Opener, keyed: Keyed, engine: AsyncEngine, caller: WhoCalls) 
             "as_of": moment,
             "indicators": [_indicator(metric, measure_groups(metric, groups, moment)) for metric in METRICS],
         }
+
+    @routes.get("/overview")
+    async def overview_of(
+        request: Request,
+        actor: who,
+        place: PlaceCode | None = None,
+        filed_from: AwareDatetime | None = None,
+        filed_until: AwareDatetime | None = None,
+        as_of: AwareDatetime | None = None,
+    ) -> dict[str, Any]:
+        require(actor, "staff", "operator", "simulation")
+        moment = as_of or request.app.state.clock.now()
+        until = filed_until or moment
+        since = filed_from or until - timedelta(days=365)
+        columns = tables.cases.c
+        conditions = [*visible(actor), columns.filed_at >= since, columns.filed_at < until]
+        conditions += in_place(place) if place is not None else []
+        narrowest = max(place or "", (actor.organisation or "") if "staff" in actor.roles else "", key=len)
+        async with queries.reading(engine) as connection:
+            groups = await queries.overview_groups(
+                connection,
+                conditions,
+                moment,
+                by_town=len(narrowest) >= COUNTY_DIGITS,
+                by_day=until - since <= _DAILY_UP_TO,
+            )
+        return {"as_of": moment, "filed_from": since, "filed_until": until, **overview(groups, moment)}
 
     @routes.get("/figures")
     async def figures(actor: who) -> dict[str, Any]:

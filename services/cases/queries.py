@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from services.cases import tables
 from services.cases.domain import Step
 from services.cases.metrics import CaseRow
+from services.cases.overview import Group
 from shared.database.plans import estimated_rows
 from shared.database.rows import dictionaries
 from shared.http.pages import Position
@@ -139,7 +140,35 @@ async def _with_way(connection: AsyncConnection, found: RowMapping) -> dict[str,
 async def metric_groups(
     connection: AsyncConnection, conditions: list[ColumnElement[bool]], as_of: datetime
 ) -> list[tuple[CaseRow, int]]:
-    """Cases in groups that every metric judges alike, counted by the database.
+    """Cases in groups that every metric judges alike, counted by the database."""
+    return [(row, number) for _, row, number in await _groups(connection, conditions, as_of, ())]
+
+
+async def overview_groups(
+    connection: AsyncConnection,
+    conditions: list[ColumnElement[bool]],
+    as_of: datetime,
+    *,
+    by_town: bool,
+    by_day: bool,
+) -> list[Group]:
+    """The same, apart by county or town and by month or day of filing in China."""
+    cases = tables.cases.c
+    place = cases.town if by_town else cases.county
+    period = func.to_char(
+        func.timezone("Asia/Shanghai", cases.filed_at), "YYYY-MM-DD" if by_day else "YYYY-MM"
+    )
+    groups = await _groups(connection, conditions, as_of, (place.label("place"), period.label("period")))
+    return [Group(apart.place, apart.period, row, number) for apart, row, number in groups]
+
+
+async def _groups(
+    connection: AsyncConnection,
+    conditions: list[ColumnElement[bool]],
+    as_of: datetime,
+    apart: tuple[ColumnElement[Any], ...],
+) -> list[tuple[Any, CaseRow, int]]:
+    """What is given apart, what the metrics judge by, and how many cases.
 
     Of moments only their order matters to a metric, so a group has stand-ins for them: an answer on time lies
     at its deadline, a late one behind it.
@@ -158,6 +187,7 @@ async def metric_groups(
         or_(cases.department.is_not(None), cases.returned > 0).label("routed"),
         (cases.returned + cases.transferred > 0).label("moved"),
         (cases.reopened > 0).label("reopened"),
+        *apart,
     )
     judged = select(*parts).where(*conditions).subquery()
     rows = await connection.execute(select(judged, func.count().label("number")).group_by(*judged.columns))
@@ -179,7 +209,7 @@ async def metric_groups(
             moved=int(row.moved),
             reopened=int(row.reopened),
         )
-        found.append((one, row.number))
+        found.append((row, one, row.number))
     return found
 
 

@@ -278,3 +278,25 @@ async def test_a_list_that_is_too_long_to_count_says_that_its_length_is_an_estim
     monkeypatch.setattr(queries, "COUNTED_MAX", 3)
     _, body = await there.ask("/cases", size=2, county=HAISHU)
     assert (body["total"] >= 3, body["total_is_estimate"]) == (True, True)
+
+
+async def test_the_overview_counts_the_area_and_its_parts_add_up(there: Inside) -> None:
+    asked = {"filed_until": (START + timedelta(hours=1)).isoformat()}
+    status, body = await there.ask("/overview", org="3302", **asked)
+    assert status == 200, body
+    assert body["whole"]["filed"] == len(TEXTS)
+    assert {one["place"]: one["filed"] for one in body["places"]} == {HAISHU: 5, JIANGBEI: 1}
+    assert [(one["period"], one["filed"]) for one in body["trend"]] == [("2022-03", len(TEXTS))]
+    for key, figure in body["whole"]["figures"].items():
+        parts = [one["figures"][key] for one in body["places"]]
+        assert sum(part["denominator"] for part in parts) == figure["denominator"]
+    late = {**asked, "as_of": (START + timedelta(days=60)).isoformat()}
+    status, body = await there.ask("/overview", org=HAISHU, **late)
+    assert (body["whole"]["filed"], body["whole"]["open"]) == (5, 5)
+    assert body["whole"]["overdue"] >= 2, "both holes went to a department and nobody answered"
+    assert {one["place"]: one["filed"] for one in body["places"]} == {TOWN: 2, None: 3}
+    days = {"filed_from": (START - timedelta(days=3)).isoformat(), **asked}
+    status, body = await there.ask("/overview", org="3302", **days)
+    assert [one["period"] for one in body["trend"]] == ["2022-03-01"]
+    assert (await there.ask("/overview", "deputy"))[0] == 403
+    assert (await there.ask("/overview", org="3301", **asked))[1]["whole"]["filed"] == 0
