@@ -91,6 +91,7 @@ function bodyOf({ id, filing }: Draft): Schemas['CaseFiling'] {
     text,
     county,
     origin,
+    photos: [],
     contact: some(filing.contact),
     town: some(filing.town),
     category: some(filing.category),
