@@ -75,7 +75,7 @@ def _envelopes(values: Iterator[bytes], unreadable: list[int]) -> Iterator[Envel
 
 def topics_of(rubric: Rubric) -> list[str]:
     """The topics that hold what the rubric looks at, the deputies and the adopted rubrics."""
-    types = {rule.event for rule in rubric.rules} | {"deputy.changed", "rubric.adopted"}
+    types = {rule.event for rule in rubric.rules} | {"deputy.changed", "rubric.adopted", "score.corrected"}
     return sorted({_topic_of(type_) for type_ in types})
 
 

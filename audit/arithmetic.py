@@ -15,13 +15,15 @@ from datetime import date, datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID
 
-from audit.rubric import Rubric, Rule
+from audit.rubric import Bounds, Rubric, Rule
 
 Envelope = Mapping[str, Any]
 
 _CHINA = timezone(timedelta(hours=8))
 # An event worth more than this many hundredths under one rule is a mistake; evaluation sets it aside too.
 _ABSURD = 10_000_000
+# No aggregate has so many versions.
+_ABOVE_FACTS = 10**18
 _CONTENT = ("type", "subject", "time", "sequence", "data")
 
 
@@ -54,10 +56,11 @@ class Findings:
 
 @dataclass(frozen=True)
 class Version:
-    """What the newest event of a fact says: its rank among the fact's events, its year and its points."""
+    """What the newest event of a fact says: its rank among the fact's events, its month and its points."""
 
     rank: tuple[int, int]
     year: int
+    month: int
     points: int
 
 
@@ -79,6 +82,8 @@ def gather(rubric: Rubric, envelopes: Iterable[Envelope]) -> Findings:
         seen[name] = content
         findings.counted[envelope["type"]] += 1
         try:
+            if envelope["type"] == "score.corrected":
+                _correct(findings, envelope, {rule.key for rule in rubric.rules})
             _take(findings, envelope, rules.get(envelope["type"], []))
         except (KeyError, ValueError, TypeError):
             findings.unusable.append(name[1])
@@ -106,12 +111,23 @@ def _take(findings: Findings, envelope: Envelope, rules: Iterable[Rule]) -> None
             raise ValueError("absurd amount")
         evidence = [str(day.year) if name == "year" else str(data[name]) for name in rule.evidence]
         fact = (rule.key, str(UUID(data[rule.deputy])), " ".join(evidence))
-        found[fact] = Version(rank, day.year, points)
+        found[fact] = Version(rank, day.year, day.month, points)
     # Only now, so that an event that turns out unusable under one rule counts under none.
     for fact, version in found.items():
         held = findings.facts.get(fact)
         if held is None or held.rank < version.rank:
             findings.facts[fact] = version
+
+
+def _correct(findings: Findings, envelope: Envelope, rules: set[str]) -> None:
+    """A correction stands above every fact of its row, and below the row's next correction."""
+    data = envelope["data"]
+    day = date.fromisoformat(data["happened_on"])
+    rank = (_ABOVE_FACTS + int(data["revision"]), UUID(envelope["id"]).int)
+    fact = (data["item"], str(UUID(data["deputy_id"])), " ".join(data["evidence"].split("/")))
+    held = findings.facts.get(fact)
+    if data["item"] in rules and (held is None or held.rank < rank):
+        findings.facts[fact] = Version(rank, day.year, day.month, int(data["points"]))
 
 
 def _all_hold(tests: Mapping[str, Any], data: Mapping[str, Any]) -> bool:
@@ -139,22 +155,41 @@ def years_in(findings: Findings) -> list[int]:
     return sorted({version.year for version in findings.facts.values() if version.points})
 
 
+Earned = Mapping[str, Mapping[int, int]]
+"""Rule to month (1 to 12) to the sum of its points in one year."""
+
+
 def scores(rubric: Rubric, findings: Findings, year: int) -> dict[str, Score]:
     """The score of a year of every deputy who is known or has points in it."""
-    sums: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    earned: defaultdict[str, defaultdict[str, Counter[int]]] = defaultdict(lambda: defaultdict(Counter))
     for (rule_key, deputy, _), version in findings.facts.items():
         if version.year == year and version.points:
-            sums[deputy][rule_key] += version.points
-    return {deputy: score(rubric, sums.get(deputy, Counter())) for deputy in findings.known | sums.keys()}
+            earned[deputy][rule_key][version.month] += version.points
+    return {deputy: score(rubric, earned.get(deputy, {})) for deputy in findings.known | earned.keys()}
 
 
-def score(rubric: Rubric, points_by_rule: Mapping[str, int]) -> Score:
-    """A score from uncapped sums: each rule limited, then each category, then base and categories."""
-    categories = dict.fromkeys(rubric.categories, 0)
+def score(rubric: Rubric, earned: Earned) -> Score:
+    """A score from uncapped sums: each rule limited, then each category, then base and categories.
+
+    Each of them is limited in its short windows first, a year being made of the months that are left.
+    """
+    categories = {key: [0] * 12 for key in rubric.categories}
     for rule in rubric.rules:
-        categories[rule.category] += rule.bounds.apply(points_by_rule.get(rule.key, 0))
-    limited = {key: rubric.categories[key].apply(points) for key, points in categories.items()}
-    return Score(rubric.bounds.apply(rubric.base + sum(limited.values())), limited)
+        months = [earned.get(rule.key, {}).get(number, 0) for number in range(1, 13)]
+        for number, points in enumerate(_limit(months, rule.bounds)):
+            categories[rule.category][number] += points
+    limited = {key: sum(_limit(months, rubric.categories[key])) for key, months in categories.items()}
+    total = sum(_limit([rubric.base + sum(limited.values())] + [0] * 11, rubric.bounds))
+    return Score(total, limited)
+
+
+def _limit(months: list[int], bounds: Mapping[int, Bounds]) -> list[int]:
+    """Twelve months after every bound; what a longer window leaves stands in its first month."""
+    for length, bound in bounds.items():
+        parts = [sum(months[begin : begin + length]) for begin in range(0, 12, length)]
+        months = [0] * 12
+        months[::length] = [bound.apply(part) for part in parts]
+    return months
 
 
 def in_force(findings: Findings, year: int) -> Mapping[str, Any] | None:
@@ -166,4 +201,5 @@ def in_force(findings: Findings, year: int) -> Mapping[str, Any] | None:
         return None
     last = max(begun, key=lambda adopted: (adopted["effective_from"], adopted["version"]))
     rubric: Mapping[str, Any] = last["rubric"]
-    return rubric
+    until = rubric.get("effective", {}).get("until")
+    return None if until is not None and date.fromisoformat(until).year < year else rubric

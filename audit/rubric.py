@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -35,6 +36,10 @@ class Bounds:
         return points
 
 
+_WINDOWS = {"month": 1, "quarter": 3, "half-year": 6, "year": 12, "term": 0}
+"""How many months a limit holds for; those of a term are no matter of a year's score."""
+
+
 @dataclass(frozen=True)
 class Rule:
     """One item of the rubric; `where` and `when` map a field to a list of values or to a range."""
@@ -49,18 +54,21 @@ class Rule:
     deputy: str
     evidence: Sequence[str]
     date: str | None
-    bounds: Bounds
+    bounds: Mapping[int, Bounds]
 
 
 @dataclass(frozen=True)
 class Rubric:
-    """The whole rubric; `document` is the file as it stands, to be held against what was adopted."""
+    """The whole rubric; `document` is the file as it stands, to be held against what was adopted.
+
+    Bounds stand by the length of their window in months, the shortest first.
+    """
 
     name: str
     version: int
     base: int
-    bounds: Bounds
-    categories: Mapping[str, Bounds]
+    bounds: Mapping[int, Bounds]
+    categories: Mapping[str, Mapping[int, Bounds]]
     rules: Sequence[Rule]
     document: Mapping[str, Any]
 
@@ -77,7 +85,7 @@ def read(text: str) -> Rubric:
             categories={str(key): _bounds(category) for key, category in document["categories"].items()},
             rules=[_rule(str(key), rule) for key, rule in document["items"].items()],
             # Through JSON, because that is how the log holds it.
-            document=json.loads(json.dumps(document)),
+            document=json.loads(json.dumps(document, default=date.isoformat)),
         )
     except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError, InvalidOperation) as error:
         raise RubricUnusable(f"the rubric file cannot be used: {type(error).__name__} {error}") from error
@@ -103,9 +111,23 @@ def _rule(key: str, rule: Mapping[str, Any]) -> Rule:
     )
 
 
-def _bounds(part: Mapping[str, Any]) -> Bounds:
-    cap, floor = part.get("cap"), part.get("floor")
-    return Bounds(None if cap is None else _hundredths(cap), None if floor is None else _hundredths(floor))
+def _bounds(part: Mapping[str, Any]) -> dict[int, Bounds]:
+    """A part's bounds by months; a plain number holds for a calendar year."""
+    caps, floors = (
+        {months: limit for name, limit in _by_window(part.get(word)).items() if (months := _WINDOWS[name])}
+        for word in ("cap", "floor")
+    )
+    return {
+        months: Bounds(caps.get(months), floors.get(months)) for months in sorted(caps.keys() | floors.keys())
+    }
+
+
+def _by_window(limit: object) -> dict[str, int]:
+    if limit is None:
+        return {}
+    if isinstance(limit, Mapping):
+        return {str(name): _hundredths(points) for name, points in limit.items()}
+    return {"year": _hundredths(limit)}
 
 
 def _hundredths(points: object) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +13,7 @@ from rich.console import Console
 from cli import demo as demo_command
 from cli import operator, trace
 from cli import rules as rules_command
+from cli import score as score_command
 from cli import up as up_command
 from cli import warehouse as warehouse_command
 
@@ -30,6 +31,10 @@ app.add_typer(topics, name="topics")
 app.add_typer(contracts, name="contracts")
 app.add_typer(rules, name="rules")
 app.add_typer(warehouse, name="warehouse")
+scores = typer.Typer(
+    no_args_is_help=True, help="Rubrics 评价办法 and scores: check, explain, compare, try a draft."
+)
+app.add_typer(scores, name="score")
 app.add_typer(routing, name="routing")
 console = Console()
 
@@ -173,6 +178,43 @@ def warehouse_query(
 ) -> None:
     """Answer a question in SQL (DuckDB); tables are those of `tables`, and `events` for all."""
     raise typer.Exit(warehouse_command.query(console, sql, as_csv=csv))
+
+
+_Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"])]
+
+
+def _day(moment: datetime | None) -> date | None:
+    return moment.date() if moment else None
+
+
+@scores.command(name="check")
+def score_check(files: list[Path]) -> None:
+    """Read rubrics and say what is wrong with them, with file, line and reason."""
+    raise typer.Exit(score_command.check(console, files))
+
+
+@scores.command(name="explain")
+def score_explain(
+    deputy: Annotated[str, typer.Argument(help="id, number or name")],
+    year: int | None = None,
+    on: _Day = None,
+    between: Annotated[
+        tuple[datetime, datetime] | None,
+        typer.Option(formats=["%Y-%m-%d"], help="two days: what changed between them"),
+    ] = None,
+    pdf: Annotated[Path | None, typer.Option(help="write a sheet for printing")] = None,
+) -> None:
+    """The list that adds up to a deputy's score: what was capped and why, and what would raise it."""
+    if between is not None:
+        begin, until = between
+        raise typer.Exit(score_command.difference(console, deputy, begin.date(), until.date()))
+    raise typer.Exit(score_command.explain(console, deputy, year, _day(on), pdf))
+
+
+@scores.command(name="simulate")
+def score_simulate(draft: Path, begin: _Day = None, until: _Day = None) -> None:
+    """Score a period under a draft beside the adopted rubrics: who rises and falls; changes nothing."""
+    raise typer.Exit(score_command.simulate(console, draft, _day(begin), _day(until)))
 
 
 _MESSAGES = typer.Argument(

@@ -42,6 +42,22 @@ class Operator:
         answer.raise_for_status()
         return await answer.json()
 
+    async def get_bytes(self, path: str) -> bytes:
+        """What lies at a path of the gateway, as it is; raises aiohttp.ClientError."""
+        answer = await self._session.get(f"{self.access.gateway}{path}", headers=self._headers)
+        answer.raise_for_status()
+        return await answer.read()
+
+    async def send(self, path: str, body: Any, *, seconds: float) -> tuple[int, Any]:
+        """Ask a question that has a body; returns status and body."""
+        answer = await self._session.post(
+            f"{self.access.gateway}{path}",
+            headers=self._headers,
+            json=body,
+            timeout=aiohttp.ClientTimeout(total=seconds),
+        )
+        return answer.status, await answer.json(content_type=None)
+
     async def post(self, path: str) -> tuple[int, Any]:
         """Send a command without a body; returns status and body."""
         headers = {**self._headers, "Idempotency-Key": str(uuid4())}

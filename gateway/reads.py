@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -147,6 +148,19 @@ READS = (
         ("year",),
         answer=answers.Score,
     ),
+    Read(
+        "/scores/{id}/explanation",
+        "evaluation",
+        "The list that adds up to a score: event, evidence, rule, what was capped and why, what would raise it",
+        ("year", "on"),
+    ),
+    Read("/scores/{id}/sheet", "evaluation", "The same as a sheet for printing (PDF)", ("year", "on")),
+    Read(
+        "/scores/{id}/difference",
+        "evaluation",
+        "What changed in a score between two days",
+        ("begin", "until"),
+    ),
     Read("/ranking", "evaluation", "Deputies by score", ("year", "level", "county", *PAGE)),
     Read(
         "/archive/{id}",
@@ -155,9 +169,29 @@ READS = (
         ("year", "with_zero", *PAGE),
         answer=answers.Archive,
     ),
+    Read(
+        "/standings",
+        "evaluation",
+        "Ranks among peers, grades, outstanding deputies within the quota, for staff",
+        ("year", "level", "county", "outstanding", *PAGE),
+    ),
+    Read("/appeals", "evaluation", "Appeals 申诉 one may see", ("state", "deputy", *PAGE)),
     Read("/rubrics", "evaluation", "Rubrics 评价办法", answer=tuple[answers.Rubric, ...]),
     Read("/notices", "notify", "Own notices", ("unread", *PAGE), answer=answers.NoticePage),
 )
+
+
+class RubricDraft(BaseModel):
+    """A rubric to try and the period to try it on."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    rubric: dict[str, Any]
+    begin: date | None = None
+    until: date | None = None
+
+
+_SIMULATION_SECONDS = 120.0
 
 
 class SignIn(BaseModel):
@@ -213,6 +247,22 @@ def add(app: FastAPI, services: Services, health: Health, caller: Callable[..., 
     async def sign_in(body: SignIn) -> Response:
         form = {"grant_type": "password", "username": body.login, "password": body.password}
         return passed_on(await services.ask("identity", "/token", form=form))
+
+    @app.post(
+        "/api/rubric-simulations",
+        summary="A period under a draft rubric beside the adopted ones; changes nothing",
+        tags=["rubrics"],
+    )
+    async def simulate(body: RubricDraft, person: who) -> Response:
+        require(person.actor, "staff", "operator", "simulation")
+        asked = services.ask(
+            "evaluation",
+            "/simulations",
+            token=person.token,
+            body=body.model_dump(mode="json"),
+            seconds=_SIMULATION_SECONDS,
+        )
+        return passed_on(await asked)
 
     @app.post("/api/token", summary="Tokens for machines (OAuth 2.0)", tags=["me"])
     async def token(request: Request) -> Response:

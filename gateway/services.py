@@ -65,6 +65,7 @@ class Services:
         form: Mapping[str, str] | None = None,
         body: Any = None,
         replica: int | None = None,
+        seconds: float = 10,
     ) -> Answer:
         """Ask a service, or one replica of it; POST where there is a form or a body.
 
@@ -74,6 +75,7 @@ class Services:
             raise RuntimeError("not opened")
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         method = "GET" if form is None and body is None else "POST"
+        timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=2)
         urls = self._urls.get(service, [])
         if replica is not None:
             urls = [urls[replica]]
@@ -82,7 +84,7 @@ class Services:
             url = urls[(first + attempt) % len(urls)] + path + (f"?{query}" if query else "")
             try:
                 async with self._session.request(
-                    method, url, headers=headers, data=form, json=body, allow_redirects=False
+                    method, url, headers=headers, data=form, json=body, allow_redirects=False, timeout=timeout
                 ) as found:
                     passed = {k: v for k, v in found.headers.items() if k.lower() in _PASSED}
                     return Answer(found.status, passed, await found.read())

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.evaluation import consumers, tables
+from services.evaluation import consumers, errors, tables
 from services.evaluation.api import router
 from services.evaluation.handlers import SETTLE_LOOP, adopt_shipped, settle_on
 from services.evaluation.intake import EventReading
@@ -32,8 +32,9 @@ def main() -> None:
         metadata=tables.metadata,
         migrations=HERE / "migrations",
         handlers=consumers.handlers(store),
-        router=partial(router, store),
+        router=partial(router, store, settings),
         event_topics=consumers.EVENT_TOPICS,
+        refusals_by_constraint={tables.OPEN_APPEAL: errors.appeal_open()},
         at_start=at_start,
         reading=lambda engine: EventReading(store, engine, consumers.taken_in()),
         loops={SETTLE_LOOP: partial(settle_on, store)},

@@ -6,21 +6,46 @@ integers in hundredths of a point.
 
 # No `from __future__ import annotations` here: FastAPI could not find `who`, which is made inside `router`.
 
-from datetime import UTC, datetime
+import asyncio
+import tempfile
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
 
+from aiokafka.errors import KafkaError
 from fastapi import APIRouter, Depends, Query
+from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.evaluation import errors, queries
-from services.evaluation.domain import CHINA, Rubric, Schedule, Total, totals
+from services.evaluation import errors, explaining, paper, queries, rescore
+from services.evaluation.domain import (
+    CHINA,
+    CORRECTED,
+    Explanation,
+    Rubric,
+    Schedule,
+    Total,
+    chances,
+    explain,
+    judge,
+    month_of,
+    sums_of,
+    totals,
+)
+from services.evaluation.rubric_file import parse_rubric
 from services.evaluation.store import EvaluationStore
 from shared.contracts.envelope import Actor
+from shared.contracts.evaluation import AppealState
 from shared.contracts.identity import Level, PlaceCode
-from shared.contracts.registry import Role
+from shared.contracts.registry import Role, contract_of
 from shared.host import WhoCalls
 from shared.http.callers import require
+from shared.http.problems import Problem
+from shared.messaging.kafka import Reading, read_whole
+from shared.settings import KafkaSettings
 
 _EVERYTHING: tuple[Role, ...] = ("staff", "operator", "simulation")
 
@@ -29,6 +54,20 @@ Year = Annotated[
 ]
 Page = Annotated[int, Query(ge=1, le=1_000_000)]
 Size = Annotated[int, Query(ge=1, le=500)]
+
+
+_SPAN_YEARS = 10
+_SHOWN = 20
+
+
+class Draft(BaseModel):
+    """A rubric to try, and the period to try it on; the last year with a score by default."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    rubric: dict[str, Any]
+    begin: date | None = None
+    until: date | None = None
 
 
 def _only_own(actor: Actor, deputy_id: UUID) -> None:
@@ -55,10 +94,30 @@ def _titles(schedule: Schedule) -> dict[tuple[str, int, str], dict[str, str]]:
     }
 
 
-def router(store: EvaluationStore, engine: AsyncEngine, caller: WhoCalls) -> APIRouter:
-    """The routes."""
+async def _explained(
+    store: EvaluationStore, connection: AsyncConnection, deputy_id: UUID, day: date
+) -> Explanation:
+    """A deputy's score of a day's year, of what happened until that day."""
+    rubric = (await store.read_schedule(connection)).in_year(day.year)
+    if rubric is None:
+        raise errors.no_rubric(day.year)
+    rows = await queries.ledger_rows(connection, deputy_id, date(day.year, 1, 1), day)
+    if not rows and await queries.deputy(connection, deputy_id) is None:
+        raise errors.deputy_unknown()
+    return explain(rubric, rows, day.year)
+
+
+def _last_day(year: int) -> date:
+    """The last day of a year, or today within it: what has not happened yet raises nothing."""
+    today = datetime.now(UTC).astimezone(CHINA).date()
+    return min(date(year, 12, 31), max(today, date(year, 1, 1)))
+
+
+def router(store: EvaluationStore, kafka: KafkaSettings, engine: AsyncEngine, caller: WhoCalls) -> APIRouter:
+    """The routes. A simulation reads the log of facts with `kafka`, one at a time in a process."""
     routes = APIRouter()
     who = Annotated[Actor, Depends(caller)]
+    simulating = asyncio.Lock()
 
     @routes.get("/scores/{deputy_id}")
     async def score(deputy_id: UUID, actor: who, year: Year = None) -> dict[str, Any]:
@@ -76,6 +135,66 @@ def router(store: EvaluationStore, engine: AsyncEngine, caller: WhoCalls) -> API
             "categories": found.categories,
             "rubric": {"name": rubric.name, "version": rubric.version} if rubric else None,
         }
+
+    async def explained(actor: Actor, deputy_id: UUID, year: int | None, on: date | None) -> dict[str, Any]:
+        _only_own(actor, deputy_id)
+        async with engine.connect() as connection:
+            day = on or _last_day(await _year(connection, year, deputy_id))
+            found = await _explained(store, connection, deputy_id, day)
+            deputy = await queries.deputy(connection, deputy_id)
+        sums = sums_of(line.entry for line in found.lines)
+        raised = chances(found.rubric, sums, month_of(day))
+        return {**explaining.as_of(deputy, deputy_id, day), **explaining.explanation(found, raised)}
+
+    @routes.get("/scores/{deputy_id}/explanation")
+    async def explanation(
+        deputy_id: UUID, actor: who, year: Year = None, on: date | None = None
+    ) -> dict[str, Any]:
+        return await explained(actor, deputy_id, year, on)
+
+    @routes.get("/scores/{deputy_id}/sheet")
+    async def sheet(deputy_id: UUID, actor: who, year: Year = None, on: date | None = None) -> Response:
+        found = await explained(actor, deputy_id, year, on)
+        today = datetime.now(UTC).astimezone(CHINA).date()
+        body = await asyncio.to_thread(paper.sheet, found, printed_on=today)
+        return Response(body, media_type="application/pdf")
+
+    @routes.get("/scores/{deputy_id}/difference")
+    async def difference(deputy_id: UUID, actor: who, begin: date, until: date) -> dict[str, Any]:
+        _only_own(actor, deputy_id)
+        if until < begin:
+            raise errors.period_wrong()
+        async with engine.connect() as connection:
+            before = await _explained(store, connection, deputy_id, begin)
+            after = await _explained(store, connection, deputy_id, until)
+        return {
+            "deputy_id": deputy_id,
+            "begin": begin,
+            "until": until,
+            **explaining.difference(before, after),
+        }
+
+    @routes.post("/simulations")
+    async def simulate(draft: Draft, actor: who) -> dict[str, Any]:
+        require(actor, *_EVERYTHING)
+        rubric = parse_rubric(draft.rubric)
+        if simulating.locked():
+            raise errors.simulation_running()
+        async with simulating:
+            async with engine.connect() as connection:
+                year = await _year(connection, None)
+                schedule = await store.read_schedule(connection)
+                people = await queries.people(connection)
+            begin, until = draft.begin or date(year, 1, 1), draft.until or date(year, 12, 31)
+            if until < begin or until.year - begin.year >= _SPAN_YEARS:
+                raise errors.period_wrong()
+            found = await _simulated(kafka, schedule, rubric, begin, until, people)
+            async with engine.connect() as connection:
+                shown = {one["deputy_id"] for one in (*found["risers"], *found["fallers"])}
+                names = await queries.names(connection, shown)
+        for one in (*found["risers"], *found["fallers"]):
+            one["number"], one["name"] = names[one["deputy_id"]]
+        return found
 
     @routes.get("/ranking")
     async def ranking(
@@ -113,6 +232,65 @@ def router(store: EvaluationStore, engine: AsyncEngine, caller: WhoCalls) -> API
         items = [{**row, **titles[row["rubric"], row["rubric_version"], row["item"]]} for row in rows]
         return {"items": items, "total": total, "page": page, "size": size}
 
+    @routes.get("/standings")
+    async def standings(
+        actor: who,
+        year: Year = None,
+        level: Level | None = None,
+        county: PlaceCode | None = None,
+        outstanding: Annotated[bool, Query(description="only who is chosen or tied at the edge")] = False,
+        page: Page = 1,
+        size: Size = 50,
+    ) -> dict[str, Any]:
+        require(actor, *_EVERYTHING)
+        async with engine.connect() as connection:
+            found_year = await _year(connection, year)
+            rubric = (await store.read_schedule(connection)).in_year(found_year)
+            if rubric is None:
+                raise errors.no_rubric(found_year)
+            # Everybody is ranked among all peers, whatever is asked for.
+            found = await queries.candidates(connection, found_year, _nothing(rubric))
+        names = {candidate.deputy_id: name for candidate, name in found}
+        judged = [
+            one
+            for one in judge(rubric, (candidate for candidate, _ in found))
+            if (level is None or one.candidate.level == level)
+            and (county is None or one.candidate.county == county)
+            and (not outstanding or one.outstanding or one.tied)
+        ]
+        judged.sort(key=lambda one: (one.rank is None, -one.candidate.total, one.candidate.number))
+        items = [
+            {
+                **vars(one.candidate),
+                "name": names[one.candidate.deputy_id],
+                "peers": one.peers,
+                "rank": one.rank,
+                "grade": {"key": one.grade.key, "title": one.grade.title} if one.grade else None,
+                "outstanding": one.outstanding,
+                "tied": one.tied,
+                "reason": one.reason,
+            }
+            for one in judged[(page - 1) * size : page * size]
+        ]
+        return {"items": items, "total": len(judged), "page": page, "size": size, "year": found_year}
+
+    @routes.get("/appeals")
+    async def appeals(
+        actor: who,
+        state: AppealState | None = None,
+        deputy: UUID | None = None,
+        page: Page = 1,
+        size: Size = 50,
+    ) -> dict[str, Any]:
+        if actor.roles.intersection(_EVERYTHING):
+            of = deputy
+        else:
+            require(actor, "deputy")
+            of = UUID(actor.person)
+        async with engine.connect() as connection:
+            items, total = await queries.appeals(connection, state=state, deputy_id=of, page=page, size=size)
+        return {"items": items, "total": total, "page": page, "size": size}
+
     @routes.get("/rubrics")
     async def rubrics(actor: who) -> list[dict[str, Any]]:
         require(actor, *_EVERYTHING, "deputy")
@@ -126,3 +304,101 @@ def router(store: EvaluationStore, engine: AsyncEngine, caller: WhoCalls) -> API
             return await queries.figures(connection)
 
     return routes
+
+
+async def _simulated(
+    kafka: KafkaSettings,
+    schedule: Schedule,
+    draft: Rubric,
+    begin: date,
+    until: date,
+    people: Sequence[rescore.Person],
+) -> dict[str, Any]:
+    """The period under the adopted rubrics and under the draft, side by side."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "facts.ndjson"
+        try:
+            reading = await _write_log(kafka, schedule, draft, file)
+        except (KafkaError, LookupError, TimeoutError):
+            detail = "The log of facts cannot be read now; try again soon."
+            raise Problem(503, "log-unreadable", detail, headers={"Retry-After": "5"}) from None
+        changes = await asyncio.to_thread(_side_by_side, file, schedule, draft, begin, until, people)
+    return {
+        "begin": begin,
+        "until": until,
+        "draft": {"name": draft.name, "version": draft.version, "title": draft.title},
+        "present": [
+            {"name": rubric.name, "version": rubric.version, "title": rubric.title}
+            for rubric in _in_period(schedule, begin, until)
+        ],
+        "facts": reading.records,
+        "cut": sorted(reading.cut),
+        "deputies": len(changes),
+        "rise": sum(change.points > 0 for change in changes),
+        "fall": sum(change.points < 0 for change in changes),
+        "groups": {
+            "level": [vars(group) for group in rescore.groups(changes, lambda person: person.level)],
+            "county": [vars(group) for group in rescore.groups(changes, lambda person: person.county)],
+            "town": [vars(group) for group in rescore.groups(changes, lambda person: person.town)],
+        },
+        "risers": [_change(change) for change in changes[:_SHOWN] if change.points > 0],
+        "fallers": [_change(change) for change in changes[::-1][:_SHOWN] if change.points < 0],
+    }
+
+
+def _in_period(schedule: Schedule, begin: date, until: date) -> list[Rubric]:
+    """The rubrics that count in some year of a period, each once."""
+    found: list[Rubric] = []
+    for year in range(begin.year, until.year + 1):
+        rubric = schedule.in_year(year)
+        if rubric is not None and rubric not in found:
+            found.append(rubric)
+    return found
+
+
+async def _write_log(kafka: KafkaSettings, schedule: Schedule, draft: Rubric, file: Path) -> Reading:
+    types = {CORRECTED, *(item.event for rubric in (*schedule.rubrics, draft) for item in rubric.items)}
+    topics = {declared.topic for type_ in types if (declared := contract_of(type_)) is not None}
+    with file.open("wb") as out:
+
+        def take(record: bytes) -> None:
+            # One object a line; whatever else lies on a topic is no fact.
+            if record.startswith(b"{") and b"\n" not in record:
+                out.write(record + b"\n")
+
+        return await read_whole(kafka, sorted(topics), take)
+
+
+def _side_by_side(
+    file: Path,
+    schedule: Schedule,
+    draft: Rubric,
+    begin: date,
+    until: date,
+    people: Sequence[rescore.Person],
+) -> list[rescore.Change]:
+    def drafted(_: int) -> Rubric:
+        return draft
+
+    with rescore.Replay(file) as replay:
+        present = replay.totals(schedule.in_year, begin, until)
+        then = replay.totals(drafted, begin, until)
+    return rescore.side_by_side(
+        people,
+        present,
+        then,
+        present_nothing=rescore.worth_of_nothing(schedule.in_year, begin, until),
+        draft_nothing=rescore.worth_of_nothing(drafted, begin, until),
+    )
+
+
+def _change(change: rescore.Change) -> dict[str, Any]:
+    return {
+        "deputy_id": change.person.deputy_id,
+        "level": change.person.level,
+        "county": change.person.county,
+        "present": change.present,
+        "draft": change.draft,
+        "present_rank": change.present_rank,
+        "draft_rank": change.draft_rank,
+    }

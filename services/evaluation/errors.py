@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from shared.refusals import Refusal
 
 
@@ -35,6 +37,23 @@ def rubric_date_taken() -> Refusal:
     return Refusal("rubric-date-taken", "Another rubric begins on that day.")
 
 
+def rubric_outside_its_dates() -> Refusal:
+    """The day of adoption is not among those that the rubric itself states."""
+    return Refusal(
+        "rubric-outside-its-dates",
+        "effective_from lies outside the dates that the rubric states for itself.",
+        "invalid",
+    )
+
+
+def rubric_dates_overlap(name: str, until: date) -> Refusal:
+    """Another rubric states that it counts on that day."""
+    return Refusal(
+        "rubric-dates-overlap",
+        f"Rubric {name} is adopted until {until}; the next can begin on the day after.",
+    )
+
+
 def rubric_item_redefined(item: str) -> Refusal:
     """A key names one kind of fact for ever."""
     return Refusal(
@@ -51,3 +70,72 @@ def not_your_score() -> Refusal:
 def deputy_unknown() -> Refusal:
     """Nobody told of this deputy and no fact names them."""
     return Refusal("deputy-unknown", "There is no deputy with this id.", "not-found")
+
+
+def no_rubric(year: int) -> Refusal:
+    """No rubric counts in that year."""
+    return Refusal("no-rubric", f"No rubric counts in {year}.", "not-found")
+
+
+def period_wrong() -> Refusal:
+    """A period that ends before it begins, or is longer than a term."""
+    return Refusal(
+        "period-wrong", "A period ends after it begins and spans at most 10 calendar years.", "invalid"
+    )
+
+
+def simulation_running() -> Refusal:
+    """One simulation at a time: each reads the whole log."""
+    return Refusal("simulation-running", "Another simulation is running; try again when it is done.")
+
+
+def appeal_unknown() -> Refusal:
+    """No appeal has this id, or it is somebody else's."""
+    return Refusal("appeal-unknown", "There is no appeal of yours with this id.", "not-found")
+
+
+def appeal_exists() -> Refusal:
+    """An appeal with this id has been filed."""
+    return Refusal("appeal-exists", "An appeal with this id has been filed already.")
+
+
+def appeal_open() -> Refusal:
+    """The row has an open appeal."""
+    return Refusal("appeal-open", "This row has an appeal that is not decided yet.")
+
+
+def appeal_closed() -> Refusal:
+    """The appeal is decided or withdrawn."""
+    return Refusal("appeal-closed", "This appeal is decided or withdrawn; file another one.")
+
+
+def appeal_row_unknown() -> Refusal:
+    """The ledger has no such row of this deputy."""
+    return Refusal(
+        "appeal-row-unknown", "Your ledger has no such row; take item and evidence from the explanation."
+    )
+
+
+def appeal_item_unknown() -> Refusal:
+    """The rubric of that year has no such item."""
+    return Refusal("appeal-item-unknown", "The rubric of that year has no such item.", "invalid")
+
+
+def appeal_in_the_future() -> Refusal:
+    """What is said to be missing has not happened yet."""
+    return Refusal("appeal-in-the-future", "happened_on lies in the future.", "invalid")
+
+
+def appeal_points_wrong() -> Refusal:
+    """An upheld appeal names points, a dismissed one none."""
+    return Refusal("appeal-points-wrong", "Name points when you uphold an appeal, and only then.", "invalid")
+
+
+def appeal_points_absurd() -> Refusal:
+    """More points than any row can have."""
+    return Refusal("appeal-points-absurd", "No single row can have so many points.", "invalid")
+
+
+def not_a_deputy() -> Refusal:
+    """Appeals are filed by deputies about their own ledger."""
+    return Refusal("not-a-deputy", "Only a deputy can appeal.", "forbidden")

@@ -1,7 +1,7 @@
 """Events in batches: decoded one by one, scored, and written with one statement (ADR 0017).
 
 Invariants: an event that cannot be read or scored here is set aside and never makes its neighbours wait;
-news of a deputy is set aside too, because it is not a score. Rows are in key order, so that two processes
+news of a deputy and corrections are set aside too. Rows are in key order, so that two processes
 lock in the same order.
 """
 
@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.evaluation.domain import Schedule
 from services.evaluation.scoring import Row, Scorer, SetAside
 from services.evaluation.store import TAKE_IN, EvaluationStore
+from shared.contracts.evaluation import ScoreCorrected
 from shared.contracts.identity import DeputyChanged
 from shared.contracts.registry import Declaration
 from shared.contracts.structs import decoder_of
@@ -23,6 +24,8 @@ from shared.messaging.received import NUL, Record
 from shared.messaging.stream import Batch, Tally
 
 _COLUMNS = 11
+# News of a deputy is no score; a correction names its row itself, so no item of a rubric gives it one.
+_ONE_BY_ONE = (DeputyChanged, ScoreCorrected)
 
 
 class EventReading:
@@ -36,7 +39,7 @@ class EventReading:
         self._decoders = {
             declaration.topic: decoder_of(declaration)
             for declaration in taken_in
-            if declaration.model is not DeputyChanged and declaration.type == declaration.topic
+            if declaration.model not in _ONE_BY_ONE and declaration.type == declaration.topic
         }
         self._scorer = Scorer(Schedule())
         self._version = 0

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 from uuid import UUID
 
 from pydantic_core import to_json
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.evaluation import tables
-from services.evaluation.domain import Rubric, Total, totals
+from services.evaluation.domain import Candidate, Identity, LedgerEntry, Rubric, Total, totals
+from services.evaluation.rescore import Person
 from shared.database.rows import dictionaries
 
 _RANKING = """
@@ -109,7 +112,7 @@ async def score(
         return None
     if rubric is None:
         return Total(0, {}, {})
-    return totals(rubric, {item: sum(months.values()) for item, months in found.items()})
+    return totals(rubric, found)
 
 
 async def is_known(connection: AsyncConnection, deputy_id: UUID) -> bool:
@@ -175,3 +178,99 @@ async def figures(connection: AsyncConnection) -> dict[str, Any]:
     found["unscored"] = {type_: count for type_, count in sorted(unscored.items()) if count}
     found["unknown"] = {row.type: row.count for row in await connection.exec_driver_sql(_UNKNOWN)}
     return found
+
+
+async def ledger_rows(
+    connection: AsyncConnection, deputy_id: UUID, begin: date, until: date
+) -> list[LedgerEntry]:
+    """A deputy's ledger rows of what happened in a period, with those that count nothing."""
+    rows = tables.ledger.c
+    found = await connection.execute(
+        select(tables.ledger).where(rows.deputy_id == deputy_id, rows.happened_on.between(begin, until))
+    )
+    return [
+        LedgerEntry(
+            identity=Identity(row.item, row.deputy_id, row.evidence),
+            event_id=row.event_id,
+            event_type=row.event_type,
+            sequence=row.sequence,
+            time=row.time,
+            happened_on=row.happened_on,
+            points=row.points,
+            rubric=row.rubric,
+            rubric_version=row.rubric_version,
+        )
+        for row in found
+    ]
+
+
+async def deputy(connection: AsyncConnection, deputy_id: UUID) -> dict[str, Any] | None:
+    """What is known of a deputy: number, name, level, county, town and state; None if nobody told of them."""
+    kept = tables.deputies.c
+    found = await connection.execute(
+        select(kept.number, kept.name, kept.level, kept.county, kept.town, kept.state).where(
+            kept.id == deputy_id
+        )
+    )
+    return next(iter(dictionaries(found)), None)
+
+
+async def people(connection: AsyncConnection) -> list[Person]:
+    """All active deputies, as a simulation groups them."""
+    kept = tables.deputies.c
+    found = await connection.execute(
+        select(kept.id, kept.level, kept.county, kept.town).where(kept.state == "active").order_by(kept.id)
+    )
+    return [Person(row.id, row.level, row.county, row.town) for row in found]
+
+
+async def names(connection: AsyncConnection, deputies: Iterable[UUID]) -> dict[UUID, tuple[str, str]]:
+    """Number and name of these deputies."""
+    kept = tables.deputies.c
+    found = await connection.execute(
+        select(kept.id, kept.number, kept.name).where(kept.id.in_(list(deputies)))
+    )
+    return {row.id: (row.number, row.name) for row in found}
+
+
+async def appeals(
+    connection: AsyncConnection, *, state: str | None, deputy_id: UUID | None, page: int, size: int
+) -> tuple[list[dict[str, Any]], int]:
+    """Appeals, the newest first, and how many there are."""
+    kept = tables.appeals.c
+    conditions = [kept.state == state] if state else []
+    if deputy_id is not None:
+        conditions.append(kept.deputy_id == deputy_id)
+    total = await connection.scalar(select(func.count()).select_from(tables.appeals).where(*conditions))
+    found = await connection.execute(
+        select(tables.appeals)
+        .where(*conditions)
+        .order_by(kept.filed_at.desc(), kept.id)
+        .limit(size)
+        .offset((page - 1) * size)
+    )
+    return dictionaries(found), int(total or 0)
+
+
+async def candidates(connection: AsyncConnection, year: int, nothing: Total) -> list[tuple[Candidate, str]]:
+    """All deputies with their totals of a year and their names; who has no fact has the score `nothing`."""
+    kept, scores = tables.deputies.c, tables.totals.c
+    of_year = and_(scores.deputy_id == kept.id, scores.year == year)
+    asked = select(
+        kept.id, kept.number, kept.name, kept.level, kept.county, kept.town, kept.state, scores.total
+    ).select_from(tables.deputies.outerjoin(tables.totals, of_year))
+    return [
+        (
+            Candidate(
+                row.id,
+                row.number,
+                row.level,
+                row.county,
+                row.town,
+                row.state,
+                nothing.total if row.total is None else row.total,
+            ),
+            row.name,
+        )
+        for row in await connection.execute(asked.order_by(kept.id))
+    ]

@@ -2,12 +2,16 @@
 
 Everything wrong is found here, when a rubric is read, with the path, the line (for YAML) and the
 reason: unknown keys, event types and fields, values that a field can never have, points finer than
-a hundredth, categories nobody declared. Points are written as people say them (`1.5`) and become
-hundredths. The contracts of the events are the measure of what exists.
+a hundredth, categories nobody declared, limits that cannot be reached or do not nest, duties that
+would count before staff confirmed them, points for money. Points are written as people say them
+(`1.5`) and become hundredths. The contracts of the events are the measure of what exists.
+
+A limit is a number for a calendar year, or a mapping of windows: `cap: {month: 2, year: 12}`.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 import types
 from collections.abc import Iterator, Mapping
@@ -15,7 +19,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from enum import Enum
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from uuid import UUID
 
 import yaml
@@ -31,22 +35,35 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
 )
+from pydantic_core import from_json, to_json
 
 from services.evaluation.domain import (
+    MONTHS,
     POINTS_LIMIT,
+    WINDOWS,
     YEAR,
     Category,
     Condition,
+    Eligibility,
+    Grade,
     Item,
     Limits,
+    Review,
     Rubric,
+    Selection,
+    Term,
+    Window,
+    overlap,
 )
-from shared.contracts.registry import Contract, Declaration, contract_of
+from shared.contracts.participation import DutyLogged
+from shared.contracts.registry import Contract, Declaration, contract_of, declaration_of
 from shared.refusals import Refusal
 
 Path = tuple[str | int, ...]
 
-_NO_PLACES = {"<range>", "<values>", "[key]"}
+_NO_PLACES = {"<range>", "<values>", "<windows>", "<points>", "[key]"}
+# Points for money would be points for sale 积分不得与捐款挂钩.
+_MONEY = re.compile(r"捐|赞助|donat|sponsor", re.IGNORECASE)
 _NAME = re.compile(r"^[\w-]{1,40}$", re.ASCII)
 _REASONS = {
     "extra_forbidden": "a rubric has no such key",
@@ -103,6 +120,18 @@ def _no_repeats(values: tuple[str, ...]) -> tuple[str, ...]:
 
 
 Points = Annotated[int, BeforeValidator(_hundredths)]
+
+
+def _is_mapping(value: object) -> str:
+    return "<windows>" if isinstance(value, Mapping) else "<points>"
+
+
+Limit = Annotated[
+    Annotated[dict[Window, Points], Field(min_length=1), Tag("<windows>")]
+    | Annotated[Points, Tag("<points>")],
+    Discriminator(_is_mapping),
+]
+Percent = Annotated[int, Field(strict=True, ge=0, le=100)]
 Key = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
 Text = Annotated[str, Field(min_length=1, max_length=200)]
 FieldName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
@@ -134,13 +163,27 @@ Test = Annotated[
 ]
 
 
-class _Category(_Part):
+class _Limited(_Part):
+    cap: Limit | None = None
+    floor: Limit | None = None
+
+    def limits(self) -> dict[Window, Limits]:
+        """Cap and floor of each window that has one."""
+        caps, floors = _windows(self.cap), _windows(self.floor)
+        return {w: Limits(caps.get(w), floors.get(w)) for w in WINDOWS if w in caps or w in floors}
+
+
+def _windows(limit: dict[Window, int] | int | None) -> dict[Window, int]:
+    if limit is None:
+        return {}
+    return limit if isinstance(limit, dict) else {Window.YEAR: limit}
+
+
+class _Category(_Limited):
     title: Text
-    cap: Points | None = None
-    floor: Points | None = None
 
 
-class _Item(_Part):
+class _Item(_Limited):
     title: Text
     category: Key
     event: Text
@@ -156,18 +199,62 @@ class _Item(_Part):
     when: dict[FieldName, Test] = Field(default_factory=dict, max_length=10)
     deputy: FieldName = "deputy_id"
     date: FieldName | None = None
-    cap: Points | None = None
-    floor: Points | None = None
 
 
-class _Rubric(_Part):
+class _Term(_Part):
+    first_year: Annotated[int, Field(strict=True, ge=1954, le=9999)]
+    years: Annotated[int, Field(strict=True, ge=1, le=10)] = 5
+
+
+class _Effective(_Part):
+    from_: Annotated[date, Field(alias="from")]
+    until: date | None = None
+
+
+class _Grade(_Part):
+    key: Key
+    title: Text
+    at_least: Points
+
+
+class _Band(_Part):
+    key: Key
+    title: Text
+    at_least: Percent
+
+
+class _Eligibility(_Part):
+    states: Annotated[tuple[Literal["active", "suspended", "left"], ...], Field(min_length=1)] = ("active",)
+    excluded: Annotated[dict[Text, Text], Field(max_length=1000)] = Field(default_factory=dict)
+
+
+class _Selection(_Part):
+    quota_percent: Annotated[int, Field(strict=True, ge=1, le=100)]
+    grade: Key | None = None
+    excluded: Annotated[dict[Text, Text], Field(max_length=1000)] = Field(default_factory=dict)
+
+
+class _Review(_Part):
+    bands: Annotated[tuple[_Band, ...], Field(min_length=2, max_length=10)]
+
+
+class _Rubric(_Limited):
     name: Key
     version: Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
     title: Text
     source: Annotated[str, Field(max_length=1000)] = ""
+    effective: _Effective | None = None
+    term: _Term | None = None
     base: Points = 0
-    cap: Points | None = None
-    floor: Points | None = None
+    grades: Annotated[tuple[_Grade, ...], Field(max_length=10)] = ()
+    peers: Annotated[
+        tuple[Literal["level", "county", "town"], ...],
+        BeforeValidator(_one_or_many),
+        AfterValidator(_no_repeats),
+    ] = ("level",)
+    eligibility: _Eligibility = Field(default_factory=_Eligibility)
+    selection: _Selection | None = None
+    review: _Review | None = None
     categories: Annotated[dict[Key, _Category], Field(min_length=1, max_length=30)]
     items: Annotated[dict[Key, _Item], Field(min_length=1, max_length=300)]
 
@@ -195,33 +282,54 @@ def parse_rubric(document: object, lines: Mapping[Path, int] | None = None) -> R
     )
     if flaws:
         raise RubricInvalid(flaws)
+    limits = written.limits()
     return Rubric(
         name=written.name,
         version=written.version,
         title=written.title,
         base=written.base,
-        limits=Limits(written.cap, written.floor),
-        categories=tuple(
-            Category(key, category.title, Limits(category.cap, category.floor))
-            for key, category in written.categories.items()
-        ),
-        items=tuple(
-            Item(
-                key=key,
-                title=item.title,
-                category=item.category,
-                event=item.event,
-                points=item.points,
-                evidence=item.evidence,
-                per=item.per,
-                where=_conditions(item.where),
-                when=_conditions(item.when),
-                deputy=item.deputy,
-                date=item.date,
-                limits=Limits(item.cap, item.floor),
-            )
-            for key, item in written.items.items()
-        ),
+        limits=limits.pop(Window.YEAR, Limits()),
+        within=limits,
+        term=Term(written.term.first_year, written.term.years) if written.term else None,
+        effective_from=written.effective.from_ if written.effective else None,
+        effective_until=written.effective.until if written.effective else None,
+        grades=tuple(Grade(grade.key, grade.title, grade.at_least) for grade in written.grades),
+        peers=written.peers,
+        eligibility=Eligibility(frozenset(written.eligibility.states), written.eligibility.excluded),
+        selection=Selection(
+            written.selection.quota_percent, written.selection.grade, written.selection.excluded
+        )
+        if written.selection
+        else None,
+        review=Review(tuple(Grade(band.key, band.title, band.at_least) for band in written.review.bands))
+        if written.review
+        else None,
+        categories=tuple(_category(key, category) for key, category in written.categories.items()),
+        items=tuple(_item(key, item) for key, item in written.items.items()),
+    )
+
+
+def _category(key: str, written: _Category) -> Category:
+    limits = written.limits()
+    return Category(key, written.title, limits.pop(Window.YEAR, Limits()), limits)
+
+
+def _item(key: str, written: _Item) -> Item:
+    limits = written.limits()
+    return Item(
+        key=key,
+        title=written.title,
+        category=written.category,
+        event=written.event,
+        points=written.points,
+        evidence=written.evidence,
+        per=written.per,
+        where=_conditions(written.where),
+        when=_conditions(written.when),
+        deputy=written.deputy,
+        date=written.date,
+        limits=limits.pop(Window.YEAR, Limits()),
+        within=limits,
     )
 
 
@@ -246,7 +354,21 @@ def read_rubric(text: str) -> tuple[dict[str, Any], Rubric]:
     except (yaml.YAMLError, RecursionError, ValueError):
         raise RubricInvalid((Flaw("the file", None, "is no YAML"),)) from None
     rubric = parse_rubric(document, lines)
-    return document, rubric
+    # As JSON, which knows no dates: so it is stored, told and held against the log.
+    plain: dict[str, Any] = from_json(to_json(document))
+    return plain, rubric
+
+
+def overlapping(rubrics: Mapping[str, Rubric]) -> Iterator[tuple[str, str]]:
+    """The pairs of files whose rubrics state dates that overlap; a higher version of a name replaces the lower."""
+    names = list(rubrics)
+    for index, one in enumerate(names):
+        for other in names[index + 1 :]:
+            same = rubrics[one].name == rubrics[other].name
+            if same and rubrics[one].version != rubrics[other].version:
+                continue
+            if overlap(rubrics[one], rubrics[other]):
+                yield one, other
 
 
 def _walk(node: yaml.Node, path: Path, lines: dict[Path, int]) -> Iterator[Flaw]:
@@ -267,22 +389,25 @@ def _walk(node: yaml.Node, path: Path, lines: dict[Path, int]) -> Iterator[Flaw]
 
 def _structure(written: _Rubric) -> Iterator[tuple[Path, str]]:
     """What contradicts itself, without a look at the events."""
-    limited: list[tuple[Path, _Rubric | _Category | _Item]] = [((), written)]
-    limited += [(("categories", key), category) for key, category in written.categories.items()]
-    limited += [(("items", key), item) for key, item in written.items.items()]
-    for path, part in limited:
-        if part.cap is not None and part.floor is not None and part.floor > part.cap:
-            yield (*path, "floor"), "lies above the cap"
+    yield from _limits(written)
+    yield from _judging(written)
     used = {item.category for item in written.items.values()}
     for key in written.categories:
         if key not in used:
             yield ("categories", key), "has no item"
+    same: dict[str, str] = {}
     for key, item in written.items.items():
         path = ("items", key)
         if item.category not in written.categories:
             yield (*path, "category"), "there is no such category"
         if item.points == 0:
             yield (*path, "points"), "an item is worth something"
+        if _MONEY.search(f"{key} {item.title}"):
+            yield path, "no points are given for donations"
+        what = repr([item.event, item.deputy, item.evidence, item.per, item.date, item.where, item.when])
+        if what in same:
+            yield path, f"looks at the same facts as {same[what]}"
+        same.setdefault(what, key)
         for field in item.where.keys() & item.when.keys():
             yield (*path, "when", field), "stands in where as well"
         for part_name, tests in (("where", item.where), ("when", item.when)):
@@ -298,6 +423,87 @@ def _structure(written: _Rubric) -> Iterator[tuple[Path, str]]:
                     yield (*path, part_name, field), "at_least lies above at_most"
 
 
+def _limits(written: _Rubric) -> Iterator[tuple[Path, str]]:
+    """Limits that contradict each other, cannot be reached, or do not nest."""
+    parts: list[tuple[Path, _Limited]] = [((), written)]
+    parts += [(("categories", key), category) for key, category in written.categories.items()]
+    parts += [(("items", key), item) for key, item in written.items.items()]
+    for path, part in parts:
+        limits = part.limits()
+        for window, one in limits.items():
+            if one.cap is not None and one.floor is not None and one.floor > one.cap:
+                yield (*path, "floor"), f"lies above the cap of the {window}"
+            elif one.floor is not None and one.floor > 0 and path:
+                yield (*path, "floor"), "a floor above 0 would give points for nothing"
+            if one.cap is not None and one.cap < 0:
+                yield (*path, "cap"), "a cap below 0 would take points for nothing"
+            if window is Window.TERM and written.term is None:
+                yield path, "has a limit per term, and the rubric has no term"
+        caps = [(w, one.cap) for w, one in limits.items() if one.cap is not None]
+        for (short, low), (long, high) in itertools.pairwise(caps):
+            times = _times(written, short, long)
+            if low > high:
+                yield (*path, "cap"), f"the cap of the {short} lies above that of the {long}"
+            elif high >= low * times:
+                yield (*path, "cap"), f"{times} times the cap of the {short} never pass that of the {long}"
+    for key, item in written.items.items():
+        category = written.categories.get(item.category)
+        if category and _longest(item) > _shortest(category):
+            yield ("items", key), f"has a longer window than its category {item.category}"
+        if _longest(item) > _shortest(written):
+            yield ("items", key), "has a longer window than the total"
+        caps_of_one = [one.cap for one in item.limits().values() if one.cap is not None]
+        if item.per is None and caps_of_one and item.points > min(caps_of_one):
+            yield ("items", key, "cap"), "one event is worth more than the cap"
+    for key, category in written.categories.items():
+        if _longest(category) > _shortest(written):
+            yield ("categories", key), "has a longer window than the total"
+    if _shortest(written) < WINDOWS.index(Window.YEAR):
+        yield (), "the total has no window shorter than a year, because the base counts once a year"
+
+
+def _times(written: _Rubric, short: Window, long: Window) -> int:
+    months = {**MONTHS, Window.TERM: 12 * (written.term.years if written.term else 1)}
+    return months[long] // months[short]
+
+
+def _longest(part: _Limited) -> int:
+    return max((WINDOWS.index(window) for window in part.limits()), default=-1)
+
+
+def _shortest(part: _Limited) -> int:
+    return min((WINDOWS.index(window) for window in part.limits()), default=len(WINDOWS))
+
+
+def _judging(written: _Rubric) -> Iterator[tuple[Path, str]]:
+    """What is wrong with dates, grades, selection and review."""
+    if written.effective:
+        begin, until = written.effective.from_, written.effective.until
+        if (begin.month, begin.day) != (1, 1):
+            yield ("effective", "from"), "a rubric counts for whole calendar years: must be a 1 January"
+        if until is not None and (until.month, until.day) != (12, 31):
+            yield ("effective", "until"), "a rubric counts for whole calendar years: must be a 31 December"
+        if until is not None and until < begin:
+            yield ("effective", "until"), "lies before the first day"
+    most = _windows(written.cap).get(Window.YEAR)
+    for index, grade in enumerate(written.grades):
+        if index and written.grades[index - 1].at_least <= grade.at_least:
+            yield ("grades", index, "at_least"), "grades stand in falling order"
+        if most is not None and grade.at_least > most:
+            yield ("grades", index, "at_least"), "lies above the cap of the total"
+    keys = [grade.key for grade in written.grades]
+    if len(set(keys)) != len(keys):
+        yield ("grades",), "names a grade twice"
+    if written.selection and written.selection.grade and written.selection.grade not in keys:
+        yield ("selection", "grade"), "there is no such grade"
+    if written.review:
+        shares = [band.at_least for band in written.review.bands]
+        if shares != sorted(set(shares), reverse=True):
+            yield ("review", "bands"), "bands stand in falling order"
+        if shares[-1] != 0:
+            yield ("review", "bands", len(shares) - 1, "at_least"), "the last band begins at 0"
+
+
 def _contracts(written: _Rubric) -> Iterator[tuple[Path, str]]:
     """What does not fit the events that exist."""
     for key, item in written.items.items():
@@ -307,6 +513,12 @@ def _contracts(written: _Rubric) -> Iterator[tuple[Path, str]]:
             yield (*path, "event"), "there is no such event about a deputy"
             continue
         yield from ((path + inner, reason) for inner, reason in _fields(item, declared.model))
+        if declared is declaration_of(DutyLogged) and item.points > 0 and not _confirmed(item):
+            yield path, "a duty that deputies log themselves counts once confirmed: when: {state: confirmed}"
+
+
+def _confirmed(item: _Item) -> bool:
+    return item.when.get("state") == ("confirmed",)
 
 
 def _is_scored(declared: Declaration) -> bool:

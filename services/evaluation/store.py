@@ -282,7 +282,7 @@ class EvaluationStore:
             rubric = schedule.in_year(place[1])
             if rubric is None:
                 continue  # sums of a year without a rubric are zero and show nowhere
-            total = totals(rubric, {item: sum(months.values()) for item, months in sums[place].items()})
+            total = totals(rubric, sums[place])
             if held[place] != (total.total, total.categories):
                 changed[place] = total
         return await self._write_totals(connection, changed)

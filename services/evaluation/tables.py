@@ -16,11 +16,14 @@ from sqlalchemy import (
     Sequence,
     Table,
     Text,
+    text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
 from shared.messaging.fences import fence_table
 from shared.messaging.tables import NAMING, messaging_tables
+
+OPEN_APPEAL = "appeals_open_key"
 
 metadata = MetaData(naming_convention=NAMING)
 messaging_tables(metadata)
@@ -120,4 +123,34 @@ event_counts = Table(
     Column("events", BigInteger, nullable=False),
     Column("unscored", BigInteger, nullable=False),
     Column("last_year", Integer, nullable=False),
+)
+
+# Appeals 申诉 of deputies about rows of their ledger. A row has one open appeal at most.
+appeals = Table(
+    "appeals",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("deputy_id", UUID, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("item", Text, nullable=False),
+    Column("evidence", Text, nullable=False),
+    Column("happened_on", Date, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("filed_at", DateTime(timezone=True), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("answer", Text),
+    Column("points", Integer),
+    Column("revision", Integer),
+    Column("decided_by", Text),
+    Column("decided_at", DateTime(timezone=True)),
+)
+Index("appeals_deputy_id_item_evidence_idx", appeals.c.deputy_id, appeals.c.item, appeals.c.evidence)
+Index(
+    OPEN_APPEAL,
+    appeals.c.deputy_id,
+    appeals.c.item,
+    appeals.c.evidence,
+    unique=True,
+    postgresql_where=text("state = 'open'"),
 )

@@ -89,6 +89,9 @@ Kind = Literal[
     "course.completed",
     "duty.confirmed",
     "duty.rejected",
+    "appeal.filed",
+    "appeal.upheld",
+    "appeal.dismissed",
 ]
 Parameter = str | int | None
 

@@ -18,7 +18,7 @@ from services.notify.domain import (
     notice,
 )
 from services.notify.queries import Reader
-from shared.contracts import cases, identity, learning, participation
+from shared.contracts import cases, evaluation, identity, learning, participation
 from shared.contracts.envelope import Actor
 from shared.contracts.notify import MarkNotices
 from shared.contracts.registry import Contract
@@ -283,6 +283,21 @@ def duty_logged(message: Received[participation.DutyLogged]) -> Notices:
     )
 
 
+def score_appealed(message: Received[evaluation.ScoreAppealed]) -> Notices:
+    """Staff learn of an appeal, the deputy of its decision; taking it back is the deputy's own act."""
+    fact = message.data
+    kinds: dict[str, Kind] = {
+        "open": "appeal.filed",
+        "upheld": "appeal.upheld",
+        "dismissed": "appeal.dismissed",
+    }
+    kind = kinds.get(fact.state)
+    if kind is None:
+        return ()
+    to = OnePerson(str(fact.deputy_id)) if kind != "appeal.filed" else StaffOf(fact.county or "")
+    return (notice(message.envelope.id, kind, fact.appeal_id, message.now, to, item=fact.item),)
+
+
 NOTICES: dict[type[Contract], Callable[[Received[Any]], Notices]] = {
     cases.CaseRouted: case_routed,
     cases.CaseProgressed: case_progressed,
@@ -292,6 +307,7 @@ NOTICES: dict[type[Contract], Callable[[Received[Any]], Notices]] = {
     participation.ConsultationOpened: consultation_opened,
     participation.ConsultationClosed: consultation_closed,
     participation.DutyLogged: duty_logged,
+    evaluation.ScoreAppealed: score_appealed,
     learning.CoursePublished: course_published,
     learning.CourseCompleted: course_completed,
     **motions.NOTICES,

@@ -88,6 +88,9 @@ SENTENCES: Mapping[Kind, str] = {
     "consultation.closed": "意见征集已结束：{title}，共{respondents}人参与，提出意见{opinions}条。",
     "course.published": "网上学堂新课程：{title}，共{minutes}分钟。",
     "course.completed": "您已完成网上学堂课程学习，学时{minutes}分钟，测验{mark}分。",
+    "appeal.filed": "有代表对履职评分提出申诉，请复核。",
+    "appeal.upheld": "您对履职评分的申诉成立，得分已更正。",
+    "appeal.dismissed": "您对履职评分的申诉未获支持，请查看理由。",
     "duty.confirmed": "您{happened_on}的履职登记（{kind}）已确认。",
     "duty.rejected": "您{happened_on}的履职登记（{kind}）未通过确认，请核对后重新登记。",
 }

@@ -6,11 +6,12 @@ Points are integers in hundredths of a point everywhere on the wire and at rest.
 from __future__ import annotations
 
 from datetime import date
-from typing import Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import Field
 
+from shared.contracts.identity import PlaceCode
 from shared.contracts.registry import Contract, command, event
 
 
@@ -40,3 +41,64 @@ class ScoreChanged(Contract):
     year: int
     total: int = Field(description="hundredths of a point, capped")
     categories: dict[str, int] = Field(description="hundredths of a point per category, capped")
+
+
+AppealKind = Literal["wrong", "repeated", "missing"]
+AppealState = Literal["open", "upheld", "dismissed", "withdrawn"]
+ItemKey = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
+Evidence = Annotated[str, Field(pattern=r"^[A-Za-z0-9./:_-]{1,200}$")]
+
+
+@command("score.appeal", owner="evaluation", roles=("deputy",), key="appeal id")
+class AppealScore(Contract):
+    """Contest a row of one's own ledger 申诉: it is wrong 错, counted twice 重, or missing 漏."""
+
+    kind: AppealKind
+    item: ItemKey
+    evidence: Evidence = Field(
+        description="as the explanation shows it; of a missing row what names the fact"
+    )
+    happened_on: date
+    reason: str = Field(min_length=1, max_length=2000, repr=False)
+
+
+@command("score.decide_appeal", owner="evaluation", roles=("staff",), key="appeal id")
+class DecideAppeal(Contract):
+    """Staff uphold an appeal, with the points that the row then has, or dismiss it, and say why."""
+
+    upheld: bool
+    points: int | None = Field(default=None, description="hundredths of a point, when upheld")
+    reason: str = Field(min_length=1, max_length=2000, repr=False)
+
+
+@command("score.withdraw_appeal", owner="evaluation", roles=("deputy",), key="appeal id")
+class WithdrawAppeal(Contract):
+    """The deputy takes an appeal back before it is decided."""
+
+
+@event("score.appealed", owner="evaluation", key="appeal id")
+class ScoreAppealed(Contract):
+    """An appeal as it stands now; of several the highest `sequence` counts."""
+
+    appeal_id: UUID
+    deputy_id: UUID
+    county: PlaceCode | None
+    kind: AppealKind
+    item: str
+    state: AppealState
+
+
+@event("score.corrected", owner="evaluation", key="appeal id")
+class ScoreCorrected(Contract):
+    """Staff corrected a row of a ledger: from now on it has these points, whatever its facts say.
+
+    Of several corrections of one row the one with the highest `revision` counts.
+    """
+
+    deputy_id: UUID
+    item: str
+    evidence: str
+    happened_on: date
+    points: int = Field(description="hundredths of a point")
+    revision: int = Field(ge=1)
+    appeal_id: UUID

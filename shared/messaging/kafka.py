@@ -6,6 +6,8 @@ Invariants: `acks=all`; the idempotent producer wherever the broker has it; auto
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -77,6 +79,50 @@ async def open_reader(
         await consumer.stop()
         raise
     return consumer
+
+
+@dataclass
+class Reading:
+    """What a reading of whole topics found; `cut` names those whose beginning is gone."""
+
+    records: int = 0
+    cut: set[str] = field(default_factory=set)
+
+
+async def read_whole(
+    settings: KafkaSettings, topics: Sequence[str], take: Callable[[bytes], None]
+) -> Reading:
+    """Hand every record of the topics to `take`, from the first there is to the end that they have now.
+
+    Tansu gives wrong end offsets, so there it ends when nothing comes for a second.
+    Raises KafkaError when the broker is away, LookupError when no topic is there yet.
+    """
+    reader = await open_reader(settings, *topics, from_end=False, wait_ms=100)
+    found = Reading()
+    try:
+        parts = list(reader.assignment())
+        found.cut = {part.topic for part, first in (await reader.beginning_offsets(parts)).items() if first}
+        if settings.kafka_kind == "tansu":
+            ends = None
+        else:
+            ends = {part: end for part, end in (await reader.end_offsets(parts)).items() if end}
+        while ends is None or ends:
+            batch = await reader.getmany(timeout_ms=1000, max_records=5000)
+            for part, records in batch.items():
+                for record in records:
+                    if record.value is not None and (ends is None or record.offset < ends.get(part, 0)):
+                        found.records += 1
+                        take(record.value)
+            if ends is None:
+                if not batch:
+                    break
+                continue
+            for part in list(ends):
+                if await reader.position(part) >= ends[part]:
+                    del ends[part]
+    finally:
+        await reader.stop()
+    return found
 
 
 async def watch_broker(client: Any, health: Health, *, every_seconds: float = 2.0) -> None:

@@ -26,7 +26,7 @@ from deploy.local.stack import LocalStack
 from services.evaluation.rubric_file import read_rubric
 from shared.contracts.cases import CaseClosed, CaseFiled
 from shared.contracts.envelope import Envelope
-from shared.contracts.evaluation import AdoptRubric
+from shared.contracts.evaluation import AdoptRubric, AppealScore, DecideAppeal
 from shared.contracts.identity import DeputyChanged
 from shared.contracts.learning import CourseCompleted
 from shared.contracts.operations import CommandOutcome
@@ -228,6 +228,102 @@ async def test_facts_become_a_score_that_the_deputy_can_read_and_trace(city: Cit
     await wait_until(latest, what="the newest score on its topic")
     sequences = [e.sequence for e in await told()]
     assert sequences == sorted(set(sequences), key=lambda s: s or 0)
+
+
+async def test_a_score_is_explained_row_by_row_and_the_list_adds_up(city: City) -> None:
+    me, other = UUID(int=1), UUID(int=2)
+    token = city.issuer.token(me, "deputy")
+    _, score = await city.get(f"/scores/{me}", token, year=2021)
+    status, found = await city.get(f"/scores/{me}/explanation", token, year=2021)
+    assert status == 200
+    assert (
+        found["begins"] + sum(line["counts"] for line in found["lines"]) == found["total"] == score["total"]
+    )
+    assert {(line["item"], line["points"], line["counts"]) for line in found["lines"]} == {
+        ("case-filed", 100, 100),
+        ("case-explained", 100, 100),
+    }
+    assert all(UUID(line["event_id"]) and line["rubric_version"] == 1 for line in found["lines"])
+    assert found["grade"]["key"] == "low"
+    assert "motion-bill" in {one["item"] for one in found["chances"]}
+    _, nothing = await city.get(f"/scores/{me}/explanation", token, on="2021-05-31")
+    assert (nothing["total"], nothing["lines"]) == (0, [])
+    _, between = await city.get(f"/scores/{me}/difference", token, begin="2021-05-31", until="2021-12-31")
+    assert (between["before"], between["after"], len(between["lines"])) == (0, 200, 2)
+    assert (await city.get(f"/scores/{other}/explanation", token))[0] == 403
+    assert (await city.get(f"/scores/{me}/difference", token, begin="2022-01-01", until="2021-01-01"))[
+        0
+    ] == 422
+    headers = {"Authorization": f"Bearer {token}"}
+    async with (
+        aiohttp.ClientSession(headers=headers) as session,
+        session.get(f"{city.url}/scores/{me}/sheet?year=2021") as answer,
+    ):
+        assert (answer.status, answer.content_type) == (200, "application/pdf")
+        assert (await answer.read()).startswith(b"%PDF-")
+
+
+async def test_a_draft_is_tried_on_the_log_beside_the_adopted_rubric_and_changes_nothing(city: City) -> None:
+    async def simulate(token: str, **body: Any) -> tuple[int, Any]:
+        headers = {"Authorization": f"Bearer {token}"}
+        async with (
+            aiohttp.ClientSession(headers=headers) as session,
+            session.post(f"{city.url}/simulations", json=body) as answer,
+        ):
+            return answer.status, await answer.json()
+
+    document = json.loads(json.dumps(SHIPPED))
+    document["items"]["case-explained"]["points"] = 3
+    status, found = await simulate(city.staff, rubric=document, begin="2021-01-01", until="2021-12-31")
+    assert status == 200, found
+    assert (found["deputies"], found["rise"], found["fall"]) == (2, 1, 0)
+    assert [(one["name"], one["present"], one["draft"]) for one in found["risers"]] == [("代表1", 200, 400)]
+    assert found["groups"]["county"] == [
+        {"key": "330203", "deputies": 2, "rise": 1, "fall": 0, "present_mean": 100.0, "draft_mean": 200.0}
+    ]
+    assert (await city.get(f"/scores/{UUID(int=1)}", city.staff, year=2021))[1]["total"] == 200
+    same = await simulate(city.staff, rubric=SHIPPED, begin="2021-01-01", until="2021-12-31")
+    assert (same[1]["rise"], same[1]["fall"]) == (0, 0)
+    assert (await simulate(city.staff, rubric={**document, "items": {}}))[0] == 422
+    assert (await simulate(city.staff, rubric=document, begin="2022-01-01", until="2021-01-01"))[0] == 422
+    assert (await simulate(city.issuer.token(UUID(int=1), "deputy"), rubric=document))[0] == 403
+
+
+async def test_an_upheld_appeal_corrects_the_row_and_the_audit_follows(city: City) -> None:
+    me, appeal = UUID(int=1), uuid4()
+    token = city.issuer.token(me, "deputy")
+    _, before = await city.get(f"/scores/{me}/explanation", token, year=2021)
+    row = next(line for line in before["lines"] if line["item"] == "case-explained")
+    contest = AppealScore(
+        kind="wrong",
+        item=row["item"],
+        evidence=row["evidence"],
+        happened_on=date(2021, 6, 1),
+        reason="应为两分",
+    )
+    assert (await city.command(message(contest, subject=appeal, token=token))).state == "accepted"
+    again = await city.command(message(contest, subject=uuid4(), token=token))
+    assert again.problem is not None
+    assert again.problem.code == "appeal-open"
+    _, listed = await city.get("/appeals", city.staff, state="open")
+    assert [(one["id"], one["state"]) for one in listed["items"]] == [(str(appeal), "open")]
+    assert (await city.get("/appeals", city.issuer.token(UUID(int=2), "deputy")))[1]["total"] == 0
+    decided = DecideAppeal(upheld=True, points=150, reason="属实")
+    assert (await city.command(message(decided, subject=appeal, token=city.staff))).state == "accepted"
+
+    async def corrected() -> bool:
+        return bool((await city.get(f"/scores/{me}", token, year=2021))[1]["total"] == 250)
+
+    await wait_until(corrected, what="the corrected score", seconds=60)
+    city.sent += 1  # a correction is an event like any other
+    _, after = await city.get(f"/scores/{me}/explanation", token, year=2021)
+    row = next(line for line in after["lines"] if line["item"] == "case-explained")
+    assert (row["event_type"], row["points"], after["total"]) == ("score.corrected", 150, 250)
+
+    async def agrees() -> bool:
+        return (await city.audit())[0] == 0
+
+    await wait_until(agrees, what="an audit that agrees", seconds=60)
 
 
 async def test_staff_adopt_a_rubric_for_a_coming_year_once(city: City) -> None:

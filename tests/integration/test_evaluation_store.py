@@ -230,7 +230,10 @@ async def test_any_order_batching_repetition_and_race_gives_the_score_of_the_rul
     for deputy, year in {(b.deputy_id, b.year) for b in expected}:
         rubric = schedule.in_year(year)
         assert rubric is not None
-        sums = {b.item: p for b, p in expected.items() if (b.deputy_id, b.year) == (deputy, year)}
+        sums: dict[str, dict[int, int]] = {}
+        for bucket, points in expected.items():
+            if (bucket.deputy_id, bucket.year) == (deputy, year):
+                sums.setdefault(bucket.item, {})[bucket.month] = points
         total = totals(rubric, sums)
         assert found.pop((deputy, year)) == (total.total, dict(total.categories))
     assert all(total == 0 for total, _ in found.values())

@@ -398,7 +398,7 @@ async def test_the_figures_of_a_session_are_those_counted_by_hand(place: Place) 
     await refused.did(motions.RefuseMotion(ground=rules.ground))
     for life, month in ((good, 4), (unsatisfied, 4), (late, 8)):
         life.on(month, 6)
-        pledge = motions.PledgedItem(text="年底前完成", due=date(2023, 8, 31))
+        pledge = motions.PledgedItem(text="年底前完成", due=date(begin.year, 8, 31))
         await life.answered("housing", rules.promising, promises=(pledge,))
         life.on(month, 7)
     await good.did(motions.RateMotion(ratings=GOOD), good.author)

@@ -31,11 +31,12 @@ from audit.arithmetic import Score, gather, score, scores, years_in
 from audit.comparison import Comparison, compare
 from audit.gateway import GatewayUnusable, fetch_scores
 from audit.log import Broker, LogUnusable, read_counts
-from audit.rubric import RubricUnusable, read
+from audit.rubric import Rubric, RubricUnusable, read
 from services.evaluation import domain
 from services.evaluation.rubric_file import read_rubric
 
-TEXT = (Path(__file__).parents[2] / "services/evaluation/rubrics/ningbo.yaml").read_text(encoding="utf-8")
+RUBRICS = Path(__file__).parents[2] / "services/evaluation/rubrics"
+TEXT = (RUBRICS / "ningbo.yaml").read_text(encoding="utf-8")
 RUBRIC = read(TEXT)
 NOTHING = score(RUBRIC, {})
 ANNA, BO, CY = (str(UUID(int=n)) for n in (0xA, 0xB, 0xC))
@@ -212,9 +213,9 @@ def test_a_rubric_adopted_for_a_later_year_leaves_earlier_years_to_the_file() ->
 
 def test_the_audit_reads_the_topics_that_the_rubric_looks_at() -> None:
     assert topics_of(RUBRIC) == [
-        "activity.attended", "case.closed", "case.filed", "case.rated", "consultation.answered",
-        "course.completed", "deputy.changed", "duty.logged", "motion.cosigned", "motion.progressed",
-        "motion.rated", "motion.submitted", "rubric.adopted",
+        "activity.attended", "case.closed", "case.filed", "case.progressed", "case.rated", "case.referred",
+        "consultation.answered", "course.completed", "deputy.changed", "duty.logged", "motion.cosigned", "motion.progressed",
+        "motion.rated", "motion.submitted", "rubric.adopted", "score.corrected",
     ]  # fmt: skip
 
 
@@ -241,7 +242,8 @@ def _drawn(type_: str, sequence: int, deputy: int, thing: int, day: int, pick: i
         "deputy_id": str(UUID(int=deputy)),
         **{name: str(UUID(int=thing)) for name in ("case_id", "course_id", "duty_id", "activity_id", "consultation_id", "motion_id")},
         **{name: str(UUID(int=deputy)) for name in ("cosigner_id", "rater_id")},
-        "step": ("accepted", "turned", "withdrawn")[pick % 3], "rated_round": 1 + pick % 2,
+        "step": ("accepted", "turned", "withdrawn", "refused", "reopened", "promise-rated")[pick % 6],
+        "became": ("motion", "project-lead")[pick % 2], "rated_round": 1 + pick % 2,
         "origin": ("own", "resident")[pick % 2],
         "result": ("solved", "explained", "unsolved")[pick % 3],
         "state": ("declared", "confirmed", "withdrawn", "rejected")[pick % 4],
@@ -249,7 +251,9 @@ def _drawn(type_: str, sequence: int, deputy: int, thing: int, day: int, pick: i
         "minutes": number, "mark": number, "opinions": number % 9, "stars": 5,
         "happened_on": str(date(2021, 12, 29) + timedelta(days=day)),
     }  # fmt: skip
-    moment = datetime(2021, 12, 30, 15, 59, 59, tzinfo=UTC) + timedelta(hours=7 * day)
+    moment = datetime(2021, 12, 30, 15, 59, 59, tzinfo=UTC) + timedelta(
+        hours=7 * day if day < 7 else 24 * day
+    )
     return {
         "id": str(uuid5(NAMESPACE_OID, repr((type_, sequence, deputy, thing, day, pick, number)))),
         "source": "/services/test", "type": type_, "subject": "s", "time": moment.isoformat(),
@@ -260,34 +264,58 @@ def _drawn(type_: str, sequence: int, deputy: int, thing: int, day: int, pick: i
 _events = st.lists(
     st.builds(
         _drawn,
-        st.sampled_from(sorted({rule.event for rule in RUBRIC.rules})),
+        st.sampled_from(["case.filed", "case.closed", *sorted({rule.event for rule in RUBRIC.rules})]),
         st.integers(0, 4),
         st.integers(1, 2),
         st.integers(1, 30),
-        st.integers(0, 6),
+        st.one_of(st.integers(0, 6), st.integers(0, 200)),
         st.integers(0, 11),
         st.integers(0, 100),
     ),
     max_size=60,
 )
-_SERVICE = read_rubric(TEXT)[1]
-_SCHEDULE = domain.Schedule((domain.Adopted(date(2021, 1, 1), _SERVICE),))
+_TEXTS = [file.read_text(encoding="utf-8") for file in sorted(RUBRICS.glob("*.yaml"))]
+# Limits as tight and in as many windows as the language has, so that random events reach them all.
+_TEXTS.append("""
+name: tight
+version: 1
+title: 紧
+base: 3
+cap: 9
+floor: 1
+categories:
+  work: {title: 工作, cap: {half-year: 6, year: 8}, floor: {half-year: -2}}
+items:
+  filed: {title: 提, category: work, event: case.filed, points: 1, evidence: case_id, cap: {month: 2, quarter: 3}}
+  closed: {title: 结, category: work, event: case.closed, when: {result: solved}, points: 2, evidence: case_id, cap: {quarter: 4}}
+  unsolved: {title: 未, category: work, event: case.closed, when: {result: unsolved}, points: -1.5, evidence: case_id, floor: {month: -2, half-year: -3}}
+  rejected: {title: 退, category: work, event: duty.logged, when: {state: rejected}, points: -1, evidence: duty_id, date: happened_on}
+  learnt: {title: 学, category: work, event: course.completed, points: 0.05, per: minutes, evidence: [course_id, year], cap: {month: 1.5}}
+""")
+_PAIRS = [(read(text), read_rubric(text)[1]) for text in _TEXTS]
 
 
+@pytest.mark.parametrize(("rubric", "service"), _PAIRS, ids=[one.name for one, _ in _PAIRS])
 @given(events=_events)
-def test_audit_and_service_reach_the_same_scores_by_different_ways(events: list[Event]) -> None:
-    findings = gather(RUBRIC, events)
+def test_audit_and_service_reach_the_same_scores_by_different_ways(
+    rubric: Rubric, service: domain.Rubric, events: list[Event]
+) -> None:
+    schedule = domain.Schedule((domain.Adopted(date(2021, 1, 1), service),))
+    findings = gather(rubric, events)
     facts = (
         domain.Fact(UUID(e["id"]), e["type"], datetime.fromisoformat(e["time"]), e["data"], e["sequence"])
         for e in events
     )
-    sums = domain.buckets(row for fact in facts for row in domain.entries(_SCHEDULE, fact))
+    sums = domain.buckets(row for fact in facts for row in domain.entries(schedule, fact))
     for year in (2021, 2022):
-        audited = scores(RUBRIC, findings, year)
+        audited = scores(rubric, findings, year)
         assert audited.keys() == {str(b.deputy_id) for b in sums if b.year == year}
         for deputy, found in audited.items():
-            by_item = {b.item: p for b, p in sums.items() if (str(b.deputy_id), b.year) == (deputy, year)}
-            total = domain.totals(_SERVICE, by_item)
+            by_item: dict[str, dict[int, int]] = {}
+            for b, p in sums.items():
+                if (str(b.deputy_id), b.year) == (deputy, year):
+                    by_item.setdefault(b.item, {})[b.month] = p
+            total = domain.totals(service, by_item)
             assert found == Score(total.total, dict(total.categories))
 
 

@@ -1,4 +1,4 @@
-"""Evaluation takes in every fact of the other services, and nothing of its own."""
+"""Evaluation takes in every fact of the other services, and of its own only corrections."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from services.evaluation.handlers import SHIPPED_RUBRIC
 from services.evaluation.rubric_file import read_rubric
 from services.evaluation.store import EvaluationStore
 from shared.contracts import events
-from shared.contracts.evaluation import AdoptRubric
+from shared.contracts.evaluation import AdoptRubric, AppealScore, DecideAppeal, WithdrawAppeal
 from shared.contracts.registry import declaration_of
 
 NOT_TAKEN_IN = {
     "rubric.adopted": "its own",
     "score.changed": "its own; it would be a loop",
+    "score.appealed": "its own; what comes of it is score.corrected",
     "command.outcomes": "answers to commands",
     "clock.ticked": "followed by the process itself",
     "department.routed": "a department's own mail",
@@ -24,17 +25,19 @@ NOT_TAKEN_IN = {
     "department.motion-refused": "a department's own mail",
 }
 
+COMMANDS = {AdoptRubric, AppealScore, DecideAppeal, WithdrawAppeal}
+
 
 def test_every_event_is_taken_in_or_has_a_reason_not_to_be() -> None:
     assert set(events()) - NOT_TAKEN_IN.keys() == {
-        declaration_of(model).type for model in handlers(EvaluationStore()) if model is not AdoptRubric
+        declaration_of(model).type for model in handlers(EvaluationStore()) if model not in COMMANDS
     }
     assert set(EVENT_TOPICS) == {d.topic for t, d in events().items() if t not in NOT_TAKEN_IN}
 
 
 def test_a_batch_of_mixed_events_stays_whole() -> None:
     found = handlers(EvaluationStore())
-    assert len({id(handler) for model, handler in found.items() if model is not AdoptRubric}) == 1
+    assert len({id(handler) for model, handler in found.items() if model not in COMMANDS}) == 1
 
 
 def test_every_event_that_the_shipped_rubric_looks_at_is_taken_in() -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -28,12 +28,19 @@ from services.evaluation.domain import (
     Limits,
     Rubric,
     Schedule,
+    Sums,
+    Term,
+    Window,
     adopt,
     buckets,
+    chances,
     entries,
+    explain,
     month_of,
     newer,
     newest,
+    sums_of,
+    term_total,
     totals,
 )
 from services.evaluation.rubric_file import read_rubric
@@ -94,6 +101,11 @@ def ledger(*facts: Fact, schedule: Schedule = SCHEDULE) -> list[LedgerEntry]:
 
 def points(*facts: Fact, schedule: Schedule = SCHEDULE) -> dict[tuple[str, int], int]:
     return {(b.item, b.year): p for b, p in buckets(ledger(*facts, schedule=schedule)).items()}
+
+
+def july(**sums: int) -> Sums:
+    """Sums that were all earned in one month."""
+    return {item.replace("_", "-"): {JULY: earned} for item, earned in sums.items()}
 
 
 def test_a_case_closed_as_solved_earns_its_points_for_its_deputy_in_its_year() -> None:
@@ -195,7 +207,7 @@ def test_an_absurd_amount_is_an_error_and_not_a_score() -> None:
 
 
 def test_totals_limit_the_item_then_its_category_then_all() -> None:
-    found = totals(RUBRIC, {"inspection": 900, "solved": 700, "course": 400})
+    found = totals(RUBRIC, july(inspection=900, solved=700, course=400))
     assert (found.items["inspection"], found.items["solved"]) == (600, 700)
     assert found.categories == {"supervision": 500, "duties": 1000}
     assert found.total == 2000
@@ -203,11 +215,11 @@ def test_totals_limit_the_item_then_its_category_then_all() -> None:
 
 def test_a_sum_below_a_cap_counts_negative_points_before_the_cap() -> None:
     # 700 earned and 300 lost are 400, not 500 less 300.
-    assert totals(RUBRIC, {"solved": 700, "unsolved": -300}).categories["supervision"] == 400
+    assert totals(RUBRIC, july(solved=700, unsolved=-300)).categories["supervision"] == 400
 
 
 def test_floors_hold_negative_points() -> None:
-    found = totals(RUBRIC, {"unsolved": -1500})
+    found = totals(RUBRIC, july(unsolved=-1500))
     assert (found.items["unsolved"], found.categories["supervision"], found.total) == (-300, -300, 700)
 
 
@@ -216,9 +228,9 @@ def test_a_deputy_without_facts_has_the_base() -> None:
 
 
 def test_points_of_an_item_that_the_rubric_lacks_are_an_error_and_a_zero_is_none() -> None:
-    assert totals(RUBRIC, {"gone": 0}).total == 1000
+    assert totals(RUBRIC, july(gone=0)).total == 1000
     with pytest.raises(KeyError):
-        totals(RUBRIC, {"gone": 1})
+        totals(RUBRIC, july(gone=1))
 
 
 # --- any order, any batching, repeats, late and superseding events ---------------------------------
@@ -291,10 +303,10 @@ def test_a_score_is_a_function_of_the_set_of_events(facts: list[Fact], data: st.
     found = _arrive(arriving, sizes)
     assert found == expected
     for year, deputy in {(b.year, b.deputy_id) for b in expected}:
-        by_item: Counter[str] = Counter()
-        for bucket, points_held in found.items():
-            if (bucket.year, bucket.deputy_id) == (year, deputy):
-                by_item[bucket.item] += points_held
+        by_item: dict[str, dict[int, int]] = {}
+        for b, p in found.items():
+            if (b.year, b.deputy_id) == (year, deputy):
+                by_item.setdefault(b.item, {})[b.month] = p
         assert -(10**6) < totals(RUBRIC, by_item).total <= 2000
 
 
@@ -304,6 +316,145 @@ def test_every_point_of_a_bucket_leads_to_the_newest_event_of_its_fact(facts: li
     for identity, row in newest(rows).items():
         rivals = [r for r in rows if r.identity == identity]
         assert (row.sequence, row.event_id) == max((r.sequence, r.event_id) for r in rivals)
+
+
+# --- windows, and explanations that add up ----------------------------------------------------------
+
+TIGHT = Rubric(
+    name="tight",
+    version=1,
+    title="紧",
+    base=300,
+    categories=(Category("supervision", "督事", Limits(cap=900), {Window.HALF_YEAR: Limits(cap=700, floor=-200)}), Category("duties", "履职")),
+    items=(
+        Item("solved", "解决", "supervision", "case.closed", 200, ("case_id",), when=(SOLVED,), within={Window.MONTH: Limits(cap=300), Window.QUARTER: Limits(cap=500)}),
+        Item("unsolved", "未解决", "supervision", "case.closed", -150, ("case_id",), when=(Condition("result", frozenset({"unsolved"})),), within={Window.QUARTER: Limits(floor=-300)}),
+        Item("minutes", "分钟", "duties", "course.completed", 1, ("course_id", YEAR), per="minutes", limits=Limits(cap=120), within={Window.MONTH: Limits(cap=60)}),
+    ),
+    limits=Limits(cap=1000, floor=250),
+    term=Term(2021, 5),
+)  # fmt: skip
+
+
+def months(**sums: Mapping[int, int]) -> Sums:
+    """Sums by calendar month of 2021."""
+    return {item: {2021 * 12 + month - 1: p for month, p in by.items()} for item, by in sums.items()}
+
+
+def test_a_cap_of_a_month_holds_in_each_month_and_that_of_the_quarter_over_them() -> None:
+    found = totals(TIGHT, months(solved={1: 400, 2: 100, 3: 400, 4: 400}))
+    assert found.items["solved"] == 500 + 300
+    assert found.categories["supervision"] == 700
+    assert totals(TIGHT, months(solved={1: 600, 4: 600, 7: 600})).categories["supervision"] == 600 + 300
+
+
+def test_a_cap_of_the_half_year_and_the_year_hold_together() -> None:
+    full = months(solved=dict.fromkeys(range(1, 13), 600))
+    assert totals(TIGHT, full).items["solved"] == 4 * 500
+    assert totals(TIGHT, full).categories["supervision"] == 900
+    assert totals(TIGHT, full).total == 1000
+
+
+def test_a_floor_of_a_quarter_holds_negative_points_quarter_by_quarter() -> None:
+    found = totals(TIGHT, months(unsolved={1: -450, 2: -150, 7: -150}))
+    assert (found.items["unsolved"], found.categories["supervision"], found.total) == (-450, -350, 250)
+
+
+def test_the_base_of_a_term_counts_in_each_of_its_years_and_its_limits_hold_over_them() -> None:
+    termed = replace(TIGHT, limits=Limits(), within={Window.TERM: Limits(cap=1500)})
+    sums = {"solved": {2021 * 12: 300, 2022 * 12: 300, 2023 * 12: 300}}
+    assert term_total(termed, sums, range(2021, 2024)).total == 1500
+    assert totals(termed, {"solved": {2021 * 12: 300}}).total == 600
+    assert term_total(termed, {}, range(2021, 2024)).total == 900
+
+
+def test_terms_follow_each_other() -> None:
+    assert [Term(2022, 5).begin(year) for year in (2017, 2021, 2022, 2026, 2027)] == [
+        2017,
+        2017,
+        2022,
+        2022,
+        2027,
+    ]
+
+
+def _newest_of(deputy: UUID, facts: Iterable[Fact], rubric: Rubric) -> list[LedgerEntry]:
+    schedule = Schedule((Adopted(date(2021, 1, 1), rubric),))
+    rows = newest(row for one in facts for row in entries(schedule, one)).values()
+    return [row for row in rows if row.identity.deputy_id == deputy]
+
+
+@pytest.mark.parametrize("rubric", [RUBRIC, TIGHT], ids=lambda rubric: rubric.name)
+@given(facts=_facts, data=st.data())
+def test_an_explanation_adds_up_to_the_total_whatever_the_order_of_arrival(
+    rubric: Rubric, facts: list[Fact], data: st.DataObject
+) -> None:
+    for deputy in (UUID(int=1), UUID(int=2)):
+        rows = _newest_of(deputy, facts, rubric)
+        for year in (2021, 2022):
+            of_year = [row for row in rows if row.year == year]
+            found = explain(rubric, rows, year)
+            assert found.total == totals(rubric, sums_of(of_year))
+            assert found.begins + sum(line.counts for line in found.lines) == found.total.total
+            for line in found.lines:
+                assert line.entry.points - sum(cut.points for cut in line.cuts) == line.counts
+            assert [line.entry for line in found.lines] == sorted(
+                (row for row in of_year if row.points),
+                key=lambda row: (row.time, row.event_id, row.identity.item, row.identity.evidence),
+            )
+            assert explain(rubric, data.draw(st.permutations(rows)), year) == found
+
+
+@given(facts=_facts, data=st.data())
+def test_in_windows_and_under_caps_a_score_is_a_function_of_the_set_of_events(
+    facts: list[Fact], data: st.DataObject
+) -> None:
+    repeated = facts + data.draw(st.lists(st.sampled_from(facts), max_size=8)) if facts else facts
+    arriving = data.draw(st.permutations(repeated))
+    for deputy in (UUID(int=1), UUID(int=2)):
+        for year in (2021, 2022):
+            one, other = (explain(TIGHT, _newest_of(deputy, some, TIGHT), year) for some in (facts, arriving))
+            assert one == other
+
+
+def test_what_a_cap_took_is_told_with_its_limit_in_the_order_of_the_facts() -> None:
+    facts = [
+        fact("case.closed", case_id=str(UUID(int=n)), result="solved", at=f"2021-01-0{9 - n}T10:00:00+08:00")
+        for n in (1, 2, 3)
+    ]
+    found = explain(TIGHT, _newest_of(ANNA, facts, TIGHT), 2021)
+    assert [(line.entry.identity.evidence[-1], line.counts) for line in found.lines] == [
+        ("3", 200),
+        ("2", 100),
+        ("1", 0),
+    ]
+    assert [[(cut.rung.window, cut.by_cap, cut.points) for cut in line.cuts] for line in found.lines] == [
+        [],
+        [(Window.MONTH, True, 100)],
+        [(Window.MONTH, True, 200)],
+    ]
+
+
+def test_negative_points_at_a_cap_are_met_by_what_lies_above_it() -> None:
+    capped = replace(TIGHT, limits=Limits(cap=500))
+    facts = [
+        fact("case.closed", case_id=str(UUID(int=1)), result="solved", at="2021-01-01T10:00:00+08:00"),
+        fact("case.closed", case_id=str(UUID(int=2)), result="solved", at="2021-05-01T10:00:00+08:00"),
+        fact("case.closed", case_id=str(UUID(int=3)), result="unsolved", at="2021-06-01T10:00:00+08:00"),
+    ]
+    found = explain(capped, _newest_of(ANNA, facts, capped), 2021)
+    assert [line.counts for line in found.lines] == [200, 0, 0]
+    assert [(cut.rung.part, cut.by_cap, cut.points) for cut in found.lines[2].cuts] == [("total", True, -150)]
+
+
+def test_what_would_raise_a_score_is_worth_what_it_then_adds() -> None:
+    sums = months(solved={7: 200})
+    found = {chance.item.key: (chance.adds, chance.room) for chance in chances(TIGHT, sums, JULY)}
+    assert found == {"solved": (100, 100), "minutes": (1, 60)}
+    for key, (adds, room) in found.items():
+        for points, gain in ((adds, adds), (room, room), (10**6, room)):
+            more = {**sums, key: {**sums.get(key, {}), JULY: sums.get(key, {}).get(JULY, 0) + points}}
+            assert totals(TIGHT, more).total - totals(TIGHT, sums).total == gain
 
 
 # --- rubrics over time ---------------------------------------------------------------------------
@@ -362,6 +513,12 @@ def test_a_higher_version_for_the_same_day_replaces_the_one_before() -> None:
             2021,
             "rubric-item-redefined",
         ),
+        (
+            date(2023, 1, 1),
+            _next_rubric(effective_from=date(2022, 1, 1), effective_until=date(2022, 12, 31)),
+            2021,
+            "rubric-outside-its-dates",
+        ),
     ],
 )
 def test_a_rubric_that_would_change_what_is_scored_is_refused(
@@ -370,6 +527,17 @@ def test_a_rubric_that_would_change_what_is_scored_is_refused(
     with pytest.raises(Refusal) as refused:
         adopt(SCHEDULE, Adopted(begin, rubric), last_scored_year=last)
     assert refused.value.code == code
+
+
+def test_a_rubric_counts_until_its_own_last_day_and_another_waits_for_it() -> None:
+    bounded = _next_rubric(effective_from=date(2022, 1, 1), effective_until=date(2023, 12, 31))
+    schedule = adopt(SCHEDULE, Adopted(date(2022, 1, 1), bounded), last_scored_year=2021)
+    assert [schedule.in_year(year) for year in (2021, 2022, 2023, 2024)] == [RUBRIC, bounded, bounded, None]
+    other = _next_rubric(name="other")
+    with pytest.raises(Refusal) as refused:
+        adopt(schedule, Adopted(date(2023, 1, 1), other), last_scored_year=2021)
+    assert refused.value.code == "rubric-dates-overlap"
+    assert adopt(schedule, Adopted(date(2024, 1, 1), other), last_scored_year=2021).in_year(2024) == other
 
 
 # --- the rubric that ships -----------------------------------------------------------------------
@@ -382,7 +550,7 @@ SHIPPED = read_rubric(
 def test_the_shipped_rubric_scores_every_kind_of_work_and_gives_nothing_for_presence_or_money() -> None:
     assert {item.event for item in SHIPPED.items} == {
         "case.filed", "case.closed", "case.rated", "course.completed",
-        "activity.attended", "consultation.answered", "duty.logged",
+        "activity.attended", "consultation.answered", "duty.logged", "case.progressed", "case.referred",
         "motion.submitted", "motion.cosigned", "motion.progressed", "motion.rated",
     }  # fmt: skip
     assert {category.key for category in SHIPPED.categories} == {
@@ -393,11 +561,12 @@ def test_the_shipped_rubric_scores_every_kind_of_work_and_gives_nothing_for_pres
         "duties",
     }
     assert not [item for item in SHIPPED.items if "donat" in item.key or "sign-in" in item.key]
-    assert all(item.limits.cap is not None for item in (*SHIPPED.items, *SHIPPED.categories, SHIPPED))
+    assert len(SHIPPED.items) >= 30
+    assert all(part.steps for part in (*SHIPPED.items, *SHIPPED.categories, SHIPPED))
 
 
 def test_under_the_shipped_rubric_no_pile_of_facts_passes_a_hundred_points() -> None:
-    everything = {item.key: 10**9 for item in SHIPPED.items}
+    everything = {item.key: {JULY: 10**9} for item in SHIPPED.items if item.points > 0}
     assert totals(SHIPPED, everything).total == 100_00
 
 
@@ -407,8 +576,9 @@ def test_under_the_shipped_rubric_opinions_earn_more_up_to_their_cap() -> None:
     assert points(answered, schedule=schedule) == {
         ("consultation-answered", 2021): 100,
         ("consultation-opinions", 2021): 75,
+        ("consultation-legislation", 2021): 50,
     }
-    assert totals(SHIPPED, {"consultation-opinions": 25 * 500}).categories["participation"] == 500
+    assert totals(SHIPPED, july(consultation_opinions=25 * 500)).categories["participation"] == 500
 
 
 @pytest.mark.parametrize("kind", ["inspection", "research", "reception", "visit", "hearing", "meeting"])

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.evaluation.domain import YEAR, Condition, Limits
-from services.evaluation.rubric_file import Flaw, RubricInvalid, parse_rubric, read_rubric
+from services.evaluation.domain import YEAR, Condition, Limits, Rubric
+from services.evaluation.rubric_file import Flaw, RubricInvalid, overlapping, parse_rubric, read_rubric
 
 SHIPPED = (Path(__file__).parents[2] / "services/evaluation/rubrics/ningbo.yaml").read_text(encoding="utf-8")
 
@@ -114,6 +114,82 @@ def test_a_flaw_is_told_with_its_path_line_and_reason(
     assert reason in found[path].reason
     expected = line_of(written) + instead.count("\n") if reason != "is missing" else 1
     assert found[path].line == expected
+
+
+@pytest.mark.parametrize(
+    ("written", "instead", "path", "reason"),
+    [
+        ("cap: 5\n", "cap: {month: 6, year: 5}\n", "items.solved.cap", "month lies above that of the year"),
+        ("cap: 5\n", "cap: {month: 2, quarter: 6}\n", "items.solved.cap", "3 times the cap of the month never pass"),
+        ("cap: 5\n", "cap: {week: 2}\n", "items.solved.cap.week", "Input should be 'month'"),
+        ("cap: 5\n", "cap: {}\n", "items.solved.cap", "at least 1 item"),
+        ("cap: 5\n", "cap: {term: 50}\n", "items.solved", "the rubric has no term"),
+        ("cap: 5\n", "cap: 0.5\n", "items.solved.cap", "one event is worth more than the cap"),
+        ("cap: 5\n", "cap: 5\n    floor: 1\n", "items.solved.floor", "points for nothing"),
+        ("cap: 12.25", "cap: {quarter: 12.25}", "items.solved", "a longer window than its category"),
+        ("cap: 12.25", "cap: -1", "categories.work.cap", "below 0"),
+        ("cap: 100.5", "cap: {month: 100}", "the rubric", "no window shorter than a year"),
+        ("title: 解决", "title: 捐款", "items.solved", "donations"),
+        ("title: 小\n", "title: 小\neffective: {from: 2022-02-01}\n", "effective.from", "1 January"),
+        ("title: 小\n", "title: 小\neffective: {from: 2022-01-01, until: 2022-06-30}\n", "effective.until", "31 December"),
+        ("title: 小\n", "title: 小\neffective: {from: 2022-01-01, until: 2021-12-31}\n", "effective.until", "before the first day"),
+        ("title: 小\n", "title: 小\ngrades: [{key: a, title: 甲, at_least: 60}, {key: b, title: 乙, at_least: 80}]\n", "grades.1.at_least", "falling order"),
+        ("title: 小\n", "title: 小\ngrades: [{key: a, title: 甲, at_least: 110}]\n", "grades.0.at_least", "above the cap"),
+        ("title: 小\n", "title: 小\nselection: {quota_percent: 20, grade: z}\n", "selection.grade", "no such grade"),
+        ("title: 小\n", "title: 小\nselection: {quota_percent: 0}\n", "selection.quota_percent", "greater than or equal to 1"),
+        ("title: 小\n", "title: 小\nreview: {bands: [{key: a, title: 甲, at_least: 80}, {key: b, title: 乙, at_least: 50}]}\n", "review.bands.1.at_least", "begins at 0"),
+        ("title: 小\n", "title: 小\npeers: [job]\n", "peers.0", "'level'"),
+    ],
+)  # fmt: skip
+def test_limits_dates_and_grades_that_contradict_are_told_with_line_and_reason(
+    written: str, instead: str, path: str, reason: str
+) -> None:
+    text = SMALL.replace(written, instead, 1)
+    assert text != SMALL
+    found = [flaw for flaw in flaws(text) if flaw.path == path]
+    assert any(reason in flaw.reason for flaw in found), flaws(text)
+    assert all(flaw.line for flaw in found)
+
+
+def test_a_duty_that_would_count_before_staff_confirmed_it_is_a_flaw() -> None:
+    text = SMALL.replace("event: case.closed", "event: duty.logged").replace("[case_id, year]", "duty_id")
+    text = text.replace(
+        "when: {result: [solved, explained], stars: {at_least: 4}}", "when: {state: declared}"
+    )
+    text = text.replace("where: {origin: resident}", "where: {kind: visit}")
+    assert [flaw.reason for flaw in flaws(text)] == [
+        "a duty that deputies log themselves counts once confirmed: when: {state: confirmed}"
+    ]
+    assert read_rubric(text.replace("declared", "confirmed"))
+    assert read_rubric(text.replace("declared", "rejected").replace("points: 1.1", "points: -1"))
+
+
+def test_two_items_that_look_at_the_same_facts_are_a_flaw() -> None:
+    again = SMALL[SMALL.index("  solved:") :].replace("solved:", "again:", 1)
+    assert [flaw.reason for flaw in flaws(SMALL + again)] == ["looks at the same facts as solved"]
+
+
+def test_rubrics_whose_stated_dates_overlap_are_found() -> None:
+    def dated(name: str, version: int, dates: str) -> Rubric:
+        text = SMALL.replace("name: small", f"name: {name}").replace("version: 3", f"version: {version}")
+        return read_rubric(text.replace("base: 60", f"base: 60\neffective: {dates}"))[1]
+
+    files = {
+        "a": dated("one", 1, "{from: 2022-01-01, until: 2024-12-31}"),
+        "b": dated("two", 1, "{from: 2024-01-01}"),
+        "c": dated("three", 1, "{from: 2020-01-01, until: 2021-12-31}"),
+        "d": dated("one", 2, "{from: 2022-01-01, until: 2024-12-31}"),
+    }
+    assert list(overlapping(files)) == [("a", "b"), ("b", "d")]
+
+
+def test_every_shipped_rubric_is_read_and_gives_nothing_for_money() -> None:
+    files = sorted((Path(__file__).parents[2] / "services/evaluation/rubrics").glob("*.yaml"))
+    assert [read_rubric(file.read_text(encoding="utf-8"))[1].name for file in files] == [
+        "dongbao",
+        "ningbo",
+        "yinchuan",
+    ]
 
 
 def test_all_flaws_are_told_at_once() -> None:

@@ -22,7 +22,7 @@ from services.notify.domain import (
 )
 from services.notify.handlers import NOTICES, reader_of
 from services.notify.words import SENTENCES, sentence
-from shared.contracts import cases, learning, motions, participation
+from shared.contracts import cases, evaluation, learning, motions, participation
 from shared.contracts.envelope import Actor
 from shared.contracts.registry import Contract
 from shared.messaging.received import Position, Received
@@ -101,7 +101,16 @@ MOTIONS: list[Contract] = [
     motions.MotionRated(**MOTION, **RATED, state="redo", by_lead=True),
     motions.CaseReferred(case_id=SUBJECT, deputy_id=ANNA, became="project-lead"),
 ]
+
+
+def appeal(state: evaluation.AppealState) -> evaluation.ScoreAppealed:
+    return evaluation.ScoreAppealed(
+        appeal_id=UUID(int=9), deputy_id=ANNA, county="330203", kind="wrong", item="case-filed", state=state
+    )
+
+
 EVENTS: list[Contract] = [
+    *(appeal(state) for state in ("open", "upheld", "dismissed")),
     *MOTIONS,
     ROUTED,
     progressed("accepted", "accepted"),
@@ -153,6 +162,13 @@ def test_the_department_learns_how_it_was_rated_and_the_deputy_is_not_told_of_th
         "case.rated": OnePerson("department:housing")
     }
     assert found["case.rated"].parameters == {"stars": 4}
+
+
+def test_staff_of_the_county_learn_of_an_appeal_and_the_deputy_of_its_decision_alone() -> None:
+    assert told(appeal("open"))["appeal.filed"].to == StaffOf("330203")
+    assert told(appeal("upheld"))["appeal.upheld"].to == OnePerson(str(ANNA))
+    assert told(appeal("dismissed"))["appeal.dismissed"].to == OnePerson(str(ANNA))
+    assert told(appeal("withdrawn")) == {}
 
 
 @pytest.mark.parametrize("state", ["declared", "withdrawn"])

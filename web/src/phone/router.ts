@@ -1,6 +1,7 @@
-/** The phone's pages. The first load brings the home page and filing; every other page comes when it is opened. */
+/** The phone's pages. The first load brings home, filing and the list to which filing leads, also without a connection; every other page comes when it is opened. */
 import { createRouter, createWebHistory } from 'vue-router'
 import { me } from '@/api/session'
+import Cases from './pages/Cases.vue'
 import CaseNew from './pages/CaseNew.vue'
 import Home from './pages/Home.vue'
 import SignIn from './pages/SignIn.vue'
@@ -20,7 +21,7 @@ export const router = createRouter({
   routes: [
     { path: '/', name: 'home', component: Home, meta: { tab: 'home' } },
     { path: '/sign-in', name: 'sign-in', component: SignIn, meta: { open: true } },
-    { path: '/cases', name: 'cases', component: () => import('./pages/Cases.vue'), meta: { tab: 'cases' } },
+    { path: '/cases', name: 'cases', component: Cases, meta: { tab: 'cases' } },
     { path: '/cases/new', name: 'case-new', component: CaseNew },
     { path: '/cases/:id', name: 'case', component: () => import('./pages/CasePage.vue'), props: true },
     { path: '/work', name: 'work', component: () => import('./pages/Work.vue'), meta: { tab: 'duties' } },

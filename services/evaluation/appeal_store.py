@@ -1,0 +1,207 @@
+"""The write side of appeals. Appeals are locked in id order; a row's open appeals are held by a unique index."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.evaluation import appeals, errors, tables
+from services.evaluation.appeals import Appeal, Context
+from services.evaluation.domain import Identity
+from services.evaluation.store import EvaluationStore
+from shared.contracts.evaluation import (
+    AppealScore,
+    DecideAppeal,
+    ScoreAppealed,
+    ScoreCorrected,
+    WithdrawAppeal,
+)
+from shared.contracts.registry import Contract
+from shared.database.engine import VersionConflict
+from shared.database.rows import insert_rows, update_rows
+from shared.messaging.desk import Decide, Decision, Emission, subject_id, subject_ids
+from shared.messaging.received import Received
+
+_APPEAL = tuple(field.name for field in fields(Appeal))
+
+
+class AppealStore:
+    """Appeals by id."""
+
+    def __init__(self, store: EvaluationStore) -> None:
+        self._store = store
+
+    def key(self, message: Received[Any]) -> str:
+        """The appeal id."""
+        return str(subject_id(message))
+
+    async def load(self, connection: AsyncConnection, messages: Sequence[Received[Any]]) -> dict[str, Appeal]:
+        """The appeals of a batch, locked in id order."""
+        kept = tables.appeals
+        rows = await connection.execute(
+            select(kept).where(kept.c.id.in_(subject_ids(messages))).order_by(kept.c.id).with_for_update()
+        )
+        return {str(row["id"]): Appeal(**{name: row[name] for name in _APPEAL}) for row in rows.mappings()}
+
+    async def context(
+        self, connection: AsyncConnection, messages: Sequence[Received[Any]]
+    ) -> tuple[Context, Mapping[UUID, str | None]]:
+        """The rubrics, the rows that the batch is about, their corrections and open appeals, and counties."""
+        schedule = await self._store.schedule(connection)
+        kept, ledger, deputies = tables.appeals.c, tables.ledger.c, tables.deputies.c
+        known = await connection.execute(
+            select(kept.deputy_id, kept.item, kept.evidence).where(kept.id.in_(subject_ids(messages)))
+        )
+        wanted = {(row.deputy_id, row.item, row.evidence) for row in known}
+        for message in messages:
+            if isinstance(message.data, AppealScore):
+                try:
+                    sender = UUID(message.sender().person)
+                except ValueError:
+                    continue  # the decision refuses who is no person
+                wanted.add((sender, message.data.item, message.data.evidence))
+        places = sorted(wanted)
+        rows = await connection.execute(
+            select(ledger.deputy_id, ledger.item, ledger.evidence, ledger.happened_on).where(
+                tuple_(ledger.deputy_id, ledger.item, ledger.evidence).in_(places)
+            )
+        )
+        counted = await connection.execute(
+            select(
+                kept.deputy_id,
+                kept.item,
+                kept.evidence,
+                func.max(kept.revision).label("revision"),
+                func.bool_or(kept.state == "open").label("open"),
+            )
+            .where(tuple_(kept.deputy_id, kept.item, kept.evidence).in_(places))
+            .group_by(kept.deputy_id, kept.item, kept.evidence)
+        )
+        corrections: dict[Identity, int] = {}
+        open_: set[Identity] = set()
+        for row in counted:
+            identity = Identity(row.item, row.deputy_id, row.evidence)
+            corrections[identity] = row.revision or 0
+            if row.open:
+                open_.add(identity)
+        counties = await connection.execute(
+            select(deputies.id, deputies.county).where(deputies.id.in_([place[0] for place in places]))
+        )
+        held = {Identity(row.item, row.deputy_id, row.evidence): row.happened_on for row in rows}
+        return Context(schedule, held, corrections, open_), {row.id: row.county for row in counties}
+
+    async def save(
+        self, connection: AsyncConnection, before: Mapping[str, Appeal], after: Mapping[str, Appeal]
+    ) -> None:
+        """Write new and decided appeals."""
+        await insert_rows(
+            connection, tables.appeals, [asdict(a) for key, a in after.items() if key not in before]
+        )
+        changed = [asdict(a) for key, a in after.items() if key in before]
+        if changed and await update_rows(connection, tables.appeals, changed) != len(changed):
+            raise VersionConflict("a locked row is gone")
+
+
+Looked = tuple[Context, Mapping[UUID, str | None]]
+
+
+def _sender(message: Received[Any]) -> UUID:
+    try:
+        return UUID(message.sender().person)
+    except ValueError:
+        raise errors.not_a_deputy() from None
+
+
+def _told(appeal: Appeal, looked: Looked) -> Decision[Appeal]:
+    told = ScoreAppealed(
+        appeal_id=appeal.id,
+        deputy_id=appeal.deputy_id,
+        county=looked[1].get(appeal.deputy_id),
+        kind=appeal.kind,
+        item=appeal.item,
+        state=appeal.state,
+    )
+    emissions = [Emission(told)]
+    if appeal.points is not None and appeal.revision is not None:
+        corrected = ScoreCorrected(
+            deputy_id=appeal.deputy_id,
+            item=appeal.item,
+            evidence=appeal.evidence,
+            happened_on=appeal.happened_on,
+            points=appeal.points,
+            revision=appeal.revision,
+            appeal_id=appeal.id,
+        )
+        emissions.append(Emission(corrected))
+    return Decision(appeal, appeal.version, tuple(emissions))
+
+
+def file_appeal(appeal: Appeal | None, message: Received[AppealScore], looked: Looked) -> Decision[Appeal]:
+    """A deputy contests a row of the own ledger."""
+    if appeal is not None:
+        raise errors.appeal_exists()
+    data = message.data
+    filed = appeals.file(
+        Appeal(
+            id=subject_id(message),
+            deputy_id=_sender(message),
+            kind=data.kind,
+            item=data.item,
+            evidence=data.evidence,
+            happened_on=data.happened_on,
+            reason=data.reason,
+            state="open",
+            filed_at=message.now,
+        ),
+        looked[0],
+    )
+    looked[0].open.add(filed.identity)
+    return _told(filed, looked)
+
+
+def decide_appeal(appeal: Appeal | None, message: Received[DecideAppeal], looked: Looked) -> Decision[Appeal]:
+    """Staff uphold or dismiss an appeal."""
+    if appeal is None:
+        raise errors.appeal_unknown()
+    data = message.data
+    decided = appeals.decide(
+        appeal,
+        upheld=data.upheld,
+        points=data.points,
+        reason=data.reason,
+        by=message.sender().person,
+        at=message.not_before(appeal.filed_at),
+        context=looked[0],
+    )
+    _close(decided, looked)
+    return _told(decided, looked)
+
+
+def withdraw_appeal(
+    appeal: Appeal | None, message: Received[WithdrawAppeal], looked: Looked
+) -> Decision[Appeal]:
+    """The deputy takes an appeal back."""
+    if appeal is None:
+        raise errors.appeal_unknown()
+    withdrawn = appeals.withdraw(appeal, _sender(message))
+    _close(withdrawn, looked)
+    return _told(withdrawn, looked)
+
+
+def _close(appeal: Appeal, looked: Looked) -> None:
+    """Later commands of the batch see that the row's appeal is closed, and its correction."""
+    looked[0].open.discard(appeal.identity)
+    if appeal.revision is not None:
+        looked[0].corrections[appeal.identity] = appeal.revision
+
+
+ON_APPEALS: dict[type[Contract], Decide[Appeal]] = {
+    AppealScore: file_appeal,
+    DecideAppeal: decide_appeal,
+    WithdrawAppeal: withdraw_appeal,
+}

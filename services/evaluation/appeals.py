@@ -1,0 +1,106 @@
+"""Appeals 申诉: a deputy contests a row of the own ledger, staff decide, a correction is an event.
+
+Invariants: an appeal is about one row (item and evidence) of the deputy who files it; a row has at most one
+open appeal; a decision is final for its appeal, and its correction stands until the next one of that row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from typing import Literal
+from uuid import UUID
+
+from services.evaluation import errors
+from services.evaluation.domain import POINTS_LIMIT, Identity, Schedule
+
+Kind = Literal["wrong", "repeated", "missing"]
+State = Literal["open", "upheld", "dismissed", "withdrawn"]
+
+
+@dataclass(frozen=True)
+class Appeal:
+    """One appeal; `points` are those of the row after an upheld appeal, `revision` its correction's number."""
+
+    id: UUID
+    deputy_id: UUID
+    kind: Kind
+    item: str
+    evidence: str
+    happened_on: date
+    reason: str
+    state: State
+    filed_at: datetime
+    version: int = 1
+    answer: str | None = None
+    points: int | None = None
+    revision: int | None = None
+    decided_by: str | None = None
+    decided_at: datetime | None = None
+
+    @property
+    def identity(self) -> Identity:
+        """The row that it is about."""
+        return Identity(self.item, self.deputy_id, self.evidence)
+
+
+@dataclass(frozen=True)
+class Context:
+    """What decisions look up: the rubrics, the rows that are there with their day, corrections and open appeals."""
+
+    schedule: Schedule
+    rows: Mapping[Identity, date]
+    corrections: dict[Identity, int]
+    open: set[Identity]
+
+
+def file(appeal: Appeal, context: Context) -> Appeal:
+    """A new appeal. The day of a row that is there is the row's own, whatever the appeal says."""
+    if appeal.identity in context.open:
+        raise errors.appeal_open()
+    rubric = context.schedule.in_year(appeal.happened_on.year)
+    held = context.rows.get(appeal.identity)
+    if appeal.kind == "missing":
+        if rubric is None or appeal.item not in rubric.item_keys:
+            raise errors.appeal_item_unknown()
+        if appeal.happened_on > appeal.filed_at.date():
+            raise errors.appeal_in_the_future()
+    elif held is None:
+        raise errors.appeal_row_unknown()
+    return replace(appeal, happened_on=held or appeal.happened_on)
+
+
+def decide(
+    appeal: Appeal, *, upheld: bool, points: int | None, reason: str, by: str, at: datetime, context: Context
+) -> Appeal:
+    """Uphold an appeal, with the points of the row, or dismiss it."""
+    _insist_open(appeal)
+    if upheld != (points is not None):
+        raise errors.appeal_points_wrong()
+    if points is not None and abs(points) > POINTS_LIMIT:
+        raise errors.appeal_points_absurd()
+    decided = replace(
+        appeal,
+        state="upheld" if upheld else "dismissed",
+        version=appeal.version + 1,
+        answer=reason,
+        decided_by=by,
+        decided_at=at,
+    )
+    if not upheld:
+        return decided
+    return replace(decided, points=points, revision=context.corrections.get(appeal.identity, 0) + 1)
+
+
+def withdraw(appeal: Appeal, deputy_id: UUID) -> Appeal:
+    """The deputy takes the appeal back."""
+    if appeal.deputy_id != deputy_id:
+        raise errors.appeal_unknown()
+    _insist_open(appeal)
+    return replace(appeal, state="withdrawn", version=appeal.version + 1)
+
+
+def _insist_open(appeal: Appeal) -> None:
+    if appeal.state != "open":
+        raise errors.appeal_closed()

@@ -1,0 +1,136 @@
+"""Appeals: who may contest what, and that a correction stands above the facts of its row."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import UTC, date, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from audit.arithmetic import gather, scores
+from services.evaluation import appeals
+from services.evaluation.appeals import Appeal, Context
+from services.evaluation.domain import Adopted, Identity, Schedule, totals
+from services.evaluation.rescore import Replay
+from shared.refusals import Refusal
+from tests.unit.test_audit import ANNA, RUBRIC, event
+from tests.unit.test_evaluation_domain import CASE, SHIPPED, closed, fact, points
+from tests.unit.test_evaluation_rescore import by_the_rules, log
+
+NOW = datetime(2022, 3, 1, tzinfo=UTC)
+ROW = Identity("case-solved", UUID(ANNA), CASE)
+
+
+def context(*, rows: bool = True, revision: int = 0, is_open: bool = False) -> Context:
+    schedule = Schedule((Adopted(date(2021, 1, 1), SHIPPED),))
+    return Context(
+        schedule, {ROW: date(2021, 7, 25)} if rows else {}, {ROW: revision}, {ROW} if is_open else set()
+    )
+
+
+def appeal(**changes: Any) -> Appeal:
+    plain: dict[str, Any] = {
+        "id": UUID(int=1), "deputy_id": UUID(ANNA), "kind": "wrong", "item": "case-solved", "evidence": CASE,
+        "happened_on": date(2021, 1, 1), "reason": "已解决", "state": "open", "filed_at": NOW,
+    }  # fmt: skip
+    return Appeal(**{**plain, **changes})
+
+
+def test_an_appeal_about_a_row_takes_the_day_of_the_row() -> None:
+    assert appeals.file(appeal(), context()).happened_on == date(2021, 7, 25)
+    missing = appeal(kind="missing", happened_on=date(2021, 5, 1))
+    assert appeals.file(missing, context(rows=False)).happened_on == date(2021, 5, 1)
+
+
+@pytest.mark.parametrize(
+    ("filed", "looked", "code"),
+    [
+        (appeal(), context(is_open=True), "appeal-open"),
+        (appeal(), context(rows=False), "appeal-row-unknown"),
+        (appeal(kind="missing", item="gone"), context(rows=False), "appeal-item-unknown"),
+        (appeal(kind="missing", happened_on=date(2019, 1, 1)), context(rows=False), "appeal-item-unknown"),
+        (appeal(kind="missing", happened_on=date(2023, 1, 1)), context(rows=False), "appeal-in-the-future"),
+    ],
+)
+def test_an_appeal_about_nothing_is_refused(filed: Appeal, looked: Context, code: str) -> None:
+    with pytest.raises(Refusal) as refused:
+        appeals.file(filed, looked)
+    assert refused.value.code == code
+
+
+def decide(one: Appeal, looked: Context, **changes: Any) -> Appeal:
+    plain: dict[str, Any] = {"upheld": True, "points": 150, "reason": "属实", "by": "staff", "at": NOW}
+    return appeals.decide(one, **{**plain, **changes}, context=looked)
+
+
+def test_an_upheld_appeal_is_the_next_correction_of_its_row_and_a_dismissed_one_is_none() -> None:
+    assert (decide(appeal(), context()).revision, decide(appeal(), context(revision=2)).revision) == (1, 3)
+    dismissed = decide(appeal(), context(), upheld=False, points=None)
+    assert (dismissed.state, dismissed.points, dismissed.revision) == ("dismissed", None, None)
+
+
+@pytest.mark.parametrize(
+    ("one", "changes", "code"),
+    [
+        (appeal(state="upheld"), {}, "appeal-closed"),
+        (appeal(state="withdrawn"), {}, "appeal-closed"),
+        (appeal(), {"points": None}, "appeal-points-wrong"),
+        (appeal(), {"upheld": False}, "appeal-points-wrong"),
+        (appeal(), {"points": 10**9}, "appeal-points-absurd"),
+    ],
+)
+def test_a_decision_that_cannot_be_is_refused(one: Appeal, changes: dict[str, Any], code: str) -> None:
+    with pytest.raises(Refusal) as refused:
+        decide(one, context(), **changes)
+    assert refused.value.code == code
+
+
+def test_only_the_deputy_takes_an_appeal_back() -> None:
+    assert appeals.withdraw(appeal(), UUID(ANNA)).state == "withdrawn"
+    with pytest.raises(Refusal) as refused:
+        appeals.withdraw(appeal(), UUID(int=77))
+    assert refused.value.code == "appeal-unknown"
+
+
+def corrected(number: int, revision: int, worth: int, **changes: Any) -> dict[str, Any]:
+    data = {
+        "item": "case-solved",
+        "evidence": CASE,
+        "happened_on": "2021-07-25",
+        "points": worth,
+        "revision": revision,
+    }
+    return event(number, "score.corrected", 2, **{**data, **changes})
+
+
+def test_the_last_correction_stands_whatever_arrives_in_which_order() -> None:
+    schedule = Schedule((Adopted(date(2021, 1, 1), SHIPPED),))
+    facts = [
+        closed("solved", 3, case_id=CASE),
+        closed("explained", 9, case_id=CASE),
+        *(fact("score.corrected", 2, **corrected(n, n, 100 * n)["data"]) for n in (1, 2)),
+    ]
+    for order in itertools.permutations(facts):
+        assert points(*order, schedule=schedule) == {
+            ("case-solved", 2021): 200,
+            ("case-explained", 2021): 100,
+        }
+
+
+def test_rules_audit_and_replay_agree_on_corrections() -> None:
+    events = [
+        event(1, "case.closed", 3, case_id=CASE, result="solved"),
+        corrected(2, 1, 50),
+        corrected(3, 2, -75),
+        corrected(4, 1, 300, evidence=str(UUID(int=9))),
+        corrected(5, 1, 300, item="gone"),
+        event(6, "case.closed", 10**15, case_id=CASE, result="solved"),
+    ]
+    ours = by_the_rules(SHIPPED, events)
+    assert {item: sum(months.values()) for item, months in ours[UUID(ANNA)].items()} == {"case-solved": 225}
+    with Replay(log(events)) as replay:
+        assert replay.sums(SHIPPED, date(2021, 1, 1), date(2021, 12, 31)) == ours
+    audited = scores(RUBRIC, gather(RUBRIC, events), 2021)[ANNA]
+    assert audited.total == totals(SHIPPED, ours[UUID(ANNA)]).total == 225
