@@ -98,8 +98,10 @@ async def town(
             stack, processes, as_gateway, issuer, topics=TOPICS, PHOTOS_POLL_SECONDS="0.2", **env
         ) as desk:
             urls = json.dumps({"cases": [desk.url]})
+            names = ("DIGEST_KEY", "INTAKE_SECRET", "INTAKE_CLIENT_SECRET")
+            secrets = dict.fromkeys(names, "a secret of these tests")
             url = await asyncio.to_thread(
-                processes.start, "gateway", SERVICE_URLS=urls, DIGEST_KEY="of tests", **env
+                processes.start, "gateway", SERVICE_URLS=urls, **secrets, **env
             )
             settings = s3_settings(port)
             yield Town(desk, url, session, open_storage(QUARANTINE, settings), open_storage(PHOTOS, settings))
