@@ -40,7 +40,7 @@ class State:
 
     def __init__(self) -> None:
         self.caught_up_at = time.monotonic()
-        self.reason = "starting"
+        self.reason = ""
 
     def took(self, told: dict[str, int], began: float) -> None:
         """A round ended well."""
@@ -88,8 +88,9 @@ def follow() -> int:
     seconds = float(os.environ.get("WAREHOUSE_SECONDS", "300"))
     state = State()
     server = serve(state, os.environ.get("HTTP_HOST", "127.0.0.1"), int(os.environ["HTTP_PORT"]))
-    while not stop.is_set():
-        stop.wait(seconds if one_round(state) else min(seconds, _AGAIN_SECONDS))
+    wait = seconds  # while the suite starts there is nothing to write, and little time
+    while not stop.wait(wait):
+        wait = seconds if one_round(state) else min(seconds, _AGAIN_SECONDS)
     one_round(state)
     server.shutdown()
     return 0
@@ -121,7 +122,6 @@ def one_round(state: State) -> bool:
 def once() -> int:
     """One round; its account as the last line of standard output. 0, or 1 where it could not be done."""
     from aiokafka.errors import KafkaError
-    from confluent_kafka import KafkaException
 
     from shared.storage import open_storage
     from shared.telemetry import logging
@@ -134,7 +134,7 @@ def once() -> int:
     log = logging.logger(__name__)
     try:
         told = asyncio.run(write_round(settings, open_storage(settings.warehouse_url, settings)))
-    except (KafkaError, KafkaException, Contradiction, Stalled, OSError, TimeoutError) as error:
+    except (KafkaError, LookupError, Contradiction, Stalled, OSError, TimeoutError) as error:
         log.warning("round-failed", error=type(error).__name__)
         return 1
     sys.stdout.write(json.dumps(as_line(told)) + "\n")

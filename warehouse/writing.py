@@ -10,19 +10,17 @@ from __future__ import annotations
 import asyncio
 import io
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any
 from uuid import uuid4
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from confluent_kafka import TopicCollection
-from confluent_kafka.admin import AdminClient
 
 from shared.contracts.registry import EVERY_SERVICE, events
 from shared.messaging import failpoints
-from shared.messaging.kafka import connection_options
+from shared.messaging.kafka import open_reader
+from shared.messaging.log_identity import identify
 from shared.storage import Storage
 from shared.telemetry.logging import logger
 from warehouse import manifests
@@ -73,24 +71,16 @@ def topics() -> list[str]:
 async def write_round(settings: WarehouseSettings, storage: Storage) -> Told:
     """Write what the log holds now, in as many manifests as it takes.
 
-    Raises StorageAway, KafkaError, Contradiction, Stalled.
+    Raises StorageAway, KafkaError, LookupError, Contradiction, Stalled.
     """
     failpoints.arm(settings.failpoint)
     head = await manifests.head(storage)
-    consumer = AIOKafkaConsumer(
-        **connection_options(settings),
-        enable_auto_commit=False,
-        auto_offset_reset="none",
-        fetch_max_wait_ms=settings.kafka_fetch_max_wait_ms,
-    )
-    await consumer.start()
+    names = topics()
+    consumer = await open_reader(settings, *names, from_end=False)
     try:
-        ids = await asyncio.to_thread(_topic_ids, settings, topics())
-        parts = [
-            TopicPartition(topic, number)
-            for topic in ids
-            for number in sorted(consumer.partitions_for_topic(topic) or await _partitions(consumer, topic))
-        ]
+        known = await identify(consumer._client, names)
+        ids = {name: str(topic_id) for name, topic_id in known.topics.items()}
+        parts = sorted(consumer.assignment())
         begins = await consumer.beginning_offsets(parts)
         ends = await consumer.end_offsets(parts)
         told = Told()
@@ -111,28 +101,6 @@ async def write_round(settings: WarehouseSettings, storage: Storage) -> Told:
         await consumer.stop()
 
 
-def _topic_ids(settings: WarehouseSettings, names: Sequence[str]) -> dict[str, str]:
-    """Kafka's id of each topic, new when a topic is made anew."""
-    options: dict[str, Any] = {"bootstrap.servers": settings.kafka_bootstrap_servers}
-    if settings.kafka_username is not None and settings.kafka_password is not None:
-        options |= {
-            "security.protocol": settings.kafka_security_protocol,
-            "sasl.mechanism": "SCRAM-SHA-512",
-            "sasl.username": settings.kafka_username,
-            "sasl.password": settings.kafka_password.get_secret_value(),
-        }
-    asked = AdminClient(options).describe_topics(TopicCollection(list(names)), request_timeout=20)
-    return {name: str(future.result().topic_id) for name, future in asked.items()}
-
-
-async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> Iterable[int]:
-    await consumer._client.add_topic(topic)  # the only way without a subscription
-    found: Iterable[int] | None = consumer.partitions_for_topic(topic)
-    if not found:
-        raise Stalled(f"the broker says nothing of topic {topic}")
-    return found
-
-
 def _begin(
     head: Head, ids: Mapping[str, str], begins: Mapping[TopicPartition, int]
 ) -> tuple[dict[TopicPartition, int], int]:
@@ -151,7 +119,6 @@ async def _read(
     consumer: AIOKafkaConsumer, wanted: Mapping[TopicPartition, tuple[int, int]], most: int
 ) -> list[Record]:
     """The next records, at most about `most`, none at or behind the ends."""
-    consumer.assign(list(wanted))
     for part, (offset, _) in wanted.items():
         consumer.seek(part, offset)
     left = set(wanted)

@@ -26,6 +26,7 @@ from tests.conftest import Processes, started_producer
 from tests.database import rows
 from tests.photo_files import GPS_MARK, HTML, MAKER, photo
 from tests.s3_server import BUCKET, s3_environment, s3_server, s3_settings
+from tests.warehouse_house import House
 
 TOPICS = ("command.outcomes", "case.filed", "case.progressed", "department.housing.routed")
 CASE = {"title": "井盖", "text": "路口窨井盖破损。", "county": "330203", "category": "城乡建设"}
@@ -41,6 +42,7 @@ class Town:
     session: aiohttp.ClientSession
     quarantine: Storage
     kept: Storage
+    s3_port: int
     deputy: UUID = field(default_factory=uuid4)
 
     def token(self, *roles: Any, person: object = None, **more: Any) -> str:
@@ -60,11 +62,11 @@ class Town:
         assert status == 201, body
         return str(json.loads(body)["digest"])
 
-    async def file(self, *photos: str) -> str:
+    async def file(self, *photos: str, **words: str) -> str:
         """A case of the deputy's with photos, routed to housing."""
 
         async def routed() -> str | None:  # the departments may not be known yet
-            content = {**CASE, "photos": photos}
+            content = {**CASE, **words, "photos": photos}
             status, _, body = await self.ask("POST", "/api/cases", self.token("deputy"), content=content)
             assert status in {200, 202}, body
             case_id = str(json.loads(body)["id"])
@@ -100,11 +102,11 @@ async def town(
             urls = json.dumps({"cases": [desk.url]})
             names = ("DIGEST_KEY", "INTAKE_SECRET", "INTAKE_CLIENT_SECRET")
             secrets = dict.fromkeys(names, "a secret of these tests")
-            url = await asyncio.to_thread(
-                processes.start, "gateway", SERVICE_URLS=urls, **secrets, **env
-            )
+            url = await asyncio.to_thread(processes.start, "gateway", SERVICE_URLS=urls, **secrets, **env)
             settings = s3_settings(port)
-            yield Town(desk, url, session, open_storage(QUARANTINE, settings), open_storage(PHOTOS, settings))
+            yield Town(
+                desk, url, session, open_storage(QUARANTINE, settings), open_storage(PHOTOS, settings), port
+            )
             await asyncio.to_thread(processes.stop, "gateway-1")
 
 
@@ -229,6 +231,20 @@ async def test_with_the_words_of_a_case_its_photos_are_erased_everywhere(
             assert await storage.look(name) is None
     assert await town.kept.look(f"{kept_id}/{other}") is not None
     assert (await town.shown(kept_id))["photos"][0]["state"] == "kept"
+
+
+async def test_no_word_phone_or_digest_of_a_case_is_in_any_file_of_the_warehouse(
+    town: Town, stack: LocalStack
+) -> None:
+    digest = await town.upload(photo(colour="olive"))
+    words = {"title": "标记标题甲", "text": "标记内容乙", "contact": "张三 13912345678"}
+    case_id = await town.file(digest, **words)
+    house = House.on_s3(stack, town.s3_port, str(uuid4()))
+    assert (await house.round())["rows"] > 0
+    kept = str(await house.everything())
+    assert case_id in kept
+    for marker in ("标记标题甲", "标记内容乙", "张三", "13912345678", digest):
+        assert marker not in kept
 
 
 async def test_a_killed_process_takes_over_what_was_claimed(

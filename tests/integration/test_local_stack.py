@@ -470,7 +470,7 @@ def test_a_stale_lock_is_taken_over_and_secrets_stay(tmp_path: Path) -> None:
 
 
 def test_the_suite_starts_scales_and_stops(tmp_path: Path) -> None:
-    programs = dict.fromkeys((*SERVICES, GATEWAY, "provisioner"), stub_program(tmp_path))
+    programs = dict.fromkeys((*SERVICES, GATEWAY, "provisioner", "warehouse"), stub_program(tmp_path))
     suite = Suite(
         tmp_path,
         broker="tansu",
@@ -489,7 +489,7 @@ def test_the_suite_starts_scales_and_stops(tmp_path: Path) -> None:
         assert cases["JWKS_URL"] == suite.service_urls["identity"][0] + "/jwks"
         assert "IDENTITY_CLIENTS" not in cases
         identity = _environment(suite.service_urls["identity"][0])
-        assert set(json.loads(identity["IDENTITY_CLIENTS"])) == {"operator", "simulation"}
+        assert set(json.loads(identity["IDENTITY_CLIENTS"])) == {"intake", "operator", "simulation"}
         suite.scale("cases", 3)
         assert _environment(suite.service_urls["cases"][2])["INSTANCE"] == "cases-3"
         suite.scale("cases", 1)

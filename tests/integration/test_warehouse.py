@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import subprocess
-import sys
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -17,18 +13,14 @@ import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaProducer
 
-from deploy.local.runfolder import CHECKOUT
 from deploy.local.stack import LocalStack
 from shared.contracts import cases, identity
 from shared.contracts.envelope import Envelope
-from shared.storage import Storage, open_storage
 from shared.testing.messages import encoded, message
 from tests.conftest import started_producer
-from tests.s3_server import BUCKET, s3_environment, s3_server, s3_settings
-from warehouse import manifests, reading
-from warehouse.writing import topics
-
-SIGKILLED = -9
+from tests.s3_server import s3_server
+from tests.warehouse_house import House
+from warehouse import manifests
 
 
 def filed(day: str = "2022-03-04", **more: Any) -> Envelope:
@@ -37,50 +29,10 @@ def filed(day: str = "2022-03-04", **more: Any) -> Envelope:
     return message(data, subject=case_id, sequence=1, time=datetime.fromisoformat(f"{day}T10:00:00+08:00"))
 
 
-@dataclass
-class House:
-    """A warehouse of its own over the module's log."""
-
-    stack: LocalStack
-    producer: AIOKafkaProducer
-    url: str
-    storage: Storage
-    env: dict[str, str] = field(default_factory=dict)
-
-    async def publish(self, *values: Envelope | bytes, topic: str = "case.filed") -> None:
-        for value in values:
-            raw = value if isinstance(value, bytes) else encoded(value)
-            await self.producer.send_and_wait(topic, value=raw, key=b"k")
-
-    def _run(self, more: dict[str, str]) -> subprocess.CompletedProcess[str]:
-        env = {
-            **os.environ,
-            **self.stack.env_for("warehouse"),
-            "ENVIRONMENT": "test",
-            "HTTP_PORT": "0",
-            "WAREHOUSE_URL": self.url,
-            **self.env,
-            **more,
-        }
-        command = [sys.executable, "-m", "warehouse", "once"]
-        return subprocess.run(command, cwd=CHECKOUT, env=env, capture_output=True, text=True, check=False)
-
-    async def round(self, **more: str) -> dict[str, int]:
-        done = await asyncio.to_thread(self._run, more)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return dict(json.loads(done.stdout.splitlines()[-1]))
-
-    async def killed_round(self, point: str) -> None:
-        done = await asyncio.to_thread(self._run, {"FAILPOINT": point})
-        assert done.returncode == SIGKILLED, done.stdout + done.stderr
-        assert f"failpoint reached: {point}" in done.stderr
-
-    async def ask(self, sql: str) -> list[tuple[Any, ...]]:
-        settings = s3_settings(int(self.env["S3_ENDPOINT"].rpartition(":")[2])) if self.env else None
-        return [tuple(row) for row in (await reading.query(self.url, sql, settings)).rows]
-
-    async def ids(self, table: str = "case_filed") -> list[UUID]:
-        return [row[0] for row in await self.ask(f"SELECT id FROM {table}")]
+async def publish(producer: AIOKafkaProducer, *values: Envelope | bytes) -> None:
+    for value in values:
+        raw = value if isinstance(value, bytes) else encoded(value)
+        await producer.send_and_wait("case.filed", value=raw, key=b"k")
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -97,21 +49,22 @@ async def s3_port() -> AsyncIterator[int]:
 
 
 @pytest.fixture
-def house(stack: LocalStack, producer: AIOKafkaProducer, tmp_path: Any) -> House:
-    url = (tmp_path / "warehouse").as_uri()
-    return House(stack, producer, url, open_storage(url))
+def house(stack: LocalStack, tmp_path: Path) -> House:
+    return House(stack, (tmp_path / "warehouse").as_uri())
 
 
-async def test_what_dies_between_files_and_manifest_neither_loses_nor_doubles_a_row(house: House) -> None:
+async def test_what_dies_between_files_and_manifest_neither_loses_nor_doubles_a_row(
+    house: House, producer: AIOKafkaProducer
+) -> None:
     sent = [filed() for _ in range(20)]
-    await house.publish(*sent)
+    await publish(producer, *sent)
     await house.killed_round("files-written")
     assert await manifests.numbers(house.storage) == []
     left = {found.name async for found in house.storage.under("events")}
     assert left
     assert (await house.round())["lag"] == 0
     more = [filed() for _ in range(5)]
-    await house.publish(*more)
+    await publish(producer, *more)
     await house.killed_round("manifest-written")
     assert await manifests.numbers(house.storage) == [1, 2]
     assert (await house.round())["rows"] == 0
@@ -122,9 +75,11 @@ async def test_what_dies_between_files_and_manifest_neither_loses_nor_doubles_a_
     assert not left & files
 
 
-async def test_of_two_writers_at_once_each_row_is_written_by_one(house: House) -> None:
+async def test_of_two_writers_at_once_each_row_is_written_by_one(
+    house: House, producer: AIOKafkaProducer
+) -> None:
     sent = [filed() for _ in range(30)]
-    await house.publish(*sent)
+    await publish(producer, *sent)
     told = await asyncio.gather(*(house.round() for _ in range(3)))
     await house.round()
     expected = 0
@@ -141,12 +96,14 @@ async def test_of_two_writers_at_once_each_row_is_written_by_one(house: House) -
     assert sum(one["rows"] for one in told) <= expected
 
 
-async def test_late_doubled_unknown_and_unreadable_records_are_kept_where_they_belong(house: House) -> None:
+async def test_late_doubled_unknown_and_unreadable_records_are_kept_where_they_belong(
+    house: House, producer: AIOKafkaProducer
+) -> None:
     late, doubled = filed("2021-12-31"), filed()
-    await house.publish(doubled)
+    await publish(producer, doubled)
     await house.round()
     unknown = filed().model_copy(update={"type": "case.dreamt"})
-    await house.publish(late, doubled, unknown, b"\xff rubbish", b"")
+    await publish(producer, late, doubled, unknown, b"\xff rubbish", b"")
     await house.round()
     newest = (await manifests.numbers(house.storage))[-1]
     days = {(file.day, file.type) for file in (await manifests.read(house.storage, newest)).files}
@@ -163,22 +120,21 @@ async def test_late_doubled_unknown_and_unreadable_records_are_kept_where_they_b
     assert everything[0][0] >= 3
 
 
-async def test_a_round_takes_many_manifests_when_it_must_be_small(house: House) -> None:
+async def test_a_round_takes_many_manifests_when_it_must_be_small(
+    house: House, producer: AIOKafkaProducer
+) -> None:
     sent = [filed() for _ in range(25)]
-    await house.publish(*sent)
+    await publish(producer, *sent)
     told = await house.round(WAREHOUSE_ROWS_MAX="10")
     assert told["lag"] == 0
     assert len(await manifests.numbers(house.storage)) >= 3
     assert {event.id for event in sent} <= set(await house.ids())
 
 
-async def test_on_s3_it_is_the_same(house: House, s3_port: int) -> None:
-    url = f"s3://{BUCKET}/{uuid4()}"
-    there = House(
-        house.stack, house.producer, url, open_storage(url, s3_settings(s3_port)), s3_environment(s3_port)
-    )
+async def test_on_s3_it_is_the_same(house: House, producer: AIOKafkaProducer, s3_port: int) -> None:
+    there = House.on_s3(house.stack, s3_port, str(uuid4()))
     event = filed()
-    await there.publish(event)
+    await publish(producer, event)
     await there.killed_round("files-written")
     await there.round()
     assert (await there.ids()).count(event.id) == 1
@@ -194,13 +150,4 @@ async def test_no_name_of_staff_is_in_any_file(house: House) -> None:
     await as_identity.stop()
     await house.round()
     assert (await house.ask("SELECT d_organisation FROM staff_changed"))[-1] == ("3302",)
-    values = await house.ask("SELECT * FROM staff_changed")
-    assert marker not in str(values)
-    async for found in house.storage.under("events"):
-        assert marker.encode() not in (await house.storage.get(found.name) or b"")
-
-
-def test_departments_own_mail_outcomes_and_commands_are_no_events_of_the_warehouse() -> None:
-    found = set(topics())
-    assert {"case.filed", "deputy.changed", "score.changed", "duty.logged"} <= found
-    assert not [t for t in found if t.endswith((".commands", ".routed", ".outcomes", ".dead", ".due"))]
+    assert marker not in str(await house.everything())
