@@ -30,6 +30,7 @@ def tables(console: Console) -> int:
     found = _asked(console, reading.contents(open_storage(address())))
     if found is None:
         return 1
+    _warn(found.missing)
     shown = Table("table", "rows", "from", "until", "files", "MB", title=f"manifest {found.number}")
     for name, files in found.tables.items():
         days = sorted(file.day for file in files)
@@ -44,6 +45,7 @@ def query(console: Console, sql: str, *, as_csv: bool) -> int:
     answer = _asked(console, reading.query(address(), sql))
     if answer is None:
         return 1
+    _warn(answer.missing)
     if as_csv:
         writer = csv.writer(sys.stdout)
         writer.writerow(answer.columns)
@@ -54,6 +56,12 @@ def query(console: Console, sql: str, *, as_csv: bool) -> int:
         shown.add_row(*map(str, row))
     console.print(shown)
     return 0
+
+
+def _warn(missing: int) -> None:
+    """Say on standard error what the warehouse does not hold."""
+    if missing:
+        sys.stderr.write(f"{missing:,} records are missing: the log had lost them before they were read\n")
 
 
 def _asked(console: Console, question: Coroutine[Any, Any, R]) -> R | None:

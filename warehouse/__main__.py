@@ -25,7 +25,9 @@ _AGAIN_SECONDS = 5.0
 REGISTRY = CollectorRegistry()
 ROWS = Counter("dbt_warehouse_rows_total", "Rows written", registry=REGISTRY)
 LOST = Gauge(
-    "dbt_warehouse_lost_records", "Records deleted from the log before they were written", registry=REGISTRY
+    "dbt_warehouse_lost_records",
+    "Records that the log had lost before they were written, since the warehouse began",
+    registry=REGISTRY,
 )
 LAG = Gauge("dbt_warehouse_lag_records", "Records not yet written, at the end of a round", registry=REGISTRY)
 BEHIND = Gauge(

@@ -14,7 +14,10 @@ FOLDER = "manifests"
 
 @dataclass(frozen=True)
 class Range:
-    """What a manifest took from one partition: `rows` records, the first and the last at these offsets."""
+    """What a manifest took from one partition: all `rows` records that the log held at these offsets, both included.
+
+    Fewer rows than offsets are what compaction took; else they are `missing`.
+    """
 
     topic: str
     topic_id: str
@@ -37,25 +40,33 @@ class File:
 
 @dataclass(frozen=True)
 class Manifest:
-    """One commit. `positions` maps `topic_id/partition` to the next offset, over all manifests up to this one."""
+    """One commit. Over all manifests up to this one, `positions` maps `topic_id/partition` to the next offset.
+
+    And `missing` counts the records that the log had lost before they were read.
+    """
 
     number: int
     written: str
     ranges: tuple[Range, ...]
     positions: Mapping[str, int]
+    missing: int
     files: tuple[File, ...]
 
 
 @dataclass(frozen=True)
 class Head:
-    """Where a writer begins: the newest number (0 where there is none) and the positions."""
+    """Where a writer begins: the newest manifest's number (0 where there is none), positions and `missing`."""
 
     number: int = 0
     positions: Mapping[str, int] = field(default_factory=dict)
+    missing: int = 0
+
+
+BEFORE_ALL = Head()
 
 
 class Contradiction(Exception):  # noqa: N818 - a finding
-    """The manifests are not numbered without a gap, or one of them is none: someone else wrote there."""
+    """The manifests do not follow one another, or one of them is none: someone else wrote there."""
 
 
 def place(topic_id: str, partition: int) -> str:
@@ -85,10 +96,12 @@ async def numbers(storage: Storage) -> list[int]:
 async def head(storage: Storage) -> Head:
     """The newest manifest's number and positions. Raises StorageAway, Contradiction."""
     found = await numbers(storage)
-    if not found:
-        return Head()
-    newest = await read(storage, found[-1])
-    return Head(newest.number, newest.positions)
+    return head_of(await read(storage, found[-1])) if found else BEFORE_ALL
+
+
+def head_of(manifest: Manifest) -> Head:
+    """The head that a manifest makes."""
+    return Head(manifest.number, manifest.positions, manifest.missing)
 
 
 async def read(storage: Storage, number: int) -> Manifest:
@@ -101,6 +114,7 @@ async def read(storage: Storage, number: int) -> Manifest:
             document["written"],
             tuple(Range(**one) for one in document["ranges"]),
             dict(document["positions"]),
+            document["missing"],
             tuple(File(**one) for one in document["files"]),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -111,21 +125,48 @@ async def read(storage: Storage, number: int) -> Manifest:
 
 
 async def every(storage: Storage) -> AsyncIterator[Manifest]:
-    """All manifests in order. Raises StorageAway, Contradiction."""
+    """All manifests in order. Raises StorageAway, Contradiction, so where two took the same record."""
+    before = BEFORE_ALL
     for number in await numbers(storage):
-        yield await read(storage, number)
+        found = await read(storage, number)
+        if found.positions != _positions(before, found.ranges):
+            raise Contradiction(f"manifest {number} does not follow the one before it")
+        yield found
+        before = head_of(found)
 
 
 async def create(storage: Storage, manifest: Manifest) -> bool:
-    """Commit; False where another writer has taken the number. Raises StorageAway."""
-    return await storage.put_new(name_of(manifest.number), json.dumps(asdict(manifest)).encode())
+    """Commit; False where another writer has taken the number. Raises StorageAway, Contradiction."""
+    content = json.dumps(asdict(manifest)).encode()
+    if await storage.put_new(name_of(manifest.number), content):
+        return True
+    # A request whose answer was lost is sent again, and then finds what it wrote itself.
+    return await storage.get(name_of(manifest.number)) == content
 
 
 def follow_up(
-    before: Head, ranges: tuple[Range, ...], files: tuple[File, ...], written: datetime
+    before: Head,
+    ranges: tuple[Range, ...],
+    files: tuple[File, ...],
+    written: datetime,
+    compacted: frozenset[str] = frozenset(),
 ) -> Manifest:
-    """The manifest after a head."""
+    """The manifest after a head; of the `compacted` topics no record is missing. Raises Contradiction."""
+    missing = before.missing
+    for one in ranges:
+        missing += one.first_offset - before.positions.get(place(one.topic_id, one.partition), 0)
+        if one.topic not in compacted:
+            missing += one.last_offset + 1 - one.first_offset - one.rows
+    number, positions = before.number + 1, _positions(before, ranges)
+    return Manifest(number, written.isoformat(), ranges, positions, missing, files)
+
+
+def _positions(before: Head, ranges: tuple[Range, ...]) -> dict[str, int]:
+    """The positions after ranges. Raises Contradiction where one takes what was taken."""
     positions = dict(before.positions)
     for one in ranges:
-        positions[place(one.topic_id, one.partition)] = one.last_offset + 1
-    return Manifest(before.number + 1, written.isoformat(), ranges, positions, files)
+        where = place(one.topic_id, one.partition)
+        if one.first_offset < positions.get(where, 0) or one.last_offset < one.first_offset:
+            raise Contradiction(f"{one.topic}/{one.partition} at {one.first_offset} was written before")
+        positions[where] = one.last_offset + 1
+    return positions

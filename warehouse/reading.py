@@ -30,18 +30,23 @@ _COMMON = (
 
 @dataclass(frozen=True)
 class Contents:
-    """What the warehouse held when it was looked at: files by table name, and the last manifest's number."""
+    """What the warehouse held when it was looked at: files by table name, and the last manifest's number.
+
+    `missing` counts the records that the log had lost before they were read.
+    """
 
     tables: dict[str, list[File]]
     number: int
+    missing: int
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Column names and rows."""
+    """Column names and rows; `missing` as in `Contents`."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[Any]]
+    missing: int
 
 
 def table_name(type_: str) -> str:
@@ -52,12 +57,12 @@ def table_name(type_: str) -> str:
 async def contents(storage: Storage) -> Contents:
     """All files by table. Raises StorageAway, Contradiction."""
     tables: defaultdict[str, list[File]] = defaultdict(list)
-    number = 0
+    head = manifests.BEFORE_ALL
     async for manifest in manifests.every(storage):
-        number = manifest.number
+        head = manifests.head_of(manifest)
         for file in manifest.files:
             tables[table_name(file.type)].append(file)
-    return Contents(dict(sorted(tables.items())), number)
+    return Contents(dict(sorted(tables.items())), head.number, head.missing)
 
 
 async def query(url: str, sql: str, settings: StorageSettings | None = None) -> Answer:
@@ -75,7 +80,7 @@ async def query(url: str, sql: str, settings: StorageSettings | None = None) -> 
             columns = [column[0] for column in connection.description or ()]
         except duckdb.Error as error:
             raise ValueError(str(error)) from error
-    return Answer(columns, rows)
+    return Answer(columns, rows, found.missing)
 
 
 def _lead_to(connection: duckdb.DuckDBPyConnection, url: str, settings: StorageSettings | None) -> None:

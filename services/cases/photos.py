@@ -158,7 +158,9 @@ async def remove(engine: AsyncEngine, shelves: Shelves, turn: Callable[[], None]
     async with engine.begin() as connection:
         ids = (await connection.scalars(erased)).all()
         for case_id in ids:
-            for digest in await connection.scalars(select(photos.digest).where(photos.case_id == case_id)):
+            # Locked, so that nobody takes one over again behind us.
+            mine = select(photos.digest).where(photos.case_id == case_id).with_for_update()
+            for digest in (await connection.scalars(mine)).all():
                 turn()
                 for name in (f"{case_id}/{digest}", f"{case_id}/{digest}{THUMBNAIL}"):
                     await shelves.own.delete(name)

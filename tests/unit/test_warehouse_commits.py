@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
+from aiokafka import TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
+from obstore.store import LocalStore
 
 from shared.contracts import cases, identity
 from shared.contracts.envelope import Envelope
 from shared.storage import Storage, open_storage
 from shared.testing.messages import encoded, message
-from warehouse import manifests, reading, rows
+from warehouse import manifests, reading, rows, writing
 from warehouse.rows import Record, row_of
-from warehouse.writing import _commit, topics
+from warehouse.writing import Read, _commit, topics
 
 APPENDED = datetime(2022, 3, 5, 1, tzinfo=UTC)
 IDS = {"case.filed": "an-id-of-kafka"}
@@ -32,6 +35,15 @@ def filed(at: str = "2022-03-04T10:00:00+08:00") -> Envelope:
 def record(value: Envelope | bytes, offset: int = 0) -> Record:
     raw = value if isinstance(value, bytes) else encoded(value)
     return Record("case.filed", 0, offset, APPENDED, raw)
+
+
+def read(first: int, *records: Record) -> dict[TopicPartition, Read]:
+    return {TopicPartition("case.filed", 0): Read(first, records[-1].offset + 1, records)}
+
+
+async def commit(storage: Storage, *values: Envelope | bytes) -> bool:
+    records = [record(value, n) for n, value in enumerate(values)]
+    return await _commit(storage, await manifests.head(storage), IDS, read(0, *records)) is not None
 
 
 @pytest.fixture
@@ -50,10 +62,7 @@ async def test_late_doubled_unknown_and_unreadable_records_are_kept_where_they_b
     twice, late = filed(), filed("2021-12-31T23:30:00+00:00")
     unknown = filed().model_copy(update={"type": "case.dreamt"})
     values = [twice, twice, late, b"\xff", unknown, b""]
-    found = await _commit(
-        storage, await manifests.head(storage), IDS, [record(value, n) for n, value in enumerate(values)]
-    )
-    assert found is not None
+    assert await commit(storage, *values)
     manifest = await manifests.read(storage, 1)
     assert {(file.day, file.type): file.rows for file in manifest.files} == {
         ("2022-01-01", "case.filed"): 1,  # the day is Beijing's
@@ -77,18 +86,61 @@ async def test_late_doubled_unknown_and_unreadable_records_are_kept_where_they_b
 async def test_of_two_writers_with_one_head_one_commits_and_the_other_leaves_nothing(
     url: str, storage: Storage
 ) -> None:
-    head = await manifests.head(storage)
-    first = await _commit(storage, head, IDS, [record(filed())])
-    second = await _commit(storage, head, IDS, [record(filed())])
+    first = await _commit(storage, manifests.BEFORE_ALL, IDS, read(0, record(filed())))
+    second = await _commit(storage, manifests.BEFORE_ALL, IDS, read(0, record(filed())))
     assert first is not None
     assert second is None
     assert await manifests.numbers(storage) == [1]
     assert len([found async for found in storage.under("events")]) == 1
-    assert (await manifests.head(storage)) == first[0]
+    assert await manifests.read(storage, 1) == first
+
+
+class AnswersGetLost(Storage):
+    """A storage whose answer to a creation is lost, so that the library asks again and hears that it is there."""
+
+    async def put_new(self, name: str, content: bytes) -> bool:
+        assert await super().put_new(name, content)
+        return await super().put_new(name, content)
+
+
+async def test_a_commit_whose_answer_was_lost_is_known_as_ones_own(url: str, tmp_path: Path) -> None:
+    storage = AnswersGetLost(LocalStore(tmp_path / "warehouse", mkdir=True), None)
+    assert await commit(storage, filed())
+    assert (await reading.query(url, "SELECT count(*) FROM case_filed")).rows == [(1,)]
+
+
+async def test_what_the_log_lost_is_missing_for_good_and_what_compaction_took_is_not(
+    url: str, storage: Storage
+) -> None:
+    head = manifests.BEFORE_ALL
+    for first, *offsets in ((3, 3, 4), (7, 7, 9), (10, 10)):  # 0-2, 5-6 and 8 are gone
+        found = await _commit(storage, head, IDS, read(first, *(record(filed(), n) for n in offsets)))
+        assert found is not None
+        head = manifests.head_of(found)
+    assert head.missing == 3 + 2 + 1
+    assert await manifests.head(storage) == head
+    assert (await reading.query(url, "SELECT count(*) FROM case_filed")).missing == 6
+    compacted = manifests.Range("deputy.changed", "i", 0, first_offset=0, last_offset=9, rows=4)
+    now = datetime.now(UTC)
+    assert "deputy.changed" in writing.compacted()
+    assert manifests.follow_up(manifests.BEFORE_ALL, (compacted,), (), now, writing.compacted()).missing == 0
+    assert manifests.follow_up(manifests.BEFORE_ALL, (compacted,), (), now).missing == 6
+
+
+async def test_a_range_that_takes_what_was_taken_is_refused(url: str, storage: Storage) -> None:
+    await commit(storage, filed(), filed())
+    head = await manifests.head(storage)
+    with pytest.raises(manifests.Contradiction):
+        await _commit(storage, head, IDS, read(1, record(filed(), 1)))
+    newest = await manifests.read(storage, 1)
+    again = replace(newest, number=2)
+    assert await manifests.create(storage, again)
+    with pytest.raises(manifests.Contradiction):
+        await reading.query(url, "SELECT 1 FROM case_filed")
 
 
 async def test_a_file_that_no_manifest_names_does_not_exist(url: str, storage: Storage) -> None:
-    await _commit(storage, await manifests.head(storage), IDS, [record(filed())])
+    await commit(storage, filed())
     (found,) = [found async for found in storage.under("events")]
     content = await storage.get(found.name)
     assert content is not None
