@@ -2,7 +2,7 @@
 #
 #   docker build --build-arg SERVICE=services.cases -t daibiaotong-cases .
 #
-# SERVICE is the Python module to run: services.<name>, gateway, or deploy.kafka.provision. It comes last, so
+# SERVICE is the Python module to run: services.<name>, gateway, warehouse or deploy.kafka.provision. It comes last, so
 # all images share every layer. Arguments of the container are the module's (`migrate`, `apply`, `follow`).
 # No BuildKit needed. The base must have Python 3.11 or later with pip and venv.
 ARG PYTHON_IMAGE=python:3.12-slim-bookworm
@@ -38,7 +38,11 @@ RUN python3 -m venv --without-pip /opt/venv \
  && rm /tmp/requirements.txt
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1
 
-COPY . .
+COPY shared shared
+COPY services services
+COPY gateway gateway
+COPY deploy deploy
+COPY warehouse warehouse
 COPY --from=web /app/web/dist web/dist
 RUN chmod -R a+rX . && python -m compileall -q .
 

@@ -142,6 +142,14 @@ class CasePhoto(Answer):
     state: Literal["claimed", "kept", "missing"]
 
 
+class Photo(Answer):
+    """An uploaded photo 照片, in pixels; commands name it by its digest."""
+
+    digest: str
+    width: int
+    height: int
+
+
 class WholeCase(Case):
     """A case with its way."""
 

@@ -12,6 +12,8 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from gateway.edge import PHOTO_PATH
+
 FILE = Path(__file__).with_name("openapi.json")
 
 CONCERN = "/api/concerns/{receipt}"
@@ -34,7 +36,7 @@ PUBLIC = OF_RESIDENTS | {
     "/f/{secret}",
 }
 """Routes that need no token."""
-NO_COMMANDS = frozenset({"/api/sign-in", "/api/session", "/api/token", "/api/concerns/open"})
+NO_COMMANDS = frozenset({"/api/sign-in", "/api/session", "/api/token", "/api/concerns/open", PHOTO_PATH})
 """POSTs that are no commands."""
 
 _PROBLEM: dict[str, Any] = {

@@ -23,7 +23,7 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import Response
 
-from gateway import reencode
+from gateway import answers, reencode
 from gateway.commands import Caller, json_response
 from gateway.edge import PHOTO_PATH
 from gateway.settings import GatewaySettings
@@ -241,6 +241,7 @@ def add(
     @app.post(
         PHOTO_PATH,
         status_code=201,
+        response_model=answers.Photo,
         summary="Upload a photo 照片; commands name it by the digest in the answer",
         tags=["photos"],
         openapi_extra={"requestBody": {"required": True, **body}},

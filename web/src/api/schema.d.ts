@@ -3708,6 +3708,18 @@ export interface components {
             password: string;
         };
         /**
+         * Photo
+         * @description An uploaded photo 照片, in pixels; commands name it by its digest.
+         */
+        Photo: {
+            /** Digest */
+            digest: string;
+            /** Width */
+            width: number;
+            /** Height */
+            height: number;
+        };
+        /**
          * Place
          * @description A division with those inside it: city, county 县(市、区), town 乡镇(街道).
          */
@@ -8434,12 +8446,7 @@ export interface operations {
     upload_api_photos_post: {
         parameters: {
             query?: never;
-            header?: {
-                /** @description the command's id; the same id again acts once and gets the first outcome */
-                "Idempotency-Key"?: string;
-                /** @description business time; only for the simulation, where it is allowed */
-                "Simulated-Time"?: string;
-            };
+            header?: never;
             path?: never;
             cookie?: never;
         };
@@ -8449,31 +8456,14 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Accepted */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Accepted"];
-                };
-            };
             /** @description Successful Response */
             201: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["Photo"];
                 };
-            };
-            /** @description No outcome yet: ask again at `Location` */
-            202: {
-                headers: {
-                    Location?: string;
-                    [name: string]: unknown;
-                };
-                content?: never;
             };
             /** @description A problem */
             default: {
