@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from datetime import date
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from shared.settings import ServiceSettings
 
 
 class EvaluationSettings(ServiceSettings):
-    """`first_rubric_from` is the 1 January from which the shipped rubric counts where none was adopted yet."""
+    """`first_rubric_from` is the 1 January from which the shipped rubric counts where none was adopted yet.
+
+    `audit_deputies` is how many deputies each night's audit reckons anew.
+    """
 
     first_rubric_from: date = date(2020, 1, 1)
+    audit_deputies: int = Field(default=500, ge=1)
 
     @field_validator("first_rubric_from")
     @classmethod

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Sequence,
     Table,
     Text,
+    func,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
@@ -153,4 +154,15 @@ Index(
     appeals.c.evidence,
     unique=True,
     postgresql_where=text("state = 'open'"),
+)
+
+# What each nightly audit found (`nightly`); `rows` are the ledger rows that it added up.
+audits = Table(
+    "audits",
+    metadata,
+    Column("day", Date, primary_key=True),
+    Column("finished_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("deputies", Integer, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("differences", Integer, nullable=False),
 )
