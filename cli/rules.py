@@ -17,6 +17,7 @@ from services.cases.deadlines import pack as packs
 from services.cases.deadlines.calendar import ChinaCalendar
 from services.cases.deadlines.reckoning import CHINA, Limit, deadline
 from services.cases.deadlines.rules import Pack
+from services.cases.yaml_file import Flaw
 from shared.refusals import Refusal
 
 _TO_CONFIRM = "[yellow]to be confirmed by the office that adopts it 待采用机关确认[/yellow]"
@@ -106,4 +107,4 @@ def _from_file(file: Path) -> Pack:
     try:
         return packs.read_pack(file.read_text("utf-8"), str(file))
     except (OSError, UnicodeDecodeError):
-        raise packs.PackInvalid([packs.Flaw(str(file), None, "the file", "cannot be read")]) from None
+        raise packs.PackInvalid([Flaw(str(file), None, "the file", "cannot be read")]) from None

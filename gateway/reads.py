@@ -88,6 +88,8 @@ READS = (
         "Many reports of one matter 集中反映, for staff",
         ("county", "days", "least", "size"),
     ),
+    Read("/cases/{id}/routing", "cases", "Why a case is where it is 派单依据"),
+    Read("/routing", "cases", "Catalogues and models, and what is in force, for staff"),
     Read(
         "/cases/{id}/contact",
         "cases",

@@ -40,6 +40,7 @@ from shared.contracts import (
     notify,
     operations,
     participation,
+    routing,
     webhooks,
 )
 from shared.contracts.registry import Contract
@@ -176,6 +177,20 @@ WRITES = (
     Write("POST", "/cases/{subject}/merge", cases.MergeCase, "Merge a case into another 并案"),
     Write("POST", "/cases/{subject}/gather", cases.GatherCases, "Merge many reports into a case 批量并案"),
     Write("POST", "/cases/{subject}/join", cases.JoinCase, "Join a case as having met the same 附议"),
+    Write(
+        "PUT",
+        "/routing/catalogues/{subject}",
+        routing.AdoptCatalogue,
+        "Adopt a catalogue of responsibilities 派单目录",
+        code=True,
+    ),
+    Write(
+        "POST",
+        "/routing/models/{subject}/adopt",
+        routing.AdoptModel,
+        "Route by a classifier that passed its check 启用分类模型",
+        code=True,
+    ),
     Write("DELETE", "/webhooks/{subject}", webhooks.RemoveWebhook, "Remove a webhook 注销推送地址"),
     Write("POST", "/webhooks/{subject}/replay", webhooks.ReplayWebhook, "Deliver again 重新推送"),
     Write("POST", "/case-referrals", motions.ReferCase, "Make a case a project lead 民生实事线索", new=True),

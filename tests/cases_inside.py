@@ -17,7 +17,6 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import aiohttp
-import yaml
 from fastapi import FastAPI
 from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -25,7 +24,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 import services.cases
 from deploy.local.stack import LocalStack
 from services.cases import api
-from services.cases.handlers import DECISIONS, CaseDesk
+from services.cases.handlers import DECISIONS, CaseDesk, read_words
+from services.cases.routing.desk import DECISIONS as ADOPTIONS
+from services.cases.routing.desk import AdoptionStore, InForce
+from services.cases.routing.rules_file import shipped_taxonomy
 from services.cases.search import api as search_api
 from services.cases.search import indexing
 from services.cases.search.grams import Keyed
@@ -39,6 +41,7 @@ from shared.database.migrate import migrate
 from shared.http import problems
 from shared.http.callers import callers
 from shared.messaging.clock import BusinessClock
+from shared.messaging.desk import Desk
 from shared.messaging.received import Decoder
 from shared.messaging.runner import Limits, Runner
 from shared.security.sealing import Opener, Sealer, new_private_key
@@ -163,13 +166,16 @@ async def cases_inside(stack: LocalStack, issuer: Issuer, *, now: datetime) -> A
     keyed = indexing.keyed_by(opener)
     verifier = TokenVerifier("http://127.0.0.1:9/jwks")
     verifier.use_keys(issuer.keys)
-    words = yaml.safe_load((HERE / "category_words.yaml").read_text("utf-8"))
+    taxonomy = shipped_taxonomy()
+    in_force = InForce(taxonomy, opener, read_words)
+    store = CaseStore(frozenset(taxonomy.categories), opener, lambda _: RULES, in_force)
     runner = Runner(
         service="cases",
         engine=engine,
         decoder=Decoder("cases", verifier, BusinessClock("message")),
         handlers={
-            **CaseDesk(CaseStore(words, opener, lambda _: RULES), DECISIONS).handlers(),
+            **CaseDesk(store, DECISIONS).handlers(),
+            **Desk(AdoptionStore(taxonomy), ADOPTIONS).handlers(),
             identity.DepartmentChanged: keep_departments,
         },
         limits=Limits(attempts_max=3, first_seconds=0.01, longest_seconds=0.02, dead_in_a_row_max=50),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -10,7 +11,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
-import yaml
 from fastapi import APIRouter
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -20,10 +20,13 @@ from services.cases.deadlines.pack import in_force, load
 from services.cases.deadlines.reckoning import CHINA, Calendar
 from services.cases.deadlines.rules import Pack
 from services.cases.domain import Rules
+from services.cases.handlers import read_words
 from services.cases.motions.api import router as motion_router
 from services.cases.motions.domain import Rules as MotionRules
 from services.cases.motions.store import MotionStore, ReferralStore
 from services.cases.motions.store import RulesAt as MotionRulesAt
+from services.cases.routing.desk import AdoptionStore, InForce
+from services.cases.routing.rules_file import shipped_taxonomy
 from services.cases.search import api as search_api
 from services.cases.search import indexing
 from services.cases.settings import CasesSettings
@@ -31,7 +34,9 @@ from services.cases.store import CaseStore, RulesAt
 from services.cases.webhooks import api as webhooks_api
 from services.cases.webhooks import sending
 from services.cases.webhooks.desk import WebhookStore
+from shared.database.engine import make_engine
 from shared.host import Service, WhoCalls, run
+from shared.refusals import Refusal
 from shared.security.sealing import Opener
 
 HERE = Path(__file__).parent
@@ -60,8 +65,33 @@ def motion_rules_by_day(packs: Sequence[Pack], jurisdiction: str, calendar: Cale
     return _by_day(packs, jurisdiction, lambda pack: MotionRules(calendar, pack.motions))
 
 
+async def _keep_model(arguments: Sequence[str], settings: CasesSettings, opener: Opener) -> int:
+    """`learn [PAST.jsonl]` or `install-model FOLDER CHECK.jsonl`: a job that trains or brings a model, and ends."""
+    from services.cases.routing import learning
+
+    job, *names = arguments
+    paths = [Path(name) for name in names]
+    if len(paths) != 2 if job == "install-model" else len(paths) > 1:
+        print("learn [PAST.jsonl], or install-model FOLDER CHECK.jsonl", file=sys.stderr)  # noqa: T201 - a job
+        return 2
+    engine = make_engine(settings.database_url, pool_size=1, application="cases-job")
+    try:
+        async with engine.begin() as connection:
+            if job == "install-model":
+                said = await learning.install(connection, *paths)
+            else:
+                said = await learning.learn(connection, opener, read_words, paths[0] if paths else None)
+    except Refusal as refused:
+        print(refused.detail, file=sys.stderr)  # noqa: T201
+        return 1
+    finally:
+        await engine.dispose()
+    print(said)  # noqa: T201
+    return 0
+
+
 def main() -> None:
-    """Serve, or migrate with the argument `migrate`."""
+    """Serve; migrate with the argument `migrate`; or make a model, see `_keep_model`."""
     settings = CasesSettings()
     opener = Opener(json.loads(settings.sealing_key.get_secret_value()))
     keyed = indexing.keyed_by(opener)
@@ -69,30 +99,34 @@ def main() -> None:
     packs = load()
     rules_at = rules_by_day(packs, settings.jurisdiction, calendar)
     motion_rules_at = motion_rules_by_day(packs, settings.jurisdiction, calendar)
-    words = yaml.safe_load((HERE / "category_words.yaml").read_text("utf-8"))
     shelves = photos.Shelves(settings)
+    taxonomy = shipped_taxonomy()
+    routing = InForce(taxonomy, opener, read_words)
     webhooks = WebhookStore(opener, loopback_allowed=settings.webhook_loopback_allowed)
 
     def router(engine: AsyncEngine, caller: WhoCalls) -> APIRouter:
         routes = api.router(opener, keyed, engine, caller)
         routes.include_router(search_api.router(opener, keyed, engine, caller))
         routes.include_router(following.router(opener, engine, caller))
-        routes.include_router(open311.router(words, opener, engine, caller))
+        routes.include_router(open311.router(taxonomy.categories, opener, engine, caller))
         routes.include_router(photo_api.router(shelves, engine, caller))
         routes.include_router(webhooks_api.router(engine, caller))
         routes.include_router(motion_router(opener, motion_rules_at, engine, caller))
         return routes
 
+    if sys.argv[1:2] in (["learn"], ["install-model"]):
+        sys.exit(asyncio.run(_keep_model(sys.argv[1:], settings, opener)))
     service = Service(
         name="cases",
         metadata=tables.metadata,
         migrations=HERE / "migrations",
         handlers=consumers.handlers(
-            CaseStore(words, opener, rules_at),
+            CaseStore(frozenset(taxonomy.categories), opener, rules_at, routing),
             MotionStore(opener, motion_rules_at),
             ReferralStore(opener, motion_rules_at),
             webhooks,
             opener,
+            AdoptionStore(taxonomy),
         ),
         router=router,
         refusals_by_constraint={"cases_receipt_idx": errors.receipt_taken()},

@@ -40,6 +40,7 @@ SEE_ALL = frozenset({"operator", "simulation"})
 _DAILY_UP_TO = timedelta(days=62)
 _LOOKED_AT_MAX = 501
 """So many candidates of a search are opened for one page; what is left is for the next."""
+_MOVES = frozenset({"routed", "transferred", "returned"})
 
 
 def in_place(code: str) -> list[ColumnElement[bool]]:
@@ -97,6 +98,11 @@ def shown(row: dict[str, Any], opener: Opener) -> dict[str, Any]:
         if (supplied := step.pop("sealed")) is not None:
             step["text"] = _supplied(opener, supplied)
     return found
+
+
+def _guessed(held: dict[str, Any] | None) -> dict[str, Any]:
+    """What triage sees of a waiting case: the three best guesses, and the topic of the first."""
+    return {} if held is None else {"guesses": held["guesses"], "topic": held["topic"]}
 
 
 def _contact(row: Mapping[str, Any], opener: Opener) -> str | None:
@@ -249,8 +255,11 @@ def router(opener: Opener, keyed: Keyed, engine: AsyncEngine, caller: WhoCalls) 
             ended = await found.walk(
                 connection, conditions, sort, position, skip=0 if position else (page - 1) * size, size=size
             )
+            is_staff = bool(actor.roles & {"staff", *SEE_ALL})
+            waiting = [one["id"] for one in found.items if is_staff and one["state"] == "triage"]
+            guesses = await queries.routings(connection, waiting)
         return {
-            "items": found.items,
+            "items": [{**one, **_guessed(guesses.get(one["id"]))} for one in found.items],
             "next": pages.next_link(request, ended),
             "total": total,
             "total_is_estimate": not is_counted or q is not None,
@@ -301,6 +310,34 @@ def router(opener: Opener, keyed: Keyed, engine: AsyncEngine, caller: WhoCalls) 
                 at=request.app.state.clock.now(),
             )
         return found
+
+    @routes.get("/cases/{case_id}/routing")
+    async def routing(case_id: UUID, actor: who) -> dict[str, Any]:
+        async with engine.connect() as connection:
+            found = await queries.one(connection, case_id)
+            if found is None:
+                raise errors.case_unknown()
+            if not may_read(found, actor):
+                raise errors.not_your_case()
+            held = (await queries.routings(connection, [case_id])).get(case_id)
+        way = [step for step in found["steps"] if step["step"] in _MOVES]
+        return {
+            "case_id": case_id,
+            "state": found["state"],
+            "category": found["category"],
+            "department": found["department"],
+            "reason": found["reason"],
+            "at_filing": held,
+            "moves": [
+                {key: step[key] for key in ("step", "at", "department", "reason", "text")} for step in way
+            ],
+        }
+
+    @routes.get("/routing")
+    async def in_force(actor: who) -> dict[str, Any]:
+        require(actor, "staff", "operator", "simulation")
+        async with engine.connect() as connection:
+            return await queries.routing(connection)
 
     @routes.get("/indicators")
     async def indicators(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from services.cases.handlers import DECISIONS, CaseDesk
 from services.cases.motions import handlers as motions
 from services.cases.motions.store import MotionStore, ReferralStore, keep_deputies
+from services.cases.routing import desk as routing
 from services.cases.store import CaseStore, keep_departments
 from services.cases.webhooks.desk import Delivering, WebhookStore, webhook_desk
 from shared.contracts.identity import DepartmentChanged, DeputyChanged
@@ -22,6 +23,7 @@ def handlers(
     referral_store: ReferralStore,
     webhooks: WebhookStore,
     opener: Opener,
+    adoptions: routing.AdoptionStore,
 ) -> dict[type[Contract], Handler]:
     """Every message class that cases handles; one front desk, so that a mixed batch stays whole."""
     desk = FrontDesk(
@@ -29,6 +31,7 @@ def handlers(
         motions.MotionDesk(motion_store, motions.DECISIONS),
         Desk(referral_store, motions.ON_REFERRALS),
         webhook_desk(webhooks),
+        Desk(adoptions, routing.DECISIONS),
     )
     return {
         **Delivering(desk, opener).handlers(),

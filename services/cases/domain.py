@@ -23,6 +23,7 @@ from uuid import UUID
 from services.cases import errors
 from services.cases.deadlines.reckoning import Calendar, Deadline, Extension, Limit, Pause, deadline
 from services.cases.deadlines.rules import CaseRules, Urgency
+from services.cases.routing.judgement import Judged
 
 State = Literal[
     "submitted",
@@ -188,6 +189,7 @@ class Route:
     department: str
     category: str | None
     reason: str
+    urgency: Urgency | None = None
 
 
 @dataclass(frozen=True)
@@ -250,6 +252,7 @@ class Event:
     on_time: bool | None = None
     other: UUID | None = None
     photos: tuple[str, ...] = ()
+    judged: Judged | None = None
 
 
 @dataclass(frozen=True)
@@ -479,14 +482,18 @@ def submit(case: Case, rules: Rules, *, by: str) -> tuple[Event, ...]:
     return (Event("submitted", by, case.filed_at, reason=limit.reason, take_up_by=limit.at),)
 
 
-def take_up(case: Case, act: Act, route_to: Route | None, rules: Rules) -> tuple[Event, ...]:
-    """The deputy, or staff, take it up as a case 接收; it is routed where a route is known."""
+def take_up(
+    case: Case, act: Act, route_to: Route | None, rules: Rules, *, judged: Judged | None = None
+) -> tuple[Event, ...]:
+    """The deputy, or staff, take it up as a case 接收; routed where a route is known, `judged` as in `file`."""
     _for_the_deputy(case, act)
     _possible(case, "taken-up")
-    taken = Event("taken-up", act.actor, act.at, category=case.category)
+    taken = Event("taken-up", act.actor, act.at, category=case.category, judged=judged)
     if route_to is None:
         return (taken,)
-    return (taken, _routed(case, "routed", Act("system", act.at, act.at), route_to, rules))
+    system = Act("system", act.at, act.at)
+    routed = _routed(case, "routed", system, route_to, rules, route_to.urgency)
+    return (taken, replace(routed, judged=judged))
 
 
 def explain(case: Case, act: Act, text: str) -> tuple[Event, ...]:
@@ -504,9 +511,15 @@ def decline(case: Case, act: Act, reason: str) -> tuple[Event, ...]:
 
 
 def file(
-    case: Case, route_to: Route | None, rules: Rules, *, by: str | None = None, photos: Sequence[str] = ()
+    case: Case,
+    route_to: Route | None,
+    rules: Rules,
+    *,
+    by: str | None = None,
+    judged: Judged | None = None,
+    photos: Sequence[str] = (),
 ) -> tuple[Event, ...]:
-    """The first steps of a new case: filed, and routed where a route is known."""
+    """The first steps of a new case: filed, and routed where a route is known; `judged` says what it is about."""
     filed = Event(
         "filed",
         by or str(case.deputy_id),
@@ -514,11 +527,13 @@ def file(
         category=case.category,
         other=case.split_from,
         photos=_more_photos(case, photos),
+        judged=judged,
     )
     if route_to is None:
         return (filed,)
     act = Act("system", case.filed_at, case.filed_at)
-    return (filed, _routed(case, "routed", act, route_to, rules))
+    routed = _routed(case, "routed", act, route_to, rules, route_to.urgency)
+    return (filed, replace(routed, judged=judged))
 
 
 def _routed(

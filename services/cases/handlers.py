@@ -11,8 +11,11 @@ from uuid import UUID
 from pydantic import BaseModel, Field, ValidationError
 
 from services.cases import domain, errors
+from services.cases.deadlines.reckoning import CHINA
 from services.cases.domain import Act, Case, Event
-from services.cases.routing.choosing import choose
+from services.cases.routing.catalogue import in_force
+from services.cases.routing.choosing import route_of
+from services.cases.routing.judgement import Judged, chosen
 from services.cases.store import Context
 from shared.contracts import cases as contract
 from shared.contracts.registry import Contract
@@ -101,7 +104,7 @@ def file_case(case: Case | None, message: Received[contract.FileCase], context: 
     if case is not None:
         raise errors.case_exists()
     data = message.data
-    words = read_words(context.opener, data.sealed)
+    words = context.opened.get(data.sealed) or read_words(context.opener, data.sealed)
     new = Case(
         id=subject_id(message),
         deputy_id=UUID(message.sender().person),
@@ -113,8 +116,9 @@ def file_case(case: Case | None, message: Received[contract.FileCase], context: 
         filed_at=message.now,
         changed_at=message.now,
     )
-    route = _route_of(new, words, context)
-    events = domain.file(new, route, context.rules_at(new.filed_at), photos=data.photos)
+    judged, route = _route_of(new, message, context)
+    rules = context.rules_at(new.filed_at)
+    events = domain.file(new, route, rules, judged=judged, photos=data.photos)
     return _decided(new, events, context, words)
 
 
@@ -125,7 +129,7 @@ def submit_concern(
     if case is not None:
         raise errors.case_exists()
     data, sender = message.data, message.sender()
-    words = read_words(context.opener, data.sealed)
+    words = context.opened.get(data.sealed) or read_words(context.opener, data.sealed)
     if data.contact is not None:
         read_contact(context.opener, data.contact)
     by_staff = "staff" in sender.roles
@@ -148,7 +152,8 @@ def submit_concern(
     if by_staff:
         act = Act(sender.person, message.now, message.now, is_staff=True)
         submitted = domain.evolve(new, events[0])
-        events += domain.take_up(submitted, act, _route_of(new, words, context), rules)
+        judged, route = _route_of(new, message, context)
+        events += domain.take_up(submitted, act, route, rules, judged=judged)
     return _decided(new, events, context, words)
 
 
@@ -159,10 +164,10 @@ def take_up_concern(
     found = _known(case)
     act = _act(found, message)
     domain.take_up(found, act, None, context.rules_at(message.now))  # refused before its words are opened
-    words = read_words(context.opener, found.sealed)
-    chosen = replace(found, category=message.data.category)
-    route = _route_of(chosen, words, context)
-    events = domain.take_up(chosen, act, route, context.rules_at(message.now))
+    words = context.opened.get(found.sealed) or read_words(context.opener, found.sealed)
+    taken = replace(found, category=message.data.category)
+    judged, route = _route_of(taken, message, context)
+    events = domain.take_up(taken, act, route, context.rules_at(message.now), judged=judged)
     return _decided(found, events, context, words)
 
 
@@ -173,7 +178,7 @@ def split_case(case: Case | None, message: Received[contract.SplitCase], context
     other = context.cases.get(str(message.data.out_of))
     if other is None:
         raise errors.parent_unknown()
-    words = read_words(context.opener, message.data.sealed)
+    words = context.opened.get(message.data.sealed) or read_words(context.opener, message.data.sealed)
     at = message.not_before(other.changed_at)
     new = Case(
         id=subject_id(message),
@@ -187,27 +192,31 @@ def split_case(case: Case | None, message: Received[contract.SplitCase], context
         changed_at=at,
         split_from=other.id,
     )
-    route = _route_of(new, words, context)
-    events = domain.file(new, route, context.rules_at(at), by=message.sender().person)
+    judged, route = _route_of(new, message, context)
+    events = domain.file(new, route, context.rules_at(at), by=message.sender().person, judged=judged)
     return _decided(new, events, context, words)
 
 
-def _route_of(new: Case, words: Words, context: Context) -> domain.Route | None:
-    if new.category is not None and new.category not in context.words:
+def _route_of(new: Case, message: Received[Any], context: Context) -> tuple[Judged, domain.Route | None]:
+    if new.category is not None and new.category not in context.categories:
         raise errors.category_unknown()
-    return choose(
-        list(context.departments.values()),
-        context.words,
-        category=new.category,
-        county=new.county,
-        text=f"{words.title}\n{words.text}",
-    )
+    judged = chosen(new.category) if new.category is not None else context.judged[message.envelope.id]
+    catalogue = in_force(context.catalogues, message.now.astimezone(CHINA).date())
+    route = route_of(judged, catalogue, context.departments, county=new.county, town=new.town)
+    return replace(judged, catalogue=catalogue.name if catalogue else None), route
 
 
 def route_case(case: Case | None, message: Received[contract.RouteCase], context: Context) -> Decision[Case]:
     """Staff route a case by hand."""
     found, data = _known(case), message.data
-    route = domain.Route(_active(data.department, context), found.category, "chosen by staff")
+    department = _active(data.department, context)
+    if data.category is not None and data.category not in context.categories:
+        raise errors.category_unknown()
+    handled = context.departments[department].categories
+    category = data.category or found.category
+    if data.category is None and category not in handled and len(handled) == 1:
+        (category,) = handled  # where staff send it says what it is about
+    route = domain.Route(department, category, "chosen by staff")
     act = _act(found, message)
     rules = context.rules_at(message.now)
     events = domain.route(found, act, route, rules, note=data.reason, urgency=data.urgency)
@@ -434,7 +443,11 @@ def _fact(case: Case, event: Event) -> Contract:
     }
     if event.step in ("routed", "transferred"):
         return contract.CaseRouted(
-            **fields, reason=case.reason or "", transferred=event.step == "transferred"
+            **fields,
+            reason=case.reason or "",
+            transferred=event.step == "transferred",
+            classifier=event.judged.classifier if event.judged else None,
+            catalogue=event.judged.catalogue if event.judged else None,
         )
     known = _FACTS.get(event.step)
     if known is not None:

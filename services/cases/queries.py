@@ -274,3 +274,32 @@ async def photos(connection: AsyncConnection, case_id: UUID) -> list[dict[str, A
         .order_by(photo.number, photo.digest)
     )
     return dictionaries(found)
+
+
+async def routings(connection: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, dict[str, Any]]:
+    """What was held about the category of cases when they were filed, by case id."""
+    held = tables.case_routings
+    rows = await connection.execute(select(held).where(held.c.case_id.in_(ids)))
+    return {row.pop("case_id"): row for row in dictionaries(rows)}
+
+
+async def routing(connection: AsyncConnection) -> dict[str, Any]:
+    """Catalogues in the order of adoption, and models with what their check sets showed, the one in force first."""
+    catalogues, models = tables.routing_catalogues.c, tables.routing_models.c
+    adopted = await connection.execute(
+        select(catalogues.name, catalogues.document, catalogues.adopted_by, catalogues.adopted_at).order_by(
+            catalogues.number
+        )
+    )
+    held = await connection.execute(
+        select(
+            models.name,
+            models.checked,
+            models.automatic,
+            models.automatic_right,
+            models.adopted_by,
+            models.adopted_at,
+            models.recorded_at,
+        ).order_by(models.adopted_at.desc().nulls_last(), models.name)
+    )
+    return {"catalogues": dictionaries(adopted), "models": dictionaries(held)}

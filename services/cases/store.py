@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from pydantic import TypeAdapter
@@ -15,11 +15,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.cases import domain, photos, tables
 from services.cases.domain import Case, Clock, Rules
-from services.cases.routing.choosing import Department, Words
+from services.cases.routing.catalogue import Catalogue, Department
+from services.cases.routing.judgement import Judged
 from shared.contracts.cases import (
     AnswerCase,
     CloseCase,
     FallDue,
+    FileCase,
     GatherCases,
     InformMerged,
     MergeCase,
@@ -27,6 +29,8 @@ from shared.contracts.cases import (
     RedateCase,
     SettleCase,
     SplitCase,
+    SubmitConcern,
+    TakeUpConcern,
     WithdrawCase,
 )
 from shared.contracts.identity import DepartmentChanged
@@ -42,21 +46,28 @@ RulesAt = Callable[[datetime], Rules]
 
 _COLUMNS = tuple(f.name for f in fields(Case) if f.name != "steps")
 _CLOCK = TypeAdapter(Clock | None)
+_ROUTED_AT_ONCE = (FileCase, SplitCase, SubmitConcern, TakeUpConcern)
+"""What brings a case that is routed where a route is known."""
 _ENDING = (AnswerCase, InformMerged, CloseCase, SettleCase, WithdrawCase)
 """What is passed on to the cases that were merged into one."""
 
 
 @dataclass
 class Context:
-    """What decisions on cases look up: departments, category words, rules, the key that opens words, other cases.
+    """What decisions on cases look up: departments, categories, rules, the key that opens words, other cases.
 
-    `cases` holds those that a command names beside its own, and every one that the batch has changed.
+    `judged` says for each new case without a category, by its message's id, what it is about; `opened` holds
+    words that were opened for that, by what they were sealed as. `cases` holds those that a command names
+    beside its own, and every one that the batch has changed.
     """
 
     departments: Mapping[str, Department]
-    words: Words
+    categories: frozenset[str]
     opener: Opener
     rules_at: RulesAt
+    catalogues: Sequence[Catalogue] = ()
+    judged: Mapping[UUID, Judged] = field(default_factory=dict)
+    opened: Mapping[str, Any] = field(default_factory=dict)
     cases: dict[str, Case] = field(default_factory=dict)
     children: defaultdict[UUID, set[UUID]] = field(default_factory=lambda: defaultdict(set))
 
@@ -71,11 +82,28 @@ class Context:
         return sorted(self.children.get(parent, ()))
 
 
+class RoutesFilings(Protocol):
+    """What judges new cases before they are decided on."""
+
+    async def judge(
+        self, connection: AsyncConnection, unknown: Sequence[tuple[UUID, str]]
+    ) -> tuple[Sequence[Catalogue], Mapping[UUID, Judged], Mapping[str, Any]]:
+        """The adopted catalogues, what cases are about, and their words, opened.
+
+        `unknown` has the id of the message that brings a case, by which the second goes, and the sealed words,
+        by which the third goes.
+        """
+        ...
+
+
 class CaseStore:
     """Cases by id. A batch locks its own cases and those that its commands name, all in id order."""
 
-    def __init__(self, words: Words, opener: Opener, rules_at: RulesAt) -> None:
-        self._words = words
+    def __init__(
+        self, categories: frozenset[str], opener: Opener, rules_at: RulesAt, routing: RoutesFilings
+    ) -> None:
+        self._categories = categories
+        self._routing = routing
         self._opener = opener
         self._rules_at = rules_at
 
@@ -96,7 +124,10 @@ class CaseStore:
         departments = {
             row.code: Department(row.code, frozenset(row.categories), frozenset(row.counties)) for row in rows
         }
-        found = Context(departments, self._words, self._opener, self._rules_at)
+        found = Context(departments, self._categories, self._opener, self._rules_at)
+        if any(isinstance(m.data, _ROUTED_AT_ONCE) for m in messages):
+            unknown = await _uncategorised(connection, messages)
+            found.catalogues, found.judged, found.opened = await self._routing.judge(connection, unknown)
         if named := _named(messages) | _gathered(messages):
             found.cases.update(await _cases(connection, named, lock=False))
         ending = [m for m in messages if isinstance(m.data, _ENDING)]
@@ -139,6 +170,16 @@ class CaseStore:
         ]
         await insert_rows(connection, tables.case_steps, steps)
         await photos.claim(connection, after)
+        await insert_rows(
+            connection,
+            tables.case_routings,
+            [
+                {"case_id": case.id, "at": step.at, **asdict(step.judged)}
+                for case in after.values()
+                for step in case.steps
+                if step.step in ("filed", "taken-up") and step.judged is not None
+            ],
+        )
         if erased := [c.id for c in after.values() if any(s.step == "erased" for s in c.steps)]:
             step = tables.case_steps
             await connection.execute(update(step).where(step.c.case_id.in_(erased)).values(sealed=None))
@@ -154,6 +195,35 @@ class CaseStore:
             for due, at in domain.due(case, self._rules_at(case.changed_at)).items()
         ]
         await insert_rows(connection, tables.case_due, waiting)
+
+
+async def _uncategorised(
+    connection: AsyncConnection, messages: Sequence[Received[Any]]
+) -> list[tuple[UUID, str]]:
+    """What is to be judged: the id of each message that brings a case without a category, and its sealed words.
+
+    What a resident submitted is judged only when it is taken up, be that in the batch of its submission.
+    """
+    found: list[tuple[UUID, str]] = []
+    submitted: dict[UUID, str] = {}
+    taken: list[tuple[UUID, UUID]] = []
+    for message in messages:
+        number = message.envelope.id
+        match message.data:
+            case FileCase(category=None, sealed=sealed) | SplitCase(category=None, sealed=sealed):
+                found.append((number, sealed))
+            case SubmitConcern(sealed=sealed):
+                submitted.update(dict.fromkeys(subject_ids([message]), sealed))
+                if "staff" in message.sender().roles:
+                    found.append((number, sealed))
+            case TakeUpConcern(category=None):
+                taken += [(number, case) for case in subject_ids([message])]
+    if taken:
+        cases = tables.cases.c
+        ids = [case for _, case in taken]
+        rows = await connection.execute(select(cases.id, cases.sealed).where(cases.id.in_(ids)))
+        submitted |= {row.id: row.sealed for row in rows}
+    return found + [(number, submitted[case]) for number, case in taken if submitted.get(case)]
 
 
 def _named(messages: Sequence[Received[Any]]) -> set[UUID]:

@@ -10,6 +10,7 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
+    LargeBinary,
     SmallInteger,
     Table,
     Text,
@@ -27,12 +28,15 @@ __all__ = [
     "ERASED",
     "case_due",
     "case_photos",
+    "case_routings",
     "case_steps",
     "cases",
     "contact_reads",
     "departments",
     "metadata",
     "motions",
+    "routing_catalogues",
+    "routing_models",
     "search",
 ]
 
@@ -153,6 +157,45 @@ case_due = Table(
     Column("at", DateTime(timezone=True), nullable=False),
 )
 Index("case_due_at_idx", case_due.c.at)
+
+case_routings = Table(
+    "case_routings",
+    metadata,
+    Column("case_id", UUID, primary_key=True),
+    Column("at", DateTime(timezone=True), nullable=False),
+    Column("category", Text),
+    Column("because", Text, nullable=False),
+    Column("classifier", Text),
+    Column("topic", Text),
+    Column("catalogue", Text),
+    Column("guesses", JSONB, nullable=False),
+)
+
+routing_catalogues = Table(
+    "routing_catalogues",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("number", Integer, Identity(always=True), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("document", JSONB, nullable=False),
+    Column("adopted_by", Text, nullable=False),
+    Column("adopted_at", DateTime(timezone=True), nullable=False),
+)
+
+routing_models = Table(
+    "routing_models",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("version", Integer, nullable=False),  # how often it was adopted
+    Column("manifest", LargeBinary, nullable=False),
+    Column("arrays", LargeBinary, nullable=False),
+    Column("checked", Integer, nullable=False),
+    Column("automatic", Integer, nullable=False),
+    Column("automatic_right", Integer, nullable=False),
+    Column("adopted_by", Text),
+    Column("adopted_at", DateTime(timezone=True)),
+    Column("recorded_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
 
 # Who read the contact data of a case, and what for; shown to the resident.
 contact_reads = Table(

@@ -14,6 +14,7 @@ from shared.contracts import (
     notify,
     operations,
     participation,
+    routing,
     simulation,
     webhooks,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "notify",
     "operations",
     "participation",
+    "routing",
     "simulation",
     "webhooks",
 ]

@@ -159,9 +159,13 @@ class SplitCase(Contract):
 
 @command("case.route", owner="cases", roles=("staff",), key="case id")
 class RouteCase(Contract):
-    """Send a case in triage to a department by hand 派单."""
+    """Send a case in triage to a department by hand 派单.
+
+    Without `category` a department that handles a single one says what the case is about; models learn from it.
+    """
 
     department: DepartmentCode
+    category: str | None = Field(default=None, max_length=40)
     urgency: Urgency | None = None
     reason: Note = ""
 
@@ -389,6 +393,8 @@ class CaseRouted(CaseFact):
 
     reason: str = Field(description="rule that chose the department, without the case's words")
     transferred: bool = False
+    classifier: str | None = Field(default=None, description="model or words that found the category")
+    catalogue: str | None = Field(default=None, description="catalogue of responsibilities in force")
 
 
 @event("case.progressed", owner="cases", key="case id")

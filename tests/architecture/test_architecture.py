@@ -89,7 +89,7 @@ PURE = {service: {"domain", "errors"} for service in SERVICES}
 PURE["cases"] |= {"deadlines.reckoning", "deadlines.rules", "metrics", "overview"}
 PURE["cases"] |= {"search.grams", "search.clusters"}
 PURE["cases"] |= {"motions.domain", "motions.errors", "motions.figures"}
-PURE["cases"] |= {"routing.choosing"}
+PURE["cases"] |= {"routing.choosing", "routing.catalogue", "routing.judgement"}
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ service's own command to those travels beside it.
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,9 +21,6 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import yaml
-
-from deploy.local.runfolder import CHECKOUT
 from services.cases import domain as case_domain
 from services.cases import handlers as case_handlers
 from services.cases.__main__ import motion_rules_by_day, rules_by_day
@@ -34,7 +32,9 @@ from services.cases.motions import handlers as motion_handlers
 from services.cases.motions.domain import Deputy, Motion
 from services.cases.motions.store import Context as MotionContext
 from services.cases.motions.store import Referral
-from services.cases.routing.choosing import Department
+from services.cases.routing.catalogue import Department
+from services.cases.routing.desk import judge_texts
+from services.cases.routing.rules_file import shipped_taxonomy
 from services.cases.store import Context as CaseContext
 from shared.contracts import cases, motions
 from shared.contracts.envelope import Actor, Envelope
@@ -55,7 +55,6 @@ JURISDICTION = "ningbo"
 _PACKS = load()
 CASE_RULES = rules_by_day(_PACKS, JURISDICTION, CALENDAR)
 MOTION_RULES = motion_rules_by_day(_PACKS, JURISDICTION, CALENDAR)
-WORDS = yaml.safe_load((CHECKOUT / "services/cases/category_words.yaml").read_text("utf-8"))
 _ILLEGAL, _STRANGER, _REPEATED, _REUSED, _NOBODY = 0.14, 0.1, 0.04, 0.02, 0.02
 """Shares of commands: any step whatever the state, by somebody else, repeated, other content under the id, no such id."""
 
@@ -118,7 +117,7 @@ class Twin:
         self.motions: dict[str, Motion] = {}
         self.referrals: dict[str, Referral] = {}
         departments = {code: Department(code, frozenset(of), frozenset()) for code, of in DEPARTMENTS.items()}
-        self._cases = CaseContext(departments, WORDS, opener, CASE_RULES)
+        self._cases = CaseContext(departments, frozenset(shipped_taxonomy().categories), opener, CASE_RULES)
         self._motions = MotionContext(
             frozenset(DEPARTMENTS),
             deputies,
@@ -138,6 +137,7 @@ class Twin:
         try:
             authorise(received)
             if type(data) in case_handlers.DECISIONS:
+                self._judge(envelope, data)
                 decide = case_handlers.DECISIONS[type(data)]
                 decision = decide(self.cases.get(subject), received, self._cases)
                 if decision.state is not self.cases.get(subject):
@@ -156,6 +156,14 @@ class Twin:
             return accepted(referral.version)
         except Refusal as refusal:
             return refused(refusal)
+
+    def _judge(self, envelope: Envelope, data: Contract) -> None:
+        """What a new case is about, as the service finds it before it decides."""
+        if isinstance(data, cases.FileCase | cases.SplitCase) and data.category is None:
+            with contextlib.suppress(Refusal):
+                words = case_handlers.read_words(self._cases.opener, data.sealed)
+                text = f"{words.title}\n{words.text}"
+                self._cases.judged = {envelope.id: judge_texts([text], None, shipped_taxonomy())[0]}
 
     def _changed(self, case: Case) -> None:
         self.cases[str(case.id)] = case

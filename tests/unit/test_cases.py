@@ -6,21 +6,20 @@ import contextlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 from uuid import UUID, uuid4
 
 import pytest
-import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-import services.cases
 from deploy.local.runfolder import CHECKOUT
 from services.cases import domain, handlers
 from services.cases.domain import FINISHED, STEPS, Act, Case, Event, Route, Rules
-from services.cases.routing.choosing import Department, category_of, choose
+from services.cases.routing.catalogue import Department
+from services.cases.routing.desk import judge_texts
+from services.cases.routing.rules_file import shipped_taxonomy
 from services.cases.store import Context
 from shared.contracts import cases as contract
 from shared.contracts.envelope import Actor
@@ -31,10 +30,8 @@ from tests.case_rules import RULES, days
 
 START = datetime(2021, 7, 15, tzinfo=UTC)
 DEPUTY = UUID(int=1)
-WORDS = yaml.safe_load((Path(services.cases.__file__).parent / "category_words.yaml").read_text("utf-8"))
 ROADS = Department("roads", frozenset({"交通运输"}), frozenset())
 HOUSING = Department("housing", frozenset({"城乡建设"}), frozenset())
-COUNTY_HOUSING = Department("haishu-housing", frozenset({"城乡建设"}), frozenset({"330203"}))
 
 OTHER = UUID(int=2)
 HELD = {"routed", "accepted", "in-progress"}
@@ -356,52 +353,24 @@ def test_the_diagram_in_the_docs_is_the_code_s() -> None:
     assert domain.diagram() in (CHECKOUT / "docs" / "states.md").read_text("utf-8")
 
 
-def test_the_county_s_own_department_goes_before_the_city_s() -> None:
-    def code(county: str) -> str | None:
-        route = choose([HOUSING, COUNTY_HOUSING], WORDS, category="城乡建设", county=county, text="")
-        return route and route.department
-
-    assert (code("330203"), code("330205")) == ("haishu-housing", "housing")
-
-
-@given(st.text(max_size=60), st.permutations([ROADS, HOUSING, COUNTY_HOUSING]))
-def test_a_route_depends_on_neither_order_nor_luck_and_never_repeats_the_words(
-    text: str, departments: list[Department]
-) -> None:
-    secret = "王小明住在三号楼"
-    whole = f"{text} {secret} 窨井盖破损"
-    route = choose(departments, WORDS, category=None, county="330203", text=whole)
-    again = choose(departments[::-1], WORDS, category=None, county="330203", text=whole)
-    assert route == again
-    if route is not None:
-        assert secret not in route.reason
-        assert route.department in {d.code for d in departments}
-
-
-def test_words_of_two_categories_alike_are_left_to_staff() -> None:
-    assert category_of("公交站和医院", WORDS) is None
-    assert category_of("", WORDS) is None
-    assert category_of("医院挂号难，公交少", WORDS) == ("卫生计生", 2)
-
-
-def test_no_word_stands_for_two_categories() -> None:
-    listed = [word for words in WORDS.values() for word in words]
-    assert len(listed) == len(set(listed))
-
-
 OPENER = Opener(new_private_key())
 
 
 def filing(words: dict[str, Any], **more: Any) -> Any:
     data = contract.FileCase(sealed=Sealer(OPENER.public_jwk).seal(words), county="330203", **more)
-    envelope = SimpleNamespace(subject=str(uuid4()))
+    envelope = SimpleNamespace(id=FILING, subject=str(uuid4()))
     sender = Actor(str(DEPUTY), frozenset({"deputy"}))
     return cast(
         "Received[Any]", SimpleNamespace(data=data, envelope=envelope, now=START, sender=lambda: sender)
     )
 
 
-CONTEXT = Context({"roads": ROADS, "housing": HOUSING}, WORDS, OPENER, lambda _: RULES)
+CATEGORIES = frozenset(shipped_taxonomy().categories)
+FILING = uuid4()
+[JUDGED] = judge_texts(["井盖\n窨井盖破损"], None, shipped_taxonomy())
+CONTEXT = Context(
+    {"roads": ROADS, "housing": HOUSING}, CATEGORIES, OPENER, lambda _: RULES, judged={FILING: JUDGED}
+)
 
 
 def test_filing_tells_the_facts_without_words_and_the_department_with_them() -> None:

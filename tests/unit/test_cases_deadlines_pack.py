@@ -14,7 +14,6 @@ from typer.testing import CliRunner
 from cli.main import app
 from services.cases.deadlines.pack import (
     SHIPPED,
-    Flaw,
     PackInvalid,
     diff,
     in_force,
@@ -23,6 +22,7 @@ from services.cases.deadlines.pack import (
     read_pack,
 )
 from services.cases.deadlines.reckoning import Limit
+from services.cases.yaml_file import Flaw
 from shared.refusals import Refusal
 
 NINGBO = (SHIPPED / "ningbo-2016.yaml").read_text("utf-8")

@@ -250,13 +250,13 @@ def test_the_threshold_is_the_lowest_that_keeps_the_promise() -> None:
 
 
 def test_confidence_says_how_often_it_is_right() -> None:
-    lines = generated(6, 12)
+    lines = generated(6, 40)
     for line in lines[::10]:  # a tenth is labelled wrongly, so that nothing is certain
         line["label"] = "环境保护"
     messages = [text.from_text(f"{line['subject']}\n{line['body']}") for line in lines]
     found = judging.evaluate(messages, [str(line["label"]) for line in lines])
     assert found.dropped == 0
-    assert found.quality.calibration_error < 0.15
+    assert found.quality.calibration_error < 0.1
     assert found.quality.coverage.whole == len(lines)
 
 

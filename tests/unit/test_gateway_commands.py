@@ -33,6 +33,7 @@ CASE = {"title": "井盖", "text": "路口窨井盖破损。", "county": "330203
 SUBJECT = "018f3a00-0000-7000-8000-00000000aaaa"
 DUTY = {"kind": "visit", "happened_on": "2021-09-01", "note": "走访三户"}
 BODIES: dict[str, dict[str, Any]] = {
+    "AdoptCatalogue": {"title": "派单目录", "begins": "2022-01-01", "rules": []},
     "RouteCase": {"department": "roads", "reason": "归口"},
     "TransferCase": {"department": "roads", "reason": "职责调整"},
     "TakeUpConcern": {"category": "城乡建设"},

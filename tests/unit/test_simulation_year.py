@@ -9,13 +9,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploy.local.runfolder import CHECKOUT
 from examples.department_system.department_system import CONCERNS_MANY, DISPUTED
-from services.cases.routing.choosing import category_of
+from services.cases.routing.desk import judge_texts
+from services.cases.routing.rules_file import shipped_taxonomy
 from simulation.case_texts import CaseText, MessagesError, generated_text, read_messages
 from simulation.city import CATEGORIES, City, Scale, build_city
 from simulation.motions import BILL_SIGNERS, write_session
@@ -31,7 +30,6 @@ from simulation.year import (
     write_year,
 )
 
-WORDS = yaml.safe_load((CHECKOUT / "services" / "cases" / "category_words.yaml").read_text("utf-8"))
 SCALES = st.sampled_from([Scale(2), Scale(10), Scale(20), Scale(100)])
 
 
@@ -157,7 +155,8 @@ def test_reports_of_one_storm_matter_become_one_case_that_nothing_routes_before_
         assert (case.closed_at, case.county) == (whole.closed_at, whole.county)
         for report in (case, whole):
             assert report.chosen is None
-            assert category_of(f"{report.title}\n{report.text}", WORDS) is None
+            [judged] = judge_texts([f"{report.title}\n{report.text}"], None, shipped_taxonomy())
+            assert judged.category is None
 
 
 def test_a_case_is_sent_back_before_it_is_closed_and_never_with_others_in_it(year: Year) -> None:

@@ -15,9 +15,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from services.cases import yaml_file
 from services.cases.deadlines.reckoning import Limit, Unit
 from services.cases.deadlines.rules import (
     AnswersTo,
@@ -30,13 +30,13 @@ from services.cases.deadlines.rules import (
     Pack,
     Setting,
 )
+from services.cases.yaml_file import Flaw, Place
 from shared.refusals import Refusal
 
 SHIPPED = Path(__file__).parent / "packs"
 """The packs that come with the suite."""
 
 T = TypeVar("T")
-Place = tuple[str | int, ...]
 
 # What ends and what it is counted from, where a pack does not say it otherwise.
 _TITLES: dict[str, tuple[str, str]] = {
@@ -70,26 +70,6 @@ _UNITS: dict[str, Unit] = {
     "month": "months",
 }
 _LENGTH = re.compile(r"([1-9][0-9]{0,3}) (hour|day|working day|month)s?", re.ASCII)
-_REASONS = {
-    "extra_forbidden": "a rule pack has no such key",
-    "missing": "is missing",
-    "model_type": "must be a mapping of keys",
-    "model_attributes_type": "must be a mapping of keys",
-}
-
-
-@dataclass(frozen=True)
-class Flaw:
-    """One thing wrong with a pack: the file, the line where there is one, the place, and why."""
-
-    file: str
-    line: int | None
-    place: str
-    reason: str
-
-    def __str__(self) -> str:
-        line = f":{self.line}" if self.line else ""
-        return f"{self.file}{line}: {self.place}: {self.reason}"
 
 
 class PackInvalid(Refusal):
@@ -342,34 +322,13 @@ def read_pack(text: str, file: str = "the pack") -> Pack:
         PackInvalid: with everything that is wrong with it.
     """
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        if node is None:
-            raise PackInvalid([Flaw(file, 1, "the file", "is empty")])
-        lines: dict[Place, int] = {}
-        repeats = [Flaw(file, line, _shown(place), "stands twice") for place, line in _walk(node, (), lines)]
-        if repeats:
-            raise PackInvalid(repeats)
-        document = yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else None
-        raise PackInvalid([Flaw(file, line, "the file", error.problem or "is no YAML")]) from None
-    except (yaml.YAMLError, RecursionError, ValueError):
-        raise PackInvalid([Flaw(file, None, "the file", "is no YAML")]) from None
-    try:
-        written = _Pack.model_validate(document)
-    except ValidationError as invalid:
-        # "[key]" is pydantic's word for a key that is wrong itself; a file knows no such place.
-        raise PackInvalid(
-            Flaw(
-                file,
-                _line(place, lines),
-                _shown(place),
-                _REASONS.get(error["type"], error["msg"].removeprefix("Value error, ")),
-            )
-            for error in invalid.errors()
-            for place in (tuple(part for part in error["loc"] if part != "[key]"),)
-        ) from None
-    flaws = [Flaw(file, _line(place, lines), _shown(place), why) for place, why in _contradictions(written)]
+        written, lines = yaml_file.read(text, _Pack, file)
+    except yaml_file.FileInvalid as invalid:
+        raise PackInvalid(invalid.flaws) from None
+    flaws = [
+        Flaw(file, yaml_file.line_of(place, lines), yaml_file.shown(place), why)
+        for place, why in _contradictions(written)
+    ]
     if flaws:
         raise PackInvalid(flaws)
     return Pack(
@@ -453,30 +412,3 @@ def _wrong(place: Place, value: _Limit | _Value[Any], pack: _Pack) -> Iterator[t
         yield (*place, "limit"), "cannot be none"
     if value.limit and value.limit[0] > 1000:
         yield (*place, "limit"), "is longer than any rule"
-
-
-def _walk(node: yaml.Node, place: Place, lines: dict[Place, int]) -> Iterator[tuple[Place, int]]:
-    """Note the line of every place, and yield every key that stands twice in one mapping."""
-    lines.setdefault(place, node.start_mark.line + 1)
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            inner = (*place, str(key.value))
-            if inner in lines:
-                yield inner, key.start_mark.line + 1
-                continue
-            lines[inner] = key.start_mark.line + 1
-            yield from _walk(value, inner, lines)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            yield from _walk(value, (*place, index), lines)
-
-
-def _line(place: Place, lines: Mapping[Place, int]) -> int | None:
-    """The line of a place, or of the nearest one around it that the file has."""
-    while place and place not in lines:
-        place = place[:-1]
-    return lines.get(place)
-
-
-def _shown(place: Place) -> str:
-    return ".".join(map(str, place)) or "the pack"

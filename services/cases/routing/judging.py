@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from services.cases.routing import files, near, training
-from services.cases.routing.model import Judgement, Model
+from services.cases.routing.judgement import Classifier, Judgement
+from services.cases.routing.model import Model
 
 BATCH = 64
 
@@ -165,7 +166,7 @@ def evaluate_on(
     return Evaluation(found, cost(model, judged, seconds), 0, len(too_near), 1)
 
 
-def classify(model: Model, messages: Sequence[Sequence[str]]) -> list[Judgement]:
+def classify(model: Classifier, messages: Sequence[Sequence[str]]) -> list[Judgement]:
     """Judge messages in batches."""
     return [
         judgement

@@ -16,25 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.cases.routing.features import Floats, Rows, Vocabulary, rows
-
-GUESSES = 3
-"""How many categories are shown to staff."""
-
-
-@dataclass(frozen=True)
-class Guess:
-    """A category and how sure the model is of it, 0 to 1."""
-
-    category: str
-    confidence: float
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """What a classifier says of a message: its guesses, surest first, and whether the first may act alone."""
-
-    guesses: tuple[Guess, ...]
-    automatic: bool
+from services.cases.routing.judgement import GUESSES, Guess, Judgement
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ MARGIN = 0.003
 """By how much the threshold aims higher than asked, for what held-out messages of one file can't show."""
 
 # In how many messages a feature must occur, and how much a kind of feature weighs; found by cross-validation
-# (docs/routing.md).
+# (ADR 13, docs/routing.md).
 LEAST = {"words": 1, "pairs": 2, "characters": 3, "head words": 1, "head characters": 2}
 WEIGHTS = {"words": 1.0, "pairs": 0.5, "characters": 1.0, "head words": 0.7, "head characters": 0.7}
 PENALTY = 0.2

@@ -395,6 +395,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/routing/catalogues/{subject}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Adopt a catalogue of responsibilities 派单目录 */
+        put: operations["put_AdoptCatalogue"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/routing/models/{subject}/adopt": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Route by a classifier that passed its check 启用分类模型 */
+        post: operations["post_AdoptModel"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/webhooks/{subject}": {
         parameters: {
             query?: never;
@@ -1679,6 +1713,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/cases/{id}/routing": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Why a case is where it is 派单依据 */
+        get: operations["get_cases_id_routing"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/routing": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Catalogues and models, and what is in force, for staff */
+        get: operations["get_routing"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/cases/{id}/contact": {
         parameters: {
             query?: never;
@@ -2352,6 +2420,23 @@ export interface components {
             size: number;
             /** Items */
             items: components["schemas"]["Activity"][];
+        };
+        /**
+         * AdoptCatalogue
+         * @description Adopt a version of the catalogue of responsibilities 派单目录; the subject is its name, which is never reused.
+         *
+         *     It holds for cases filed from its first day on, until another that begins later or is adopted later.
+         */
+        AdoptCatalogue: {
+            /** Title */
+            title: string;
+            /**
+             * Begins
+             * Format: date
+             */
+            begins: string;
+            /** Rules */
+            rules: components["schemas"]["Responsibility"][];
         };
         /**
          * AdoptRubric
@@ -4067,6 +4152,28 @@ export interface components {
             text: string;
         };
         /**
+         * Responsibility
+         * @description One rule of a catalogue: cases of these categories at these places (none: everywhere) are this department's.
+         */
+        Responsibility: {
+            /** Categories */
+            categories: string[];
+            /**
+             * Places
+             * @default []
+             */
+            places: string[];
+            /** Department */
+            department: string;
+            /**
+             * Limit
+             * @description class of the time limit, where not the normal one
+             */
+            limit?: ("urgent" | "inquiry" | "normal" | "complex") | null;
+            /** Reason */
+            reason: string;
+        };
+        /**
          * ReturnCase
          * @description The department hands the case back 退回 because it is not its business.
          */
@@ -4077,10 +4184,14 @@ export interface components {
         /**
          * RouteCase
          * @description Send a case in triage to a department by hand 派单.
+         *
+         *     Without `category` a department that handles a single one says what the case is about; models learn from it.
          */
         RouteCase: {
             /** Department */
             department: string;
+            /** Category */
+            category?: string | null;
             /** Urgency */
             urgency?: ("urgent" | "inquiry" | "normal" | "complex") | null;
             /**
@@ -5606,6 +5717,98 @@ export interface operations {
         };
     };
     post_JoinCase: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description the command's id; the same id again acts once and gets the first outcome */
+                "Idempotency-Key"?: string;
+                /** @description business time; only for the simulation, where it is allowed */
+                "Simulated-Time"?: string;
+            };
+            path: {
+                subject: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Accepted */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Accepted"];
+                };
+            };
+            /** @description No outcome yet: ask again at `Location` */
+            202: {
+                headers: {
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_AdoptCatalogue: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description the command's id; the same id again acts once and gets the first outcome */
+                "Idempotency-Key"?: string;
+                /** @description business time; only for the simulation, where it is allowed */
+                "Simulated-Time"?: string;
+            };
+            path: {
+                subject: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AdoptCatalogue"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Accepted"];
+                };
+            };
+            /** @description No outcome yet: ask again at `Location` */
+            202: {
+                headers: {
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_AdoptModel: {
         parameters: {
             query?: never;
             header?: {
@@ -9225,6 +9428,66 @@ export interface operations {
                 least?: string;
                 size?: string;
             };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_cases_id_routing: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_routing: {
+        parameters: {
+            query?: never;
             header?: never;
             path?: never;
             cookie?: never;

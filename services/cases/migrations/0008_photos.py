@@ -4,8 +4,8 @@ from alembic import op
 
 from shared.database.migrate import run_script
 
-revision = "cases_0007"
-down_revision = "cases_0006"
+revision = "cases_0008"
+down_revision = "cases_0007"
 
 
 def upgrade() -> None:

@@ -1,0 +1,168 @@
+"""Routing of a running cases process: catalogue and model adopted by command, reasons and guesses over HTTP."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import aiohttp
+import pytest_asyncio
+from aiokafka import AIOKafkaProducer
+
+from deploy.local.runfolder import CHECKOUT
+from deploy.local.stack import LocalStack
+from services.cases.routing import files, text, training
+from shared.contracts import cases, routing
+from shared.contracts.operations import CommandOutcome
+from shared.contracts.registry import Contract
+from shared.testing.issuer import Issuer
+from shared.testing.messages import message
+from shared.testing.wait import wait_until
+from simulation.case_texts import generated_text
+from simulation.city import CATEGORIES
+from tests.cases_desk import Desk, cases_desk
+from tests.conftest import Processes
+
+UNCLEAR = "请看一下我上次说的那件事。公交和医院都可以。"
+
+
+@pytest_asyncio.fixture(scope="module")
+async def desk(
+    stack: LocalStack, processes: Processes, as_gateway: AIOKafkaProducer, issuer: Issuer
+) -> AsyncIterator[Desk]:
+    async with cases_desk(
+        stack, processes, as_gateway, issuer, topics=("command.outcomes", "case.filed", "case.routed")
+    ) as found:
+
+        async def known() -> bool:
+            case_id = uuid4()
+            await found.ask(found.filing(uuid4(), case_id))
+            return bool(found.log.of("case.routed", case_id))
+
+        await wait_until(known, what="the departments", every=0.3)
+        yield found
+
+
+async def read(desk: Desk, path: str, **asked: str) -> Any:
+    headers = {"Authorization": f"Bearer {desk.issuer.token(uuid4(), 'staff')}"}
+    async with (
+        aiohttp.ClientSession(desk.url, headers=headers) as session,
+        session.get(path, params=asked) as answer,
+    ):
+        assert answer.status == 200, await answer.text()
+        return await answer.json()
+
+
+async def adopt(desk: Desk, data: Contract, subject: str, role: str = "staff") -> CommandOutcome:
+    return await desk.ask(message(data, subject=subject, token=desk.issuer.token(uuid4(), role)))
+
+
+async def filed(desk: Desk, words: str) -> UUID:
+    case_id = uuid4()
+    assert (await desk.ask(desk.filing(uuid4(), case_id, words))).state == "accepted"
+    return case_id
+
+
+async def test_an_unclear_case_waits_for_staff_with_guesses_and_staff_say_what_it_is(desk: Desk) -> None:
+    case_id = uuid4()
+    data = cases.FileCase(sealed=desk.sealer.seal({"title": "求助", "text": UNCLEAR}), county="330203")
+    await desk.ask(message(data, subject=case_id, token=desk.issuer.token(uuid4(), "deputy")))
+    waiting = (await read(desk, "/cases", state="triage"))["items"]
+    [shown] = [one for one in waiting if one["id"] == str(case_id)]
+    assert {guess["category"] for guess in shown["guesses"]} >= {"卫生计生", "交通运输"}
+    why = await read(desk, f"/cases/{case_id}/routing")
+    assert (why["department"], why["at_filing"]["category"], why["moves"]) == (None, None, [])
+    assert why["at_filing"]["classifier"].startswith("words-")
+    token = desk.issuer.token(uuid4(), "staff")
+    await desk.ask(message(cases.RouteCase(department="housing"), subject=case_id, token=token))
+    why = await read(desk, f"/cases/{case_id}/routing")
+    assert (why["department"], why["category"]) == ("housing", "城乡建设")
+    assert why["moves"][0]["reason"] == "chosen by staff"
+
+
+async def test_an_adopted_catalogue_routes_the_next_case_and_the_event_names_it(desk: Desk) -> None:
+    rule = routing.Responsibility(
+        categories=("城乡建设",), places=("330203",), department="other", reason="归口管理"
+    )
+    data = routing.AdoptCatalogue(title="派单目录", begins=date(2000, 1, 1), rules=(rule,))
+    assert (await adopt(desk, data, "test-1", role="deputy")).state == "rejected"
+    assert (await adopt(desk, data, "test-1")).state == "accepted"
+    again = await adopt(desk, data, "test-1")
+    assert again.problem is not None
+    assert again.problem.code == "catalogue-exists"
+    case_id = await filed(desk, "路口窨井盖破损，下水道积水。")
+
+    async def routed() -> list[Any]:
+        return desk.log.of("case.routed", case_id)
+
+    [event] = await wait_until(routed, what="routing")
+    assert (event.data["department"], event.data["catalogue"]) == ("other", "test-1")
+    assert "归口管理" in event.data["reason"]
+    assert [one["name"] for one in (await read(desk, "/routing"))["catalogues"]] == ["test-1"]
+
+
+def lines(seed: int, each: int) -> list[dict[str, str]]:
+    rng = random.Random(seed)
+    said = [
+        (category, generated_text(rng, "东桥镇", category)) for category in CATEGORIES for _ in range(each)
+    ]
+    return [{"subject": one.title, "body": one.text, "label": category} for category, one in said]
+
+
+def job(processes: Processes, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "services.cases", *arguments],
+        env=processes.env("cases", "cases-job"),
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+async def test_a_model_is_held_checked_adopted_and_named_in_each_decision(
+    desk: Desk, processes: Processes, tmp_path: Path
+) -> None:
+    past, check = tmp_path / "past.jsonl", tmp_path / "check.jsonl"
+    past.write_text("\n".join(json.dumps(one, ensure_ascii=False) for one in lines(1, 100)), "utf-8")
+    check.write_text("\n".join(json.dumps(one, ensure_ascii=False) for one in lines(2, 20)), "utf-8")
+    known = files.read_messages(past, labelled=True)
+    model = files.save(
+        training.train([one.words for one in known], [one.label or "" for one in known]), tmp_path / "model"
+    )
+    version = model.manifest.version
+    unknown = await adopt(desk, routing.AdoptModel(), version)
+    assert unknown.problem is not None
+    assert unknown.problem.code == "model-unknown"
+
+    done = job(processes, "install-model", str(tmp_path / "model"), str(check))
+    assert done.returncode == 0, done.stderr
+    assert f"model {version} is kept and may be adopted" in done.stdout
+    assert (await adopt(desk, routing.AdoptModel(), version)).state == "accepted"
+    case_id = await filed(desk, "路口窨井盖破损，下水道积水。")
+    held = (await read(desk, f"/cases/{case_id}/routing"))["at_filing"]
+    assert held["classifier"] == f"model {version}"
+    [expected] = model.classify([text.from_text("井盖\n路口窨井盖破损，下水道积水。")])
+    assert [guess["category"] for guess in held["guesses"]] == [guess.category for guess in expected.guesses]
+
+    learnt = job(processes, "learn", str(past))
+    assert learnt.returncode == 0, learnt.stderr
+    models = (await read(desk, "/routing"))["models"]
+    assert len(models) == 2
+    assert models[0]["name"] == version  # learning adopts nothing by itself
+    assert models[1]["adopted_at"] is None
+
+
+async def test_a_wrong_file_ends_the_job_with_its_line(
+    processes: Processes, desk: Desk, tmp_path: Path
+) -> None:
+    (tmp_path / "past.jsonl").write_text('{"body": "路灯不亮"}\n', "utf-8")
+    done = job(processes, "learn", str(tmp_path / "past.jsonl"))
+    assert (done.returncode, "line 1: needs a label" in done.stderr) == (1, True)
