@@ -31,6 +31,7 @@ from gateway.commands import Caller, Commands
 from gateway.edge import Edge
 from gateway.intake import Intake
 from gateway.photos import Quarantine
+from gateway.residents import routes as residents
 from gateway.sealing import Seals
 from gateway.services import Services
 from gateway.settings import GatewaySettings
@@ -98,12 +99,16 @@ def build(parts: Parts) -> FastAPI:
     roster.add(app, commands, parts.services, parts.settings, who)
     photos.add(app, parts.quarantine, parts.settings, who)
     intake = Intake(parts.services, parts.settings, caller)
-    concerns.add(app, commands, seals, parts.services, intake, parts.settings)
-    following.add(app, commands, seals, parts.services, intake, parts.settings)
+    city = places.read_divisions(parts.settings.divisions_file)
+    taking = concerns.Concerns(commands, seals, parts.services, intake, parts.settings)
+    concerns.add(app, taking, intake)
+    follower = following.Following(commands, seals, parts.services, intake, parts.settings)
+    following.add(app, follower, residents.wrong)
+    residents.add(app, taking, follower, intake, parts.services, city)
     reads.add(app, parts.services, parts.health, who)
     stream.add(app, parts.hints, parts.settings, who)
     browser.add(app, parts.services, parts.settings)
-    places.add(app, places.read_divisions(parts.settings.divisions_file), parts.clock)
+    places.add(app, city, parts.clock)
     pages.add(app, pages.Pages(parts.settings.web_folder))
 
     georeport = open311.Parts(commands, seals, parts.services, parts.clock, parts.verifier)

@@ -1,12 +1,13 @@
 """What residents do without an account: put a concern to a deputy by the deputy's code 民情直通车.
 
-Invariants: nothing is taken in without consent to the notice in force; words and contact leave sealed; the
-answer alone has the receipt number and the follow link, and only once the concern was taken in.
+Invariants: nothing is taken in without consent to the notice in force; words and contact leave sealed; who
+submitted alone gets the receipt number and the follow link, and only once the concern was taken in.
 """
 
 # No postponed annotations here: FastAPI could not find names that are made inside functions.
 
 import json
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -44,7 +45,15 @@ NOTICE = {
         "每次查看联系方式都有记录，您凭查询链接可以看到。联系方式可以不填。您可以随时撤回同意、删除联系方式或者全部内容；"
         "已送交承办单位的内容最迟30日后从传送系统中清除。请不要填写他人的个人信息。"
     ),
+    "text_en": (
+        "What you write and your contact are used only to handle your concern: the deputy, congress staff and the "
+        "department in charge may see them for that purpose. Each reading of the contact is noted, and you see the "
+        "notes by your link. You may leave the contact out. You may at any time take your consent back and have "
+        "the contact, or everything, deleted; what was sent to the department leaves the transport after 30 days "
+        "at the latest. Please write nothing personal about others. The Chinese text is the one that holds."
+    ),
 }
+"""The notice 告知书 in force; the Chinese text holds."""
 
 
 class Concern(BaseModel):
@@ -63,20 +72,33 @@ class Concern(BaseModel):
     consent: Annotated[str, Field(max_length=20)]
 
 
-def add(
-    app: FastAPI,
-    commands: Commands,
-    seals: Seals,
-    services: Services,
-    intake: Intake,
-    settings: GatewaySettings,
-) -> None:
-    """Add the routes."""
-    throttle = Throttle()
-    per_address, per_code = parse(settings.concerns_per_address), parse(settings.concerns_per_code)
+@dataclass(frozen=True)
+class TakenIn:
+    """What the resident gets: the receipt number (without blanks) and the secret of the follow link."""
 
-    async def deputy_of(code: str, person: Caller) -> dict[str, Any]:
-        answer = await services.ask("identity", f"/codes/{code}/deputy", token=person.token)
+    receipt: str
+    secret: str = field(repr=False)
+    version: int | None
+
+
+class Concerns:
+    """Takes concerns in, for the API and for the resident's page alike."""
+
+    def __init__(
+        self,
+        commands: Commands,
+        seals: Seals,
+        services: Services,
+        intake: Intake,
+        settings: GatewaySettings,
+    ) -> None:
+        self._commands, self._seals, self._services, self._intake = commands, seals, services, intake
+        self._throttle = Throttle()
+        self._per_address = parse(settings.concerns_per_address)
+        self._per_code = parse(settings.concerns_per_code)
+
+    async def _deputy_of(self, code: str, person: Caller) -> dict[str, Any]:
+        answer = await self._services.ask("identity", f"/codes/{code}/deputy", token=person.token)
         if answer.status == 404:
             raise Problem(404, "deputy-unknown", "There is no active deputy with this code.")
         if answer.status != 200:
@@ -84,29 +106,26 @@ def add(
         found: dict[str, Any] = json.loads(answer.body)
         return found
 
-    @app.get("/api/concern-notice", summary="What residents agree to 告知书", tags=["concerns"])
-    async def notice() -> Response:
-        return json_response(NOTICE)
-
-    @app.post("/api/codes/{code}/concerns", summary="Put a concern to a deputy 民情直通车", tags=["concerns"])
-    async def submit(request: Request, code: Annotated[str, Path(pattern=CODE)], body: Concern) -> Response:
-        person = await intake.speaker(request, "staff")
+    async def take_in(
+        self, request: Request, person: Caller, code: str, body: Concern, command_id: UUID
+    ) -> TakenIn | None:
+        """Send a concern; None when its outcome is not there in time. Raises Problem."""
         if person.actor.roles == {"intake"} and not person.actor.acting_for_simulation:
-            throttle.admit(per_address, "address", address_of(request))
+            self._throttle.admit(self._per_address, "address", address_of(request))
         if body.consent != NOTICE["version"]:
             detail = "Show the notice in force (/api/concern-notice) and send its version as consent."
             raise Problem(422, "consent-needed", detail)
         plain = content_of(body)
         refuse_unkept(plain)
-        deputy = await deputy_of(code, person)
+        deputy = await self._deputy_of(code, person)
         if not person.actor.acting_for_simulation:
-            throttle.admit(per_code, "code", deputy["deputy_id"])
+            self._throttle.admit(self._per_code, "code", deputy["deputy_id"])
         county = body.county or deputy["county"]
         if county is None:
             raise Problem(
                 422, "county-needed", "This deputy has no county of their own; say which it is about."
             )
-        command_id = idempotency_key(request)
+        intake, seals = self._intake, self._seals
         case_id = intake.case_id(deputy["deputy_id"], command_id)
         secret = intake.secret(case_id)
         sealed = await seals.seal("cases", {"title": body.title, "text": body.text})
@@ -122,16 +141,33 @@ def add(
             consent=body.consent,
         )
         command = Command(cases.SubmitConcern, data.model_dump(mode="json"), str(case_id), plain)
-        outcome = await commands.send(request, person, command_id, command)
+        outcome = await self._commands.send(request, person, command_id, command)
         if outcome is None:
-            pending = {"command_id": str(command_id), "state": "pending"}
-            return json_response(pending, 202, {"Retry-After": "2"})  # the same request again has the outcome
+            return None  # the same request again has the outcome
         try:
             outcome_response(outcome)
         except Problem as problem:
             if problem.code.endswith("-unreadable"):
                 seals.forget("cases")
             raise
-        receipt = shown(data.receipt)
-        told = {"id": receipt, "command_id": str(command_id), "version": outcome.version}
-        return json_response({**told, "receipt": receipt, "follow": LINK.format(secret=secret)})
+        return TakenIn(data.receipt, secret, outcome.version)
+
+
+def add(app: FastAPI, concerns: Concerns, intake: Intake) -> None:
+    """Add the routes."""
+
+    @app.get("/api/concern-notice", summary="What residents agree to 告知书", tags=["concerns"])
+    async def notice() -> Response:
+        return json_response(NOTICE)
+
+    @app.post("/api/codes/{code}/concerns", summary="Put a concern to a deputy 民情直通车", tags=["concerns"])
+    async def submit(request: Request, code: Annotated[str, Path(pattern=CODE)], body: Concern) -> Response:
+        person = await intake.speaker(request, "staff")
+        command_id = idempotency_key(request)
+        taken = await concerns.take_in(request, person, code, body, command_id)
+        if taken is None:
+            pending = {"command_id": str(command_id), "state": "pending"}
+            return json_response(pending, 202, {"Retry-After": "2"})
+        receipt = shown(taken.receipt)
+        told = {"id": receipt, "command_id": str(command_id), "version": taken.version}
+        return json_response({**told, "receipt": receipt, "follow": LINK.format(secret=taken.secret)})

@@ -1,16 +1,19 @@
 """The follow link: how a resident without an account sees and answers what became of a concern.
 
 The link's GET sets a cookie that is good for that one concern and a short time, and answers 303 to a clean
-address; receipt number and secret in a form do the same. Invariants (ADR 14): the secret stands in no other
-address, in no log and in no cookie; every wrong secret, number or cookie gets the same answer; who guesses
-is slowed down.
+address (a browser's is the resident's page, a program's the API's); receipt number and secret in a form do
+the same. Invariants (ADR 14): the secret stands in no other address, in no log and in no cookie; every wrong
+secret, number or cookie gets the same answer; who guesses is slowed down.
 """
 
 # No postponed annotations here: FastAPI could not find names that are made inside functions.
 
 import json
 import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 from fastapi import FastAPI, Form, Path, Request
 from fastapi.responses import Response
@@ -38,6 +41,7 @@ from gateway.settings import GatewaySettings
 from gateway.throttle import Throttle, address_of
 from gateway.writes import TEXT
 from shared.contracts import cases
+from shared.contracts.operations import CommandOutcome
 from shared.contracts.registry import Contract
 from shared.http.problems import Problem
 
@@ -78,29 +82,44 @@ class Erasure(_Strict):
     what: Literal["contact", "all"]
 
 
-def add(
-    app: FastAPI,
-    commands: Commands,
-    seals: Seals,
-    services: Services,
-    intake: Intake,
-    settings: GatewaySettings,
-) -> None:
-    """Add the routes."""
-    throttle = Throttle()
-    attempts, requests = (
-        parse(settings.follow_attempts_per_address),
-        parse(settings.follow_requests_per_concern),
-    )
-    key = OctKey.import_key(intake.cookie_key())
-    secure = settings.environment == "production"
+@dataclass(frozen=True)
+class Opened:
+    """A concern that somebody has opened: its receipt number, and the digest of its secret.
 
-    def name_of(receipt: str) -> str:
-        return f"{'__Host-' if secure else ''}concern-{receipt}"
+    `told_until` is until when (Unix seconds) who submitted it may still be shown the link itself.
+    """
 
-    async def seen(digest: str, person: Caller) -> dict[str, Any]:
-        """The concern that a digest opens. Raises Problem 404."""
-        answer = await services.ask("cases", "/concerns/seen", token=person.token, body={"follow": digest})
+    receipt: str
+    digest: str = field(repr=False)
+    told_until: int = 0
+
+
+class Following:
+    """Opens concerns and says things on them, for the API and for the resident's page alike."""
+
+    def __init__(
+        self,
+        commands: Commands,
+        seals: Seals,
+        services: Services,
+        intake: Intake,
+        settings: GatewaySettings,
+    ) -> None:
+        self._commands, self._seals, self._services, self._intake = commands, seals, services, intake
+        self._throttle = Throttle()
+        self._attempts = parse(settings.follow_attempts_per_address)
+        self._requests = parse(settings.follow_requests_per_concern)
+        self._key = OctKey.import_key(intake.cookie_key())
+        self._secure = settings.environment == "production"
+        self._seconds = settings.follow_seconds
+
+    def _name_of(self, receipt: str) -> str:
+        return f"{'__Host-' if self._secure else ''}concern-{receipt}"
+
+    async def seen(self, digest: str, person: Caller | None = None) -> dict[str, Any]:
+        """The concern that a digest opens, {case_id, concern}. Raises Problem 404."""
+        token = (person or await self._intake.gateway()).token
+        answer = await self._services.ask("cases", "/concerns/seen", token=token, body={"follow": digest})
         if answer.status == 404:
             raise _unknown()
         if answer.status != 200:
@@ -108,36 +127,39 @@ def add(
         found: dict[str, Any] = json.loads(answer.body)
         return found
 
-    async def opened(request: Request, typed: str, receipt: str | None = None) -> Response:
-        """Set the cookie of the concern that a secret opens, and send on to its clean address."""
-        throttle.admit(attempts, "open", address_of(request))
-        secret = read_signs(typed)
-        if not set(secret) <= set(ALPHABET):
+    async def open(self, request: Request, secret: str, receipt: str | None = None) -> Opened:
+        """What a typed secret opens; with a receipt number only if both belong together. Raises Problem."""
+        self._throttle.admit(self._attempts, "open", address_of(request))
+        number = None if receipt is None else read_receipt(receipt)
+        signs = read_signs(secret)
+        if (receipt is not None and number is None) or not set(signs) <= set(ALPHABET):
             raise _unknown()
-        digest = digest_of(secret)
-        found = (await seen(digest, await intake.gateway()))["concern"]["receipt"]
-        if receipt is not None and receipt != found:
+        digest = digest_of(signs)
+        found = (await self.seen(digest))["concern"]["receipt"]
+        if number is not None and number != found:
             raise _unknown()
-        ends = int(time.time()) + settings.follow_seconds
-        token = jwt.encode({"alg": _ALGORITHM}, {"sub": found, "follow": digest, "exp": ends}, key)
-        answer = Response(status_code=303, headers={"Location": f"/api/concerns/{shown(found)}"})
+        return Opened(found, digest)
+
+    def keep(self, answer: Response, opened: Opened) -> None:
+        """Let the browser keep that it has opened a concern, for a while."""
+        ends = int(time.time()) + self._seconds
+        claims = {"sub": opened.receipt, "follow": opened.digest, "exp": ends, "told": opened.told_until}
         answer.set_cookie(
-            name_of(found),
-            token,
-            max_age=settings.follow_seconds,
+            self._name_of(opened.receipt),
+            jwt.encode({"alg": _ALGORITHM}, claims, self._key),
+            max_age=self._seconds,
             path="/",
-            secure=secure,
+            secure=self._secure,
             httponly=True,
             samesite="lax",
         )
-        return answer
 
-    def digest_in_cookie(request: Request, typed: str) -> str:
-        """The digest that the cookie of a concern holds. Raises Problem 404."""
+    def kept(self, request: Request, typed: str) -> Opened:
+        """What the cookie of a concern says. Raises Problem 404."""
         receipt = read_receipt(typed)
         try:
             claims = jwt.decode(
-                request.cookies.get(name_of(receipt or ""), ""), key, algorithms=[_ALGORITHM]
+                request.cookies.get(self._name_of(receipt or ""), ""), self._key, algorithms=[_ALGORITHM]
             ).claims
             jwt.JWTClaimsRegistry(exp={"essential": True}).validate(claims)
         except (JoseError, ValueError):
@@ -145,12 +167,62 @@ def add(
         if claims["sub"] != receipt:
             raise _unknown()
         digest = str(claims["follow"])
-        throttle.admit(requests, "concern", digest)
-        return digest
+        self._throttle.admit(self._requests, "concern", digest)
+        return Opened(claims["sub"], digest, int(claims.get("told", 0)))
+
+    async def say(
+        self,
+        request: Request,
+        opened: Opened,
+        command_id: UUID,
+        contract: type[Contract],
+        plain: dict[str, Any],
+    ) -> CommandOutcome | None:
+        """Send what a resident asks for, as a command on the concern; None when its outcome is late.
+
+        Words are sealed where the contract wants them sealed. Raises Problem.
+        """
+        refuse_unkept(plain)
+        person = await self._intake.speaker(request)
+        case_id = (await self.seen(opened.digest, person))["case_id"]
+        sealed = "sealed" in contract.model_fields
+        clear = {"sealed": await self._seals.seal("cases", plain)} if sealed else plain
+        data = contract.model_validate({**clear, "follow": opened.digest}).model_dump(mode="json")
+        command = Command(contract, data, case_id, {**plain, "follow": opened.digest})
+        outcome = await self._commands.send(request, person, command_id, command)
+        if outcome is None:
+            return None
+        try:
+            outcome_response(outcome)
+        except Problem as problem:
+            if problem.code.endswith("-unreadable"):
+                self._seals.forget("cases")
+            raise
+        return outcome
+
+
+def from_browser(request: Request) -> bool:
+    """Whether a person's browser asks for a page, and not a program for JSON."""
+    return "text/html" in request.headers.get("accept", "")
+
+
+def add(app: FastAPI, following: Following, wrong: Callable[[Request, Problem], Response]) -> None:
+    """Add the routes; `wrong` makes the page for a link that opens nothing."""
+
+    def led_on(request: Request, opened: Opened) -> Response:
+        face = "/r" if from_browser(request) else "/api"
+        answer = Response(status_code=303, headers={"Location": f"{face}/concerns/{shown(opened.receipt)}"})
+        following.keep(answer, opened)
+        return answer
 
     @app.get(LINK, summary="A resident's follow link 查询链接", tags=["concerns"], status_code=303)
     async def link(request: Request, secret: Annotated[str, Path(max_length=_SIGNS_MAX)]) -> Response:
-        return await opened(request, secret)
+        try:
+            return led_on(request, await following.open(request, secret))
+        except Problem as problem:
+            if from_browser(request):
+                return wrong(request, problem)
+            raise
 
     @app.post(
         "/api/concerns/open",
@@ -159,58 +231,33 @@ def add(
         status_code=303,
     )
     async def open_by_form(request: Request, form: Annotated[Opening, Form()]) -> Response:
-        receipt = read_receipt(form.receipt)
-        if receipt is None:
-            throttle.admit(attempts, "open", address_of(request))
-            raise _unknown()
-        return await opened(request, form.secret, receipt)
+        return led_on(request, await following.open(request, form.secret, form.receipt))
 
     @app.get("/api/concerns/{receipt}", summary="What became of one's own concern", tags=["concerns"])
     async def concern(request: Request, receipt: Receipt) -> Response:
-        digest = digest_in_cookie(request, receipt)
-        found = (await seen(digest, await intake.gateway()))["concern"]
+        found = (await following.seen(following.kept(request, receipt).digest))["concern"]
         return json_response({**found, "receipt": shown(found["receipt"])})
 
-    async def say(
-        request: Request,
-        typed: str,
-        contract: type[Contract],
-        plain: dict[str, Any],
-        *,
-        sealed: bool = False,
-    ) -> Response:
-        """Send what a resident asks for as a command on the concern that the cookie opens."""
-        digest = digest_in_cookie(request, typed)
-        refuse_unkept(plain)
-        person = await intake.speaker(request)
-        case_id = (await seen(digest, person))["case_id"]
-        clear = {"sealed": await seals.seal("cases", plain)} if sealed else plain
-        data = contract.model_validate({**clear, "follow": digest}).model_dump(mode="json")
-        command = Command(contract, data, case_id, {**plain, "follow": digest})
+    async def say(request: Request, typed: str, contract: type[Contract], plain: dict[str, Any]) -> Response:
+        opened = following.kept(request, typed)
         command_id = idempotency_key(request)
-        outcome = await commands.send(request, person, command_id, command)
+        outcome = await following.say(request, opened, command_id, contract, plain)
         if outcome is None:
             pending = {"command_id": str(command_id), "state": "pending"}
             return json_response(pending, 202, {"Retry-After": "2"})
-        try:
-            outcome_response(outcome)
-        except Problem as problem:
-            if problem.code.endswith("-unreadable"):
-                seals.forget("cases")
-            raise
         return json_response({"id": typed, "command_id": str(command_id), "version": outcome.version})
 
     @app.post(
         "/api/concerns/{receipt}/supply", summary="Supply what was asked for 补充情况", tags=["concerns"]
     )
     async def supply(request: Request, receipt: Receipt, body: Said) -> Response:
-        return await say(request, receipt, cases.SupplyConcern, content_of(body), sealed=True)
+        return await say(request, receipt, cases.SupplyConcern, content_of(body))
 
     @app.post(
         "/api/concerns/{receipt}/reopen", summary="Not content: handle it again 重新办理", tags=["concerns"]
     )
     async def reopen(request: Request, receipt: Receipt, body: Said) -> Response:
-        return await say(request, receipt, cases.ReopenConcern, content_of(body), sealed=True)
+        return await say(request, receipt, cases.ReopenConcern, content_of(body))
 
     @app.post("/api/concerns/{receipt}/rate", summary="Rate how it was handled 评价", tags=["concerns"])
     async def rate(request: Request, receipt: Receipt, body: Rating) -> Response:

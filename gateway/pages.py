@@ -20,8 +20,8 @@ from fastapi.responses import RedirectResponse, Response
 
 from shared.http.problems import Problem
 
-FACES = ("m", "console", "r")
-"""The faces: the phone's, the console, the resident's page. Each is an entry of its own under its path."""
+FACES = ("m", "console")
+"""The faces that were built: the phone's, the console. Each is an entry of its own under its path."""
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self' data:; "

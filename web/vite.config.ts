@@ -5,7 +5,7 @@ import { defineConfig, type Plugin } from 'vite'
 import { VitePWA } from 'vite-plugin-pwa'
 
 /** The faces: each has an entry of its own, `<face>/index.html`, and is served under `/<face>/`. */
-const FACES = ['m', 'console', 'r']
+const FACES = ['m', 'console']
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
 

@@ -177,15 +177,15 @@ def visiting(browser: Browser, town: Town) -> Callable[..., Any]:
 
     @asynccontextmanager
     async def visit(**options: Any) -> AsyncIterator[Visit]:
-        context = await browser.new_context(
-            viewport=_PHONE,
-            device_scale_factor=2,
-            is_mobile=True,
-            has_touch=True,
-            locale="zh-CN",
-            timezone_id="Asia/Shanghai",
-            **options,
-        )
+        usual = {
+            "viewport": _PHONE,
+            "device_scale_factor": 2,
+            "is_mobile": True,
+            "has_touch": True,
+            "locale": "zh-CN",
+            "timezone_id": "Asia/Shanghai",
+        }
+        context = await browser.new_context(**{**usual, **options})
         context.set_default_timeout(PATIENCE * 1000)
         page = await context.new_page()
         found = Visit(context, page, town.url)

@@ -55,6 +55,8 @@ class Town:
     session: aiohttp.ClientSession
     tokens: dict[str, str] = field(default_factory=dict, repr=False)
     people: dict[str, str] = field(default_factory=dict)
+    codes: dict[str, str] = field(default_factory=dict)
+    """The public codes 代表码 of the deputies."""
 
     @property
     def url(self) -> str:
@@ -181,6 +183,7 @@ async def _settle(town: Town) -> None:
     assert (status, body["accepted"]) == (200, 2), body
     for deputy in (await town.done("GET", "/api/deputies", STAFF))["items"]:
         await town.exchange(deputy["number"], deputy["id"])
+        town.codes[deputy["number"]] = deputy["code"]
     for who in (DEPUTY, OTHER_DEPUTY, STAFF, HOUSING):
         content = {"login": f"town-{who.lower()}", "password": PASSWORD}
         await town.done("PUT", f"/api/people/{town.people[who]}/password", "operator", content)

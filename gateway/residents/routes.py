@@ -1,0 +1,347 @@
+"""The addresses of the resident's page, and what their forms ask for."""
+
+# No postponed annotations here: FastAPI could not find names that are made inside functions.
+
+import asyncio
+import hmac
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Annotated, Any
+from uuid import UUID, uuid4
+
+from fastapi import FastAPI, Path, Request
+from fastapi.responses import RedirectResponse, Response
+from pydantic import ValidationError
+from starlette.datastructures import UploadFile
+
+from gateway.browser import require_own_page
+from gateway.concerns import CODE, NOTICE, Concern, Concerns
+from gateway.following import LINK, Erasure, Following, Opened, Rating, Said
+from gateway.intake import Intake, digest_of
+from gateway.places import Place
+from gateway.receipts import shown
+from gateway.residents.rendering import LOOKS, WORDS, page
+from gateway.services import Services
+from shared.contracts import cases
+from shared.contracts.registry import Contract
+from shared.http.problems import Problem
+
+RECEIPT_SHOWN_SECONDS = 15 * 60
+"""How long after submitting the browser that did so is shown the follow link."""
+_COUNTY_DIGITS = 6
+_LATE = Problem(202, "pending", "It is on its way; send it again to see.")
+_FIELD_FAULTS = {"missing": "missing", "string_too_short": "missing", "string_too_long": "long"}
+
+_ACTIONS: Mapping[str, type[Contract]] = {
+    "supply": cases.SupplyConcern,
+    "reopen": cases.ReopenConcern,
+    "rate": cases.RateConcern,
+    "withdraw": cases.WithdrawConcern,
+    "erase-contact": cases.EraseConcern,
+    "erase-all": cases.EraseConcern,
+    "close-link": cases.CloseFollowLink,
+}
+_SURE = frozenset({"withdraw", "erase-all"})
+"""What cannot be taken back needs a tick besides."""
+
+Receipt = Annotated[str, Path(max_length=60)]
+
+
+def wrong(request: Request, problem: Problem) -> Response:
+    """The page for what cannot be shown: what is the matter, and the ways on."""
+    return page(
+        request,
+        "start.html",
+        status=problem.status,
+        problem=_word_of(problem),
+        done=None,
+        filled={},
+    )
+
+
+def _word_of(problem: Problem) -> str:
+    key = f"problem.{problem.code}"
+    return key if key in WORDS["zh"] else "problem.other"
+
+
+async def _form(request: Request) -> dict[str, str]:
+    """The fields of a form as text: line ends as they are everywhere else, no blanks around."""
+    found = await request.form()
+    return {
+        name: value.replace("\r\n", "\n").strip()
+        for name, value in found.items()
+        if not isinstance(value, UploadFile)
+    }
+
+
+def _id_of(form: Mapping[str, str]) -> UUID:
+    """The id that a form brings, by which a repetition is known; a new one where it is none."""
+    try:
+        return UUID(form.get("id", ""))
+    except ValueError:
+        return uuid4()
+
+
+def _refuse_foreign(request: Request) -> None:
+    """Raise Problem 403 where the browser says that another site's page has sent the form.
+
+    Browsers before 2020 say nothing: then the cookie's `SameSite` and the form's own token must do.
+    """
+    if "sec-fetch-site" in request.headers:
+        require_own_page(request)
+
+
+def _faults(error: ValidationError) -> dict[str, str]:
+    """What is wrong with which field, as keys of words."""
+    return {str(one["loc"][0]): _FIELD_FAULTS.get(one["type"], "signs") for one in error.errors()}
+
+
+def add(
+    app: FastAPI, concerns: Concerns, following: Following, intake: Intake, services: Services, city: Place
+) -> None:
+    """Add the pages."""
+    places = {place.code: place for place in _every(city)}
+
+    def place_name(code: str | None) -> str:
+        return "" if code is None else places[code].name if code in places else code
+
+    async def deputy_of(code: str) -> dict[str, Any]:
+        answer = await services.ask("identity", f"/codes/{code}")
+        if answer.status == 404:
+            raise Problem(404, "deputy-unknown", "There is no active deputy with this code.")
+        if answer.status != 200:
+            raise Problem(503, "service-away", "The code cannot be looked up now; try again soon.")
+        found: dict[str, Any] = json.loads(answer.body)
+        return found
+
+    async def department_names() -> dict[str, str]:
+        """What departments are called; where that cannot be had now, their codes have to do."""
+        person = await intake.gateway()
+        try:
+            answer = await services.ask("identity", "/departments", token=person.token, query="size=500")
+        except Problem:
+            return {}
+        if answer.status != 200:
+            return {}
+        return {one["code"]: one["name"] for one in json.loads(answer.body)["items"]}
+
+    def code_page(
+        request: Request,
+        code: str,
+        deputy: Mapping[str, Any],
+        *,
+        form: Mapping[str, str],
+        faults: Mapping[str, str],
+        problem: Problem | None = None,
+        status: int = 200,
+    ) -> Response:
+        own = deputy["county"]
+        counties = [place for place in city.children if own in (None, place.code)]
+        return page(
+            request,
+            "code.html",
+            status=status,
+            code=code,
+            deputy=deputy,
+            place=" ".join(filter(None, map(place_name, (own, deputy["town"])))),
+            counties=counties,
+            form=form,
+            faults=faults,
+            problem=_word_of(problem) if problem else None,
+            notice=NOTICE,
+        )
+
+    async def concern_page(
+        request: Request,
+        opened: Opened,
+        *,
+        form: Mapping[str, str],
+        action: str = "",
+        fault: str | None = None,
+        problem: Problem | None = None,
+        status: int = 200,
+    ) -> Response:
+        found, names = await asyncio.gather(following.seen(opened.digest), department_names())
+        secret = None
+        if opened.told_until > time.time():
+            derived = intake.secret(UUID(found["case_id"]))
+            if hmac.compare_digest(digest_of(derived), opened.digest):
+                secret = derived
+        done = request.query_params.get("done", "")
+        return page(
+            request,
+            "concern.html",
+            status=status,
+            concern=found["concern"],
+            receipt=shown(opened.receipt),
+            secret=secret,
+            link=f"{request.url.scheme}://{request.url.netloc}{LINK.format(secret=secret)}",
+            token=form_token(opened),
+            ids={name: str(uuid4()) for name in _ACTIONS} | ({action: form["id"]} if "id" in form else {}),
+            department_name=lambda code: names.get(code, code),
+            form=form,
+            action=action,
+            fault=fault,
+            problem=_word_of(problem) if problem else None,
+            done=done if done in _ACTIONS else None,
+        )
+
+    def form_token(opened: Opened) -> str:
+        """What a form on an opened concern must bring; only that page has it."""
+        return hmac.digest(intake.cookie_key(), f"form/{opened.digest}".encode(), "sha256").hex()
+
+    @app.get("/r/looks.css", include_in_schema=False)
+    async def looks() -> Response:
+        kept = {"Cache-Control": "public, max-age=31536000, immutable"}
+        return Response(LOOKS, headers=kept, media_type="text/css; charset=utf-8")
+
+    @app.get("/r", include_in_schema=False)
+    async def home() -> Response:
+        return RedirectResponse("/r/", 303)
+
+    @app.get("/r/", include_in_schema=False)
+    async def start(request: Request) -> Response:
+        code = request.query_params.get("code", "").strip()
+        if code:
+            if all(sign.isascii() and (sign.isalnum() or sign == "-") for sign in code) and len(code) <= 20:
+                return RedirectResponse(f"/r/{code}", 303)
+            return wrong(request, Problem(404, "deputy-unknown", "There is no active deputy with this code."))
+        done = request.query_params.get("done")
+        told = "close-link" if done == "close-link" else None
+        return page(request, "start.html", problem=None, done=told, filled={})
+
+    @app.post("/r/", include_in_schema=False)
+    async def find(request: Request) -> Response:
+        form = await _form(request)
+        try:
+            _refuse_foreign(request)
+            secret = form.get("secret", "").rsplit("/", 1)[-1]  # the whole link is as good
+            opened = await following.open(request, secret[:60], form.get("receipt", "")[:60])
+        except Problem as problem:
+            filled = {"receipt": form.get("receipt", "")}
+            word = "problem.not-found-together" if problem.code == "follow-unknown" else _word_of(problem)
+            return page(request, "start.html", status=problem.status, problem=word, done=None, filled=filled)
+        answer = RedirectResponse(f"/r/concerns/{shown(opened.receipt)}", 303)
+        following.keep(answer, opened)
+        return answer
+
+    @app.get("/r/concerns/{receipt}", include_in_schema=False)
+    async def concern(request: Request, receipt: Receipt) -> Response:
+        try:
+            return await concern_page(request, following.kept(request, receipt), form={})
+        except Problem as problem:
+            return wrong(request, problem)
+
+    @app.post("/r/concerns/{receipt}/{action}", include_in_schema=False)
+    async def say(request: Request, receipt: Receipt, action: str) -> Response:
+        try:
+            _refuse_foreign(request)
+            opened = following.kept(request, receipt)
+            form = await _form(request)
+            if not hmac.compare_digest(form.get("token", "").encode(), form_token(opened).encode()):
+                raise Problem(403, "foreign-page", "The form is not of this page.")
+            if action not in _ACTIONS:
+                raise Problem(404, "not-found", "There is no such page.")
+        except Problem as problem:
+            return wrong(request, problem)
+        form["id"] = str(_id_of(form))
+        try:
+            plain = _asked(action, form)
+        except ValidationError as error:
+            fault = f"fault.{action}.{next(iter(_faults(error).values()))}"
+            return await again(request, opened, form, action, fault=fault, status=422)
+        if action in _SURE and "sure" not in form:
+            return await again(request, opened, form, action, fault="fault.sure", status=422)
+        try:
+            outcome = await following.say(request, opened, UUID(form["id"]), _ACTIONS[action], plain)
+        except Problem as problem:
+            return await again(request, opened, form, action, problem=problem, status=problem.status)
+        if outcome is None:
+            return await again(request, opened, form, action, problem=_LATE, status=202)
+        if action == "close-link":
+            return RedirectResponse("/r/?done=close-link", 303)
+        return RedirectResponse(f"/r/concerns/{shown(opened.receipt)}?done={action}", 303)
+
+    async def again(
+        request: Request, opened: Opened, form: Mapping[str, str], action: str, **more: Any
+    ) -> Response:
+        """The concern's page with what was typed; where even that cannot be shown, why."""
+        try:
+            return await concern_page(request, opened, form=form, action=action, **more)
+        except Problem as problem:
+            return wrong(request, problem)
+
+    @app.get("/r/{code}", include_in_schema=False)
+    async def code_of(request: Request, code: Annotated[str, Path(pattern=CODE)]) -> Response:
+        try:
+            deputy = await deputy_of(code)
+        except Problem as problem:
+            return wrong(request, problem)
+        blank = {"id": str(uuid4()), "place": deputy["town"] or ""}
+        return code_page(request, code, deputy, form=blank, faults={})
+
+    @app.post("/r/{code}", include_in_schema=False)
+    async def submit(request: Request, code: Annotated[str, Path(pattern=CODE)]) -> Response:
+        try:
+            _refuse_foreign(request)
+            form = await _form(request)
+            deputy = await deputy_of(code)
+        except Problem as problem:
+            return wrong(request, problem)
+        command_id = _id_of(form)
+        form["id"] = str(command_id)
+        try:
+            body = Concern.model_validate(_concern(form, places, deputy))
+        except ValidationError as error:
+            return code_page(request, code, deputy, form=form, faults=_faults(error), status=422)
+        if body.consent != NOTICE["version"]:
+            faults = {"consent": "missing"}
+            return code_page(request, code, deputy, form=form, faults=faults, status=422)
+        try:
+            person = await intake.gateway()
+            taken = await concerns.take_in(request, person, code, body, command_id)
+        except Problem as problem:
+            faults = {"place": "missing"} if problem.code == "county-needed" else {}
+            shown_problem = None if faults else problem
+            return code_page(
+                request, code, deputy, form=form, faults=faults, problem=shown_problem, status=problem.status
+            )
+        if taken is None:
+            return code_page(request, code, deputy, form=form, faults={}, problem=_LATE, status=202)
+        answer = RedirectResponse(f"/r/concerns/{shown(taken.receipt)}", 303)
+        opened = Opened(taken.receipt, digest_of(taken.secret))
+        following.keep(answer, replace(opened, told_until=int(time.time()) + RECEIPT_SHOWN_SECONDS))
+        return answer
+
+
+def _every(place: Place) -> list[Place]:
+    return [place, *(inside for child in place.children for inside in _every(child))]
+
+
+def _concern(
+    form: Mapping[str, str], places: Mapping[str, Place], deputy: Mapping[str, Any]
+) -> dict[str, Any]:
+    """A form's fields as the body of a concern; a place that is none of the city's is as good as none."""
+    found: dict[str, Any] = {name: form.get(name, "") for name in ("title", "text", "consent")}
+    if form.get("contact"):
+        found["contact"] = form["contact"]
+    code = form.get("place", "")
+    if code in places and code != deputy["county"]:
+        found["county"] = code[:_COUNTY_DIGITS]
+        if len(code) > _COUNTY_DIGITS:
+            found["town"] = code
+    return found
+
+
+def _asked(action: str, form: Mapping[str, str]) -> dict[str, Any]:
+    """What an action's form asks for, as JSON-ready content. Raises ValidationError."""
+    if action in {"supply", "reopen"}:
+        return Said.model_validate({"text": form.get("text", "")}).model_dump(mode="json")
+    if action == "rate":
+        given = {name: form[name] for name in ("stars", "attitude", "result") if form.get(name)}
+        return Rating.model_validate(given).model_dump(mode="json")
+    if action.startswith("erase-"):
+        return Erasure.model_validate({"what": action.removeprefix("erase-")}).model_dump(mode="json")
+    return {}

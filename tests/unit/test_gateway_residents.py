@@ -1,0 +1,276 @@
+"""The resident's page at the gateway alone: forms, their faults, what was typed, tokens, words in both languages."""
+
+from __future__ import annotations
+
+import json
+import re
+from http.cookies import SimpleCookie
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+from uuid import uuid4
+
+import pytest
+
+from gateway.concerns import NOTICE
+from gateway.receipts import read_receipt
+from gateway.residents.rendering import HERE, LANGUAGES, words
+from gateway.services import Answer
+from services.cases.domain import STATES, STEPS
+from tests.gateway_door import Door, Said, door, refused
+
+CODE = "7k2m9q4t1x"
+DEPUTY = uuid4()
+PUBLIC = {
+    "name": "方玲",
+    "level": "county",
+    "county": "330203",
+    "town": None,
+    "constituency": "第一选区",
+}
+SEEN = {
+    "state": "submitted",
+    "state_title": "待接收",
+    "title": "路灯<b>不亮",
+    "text": "半个月了",
+    "erased": False,
+    "has_contact": True,
+    "consent": NOTICE["version"],
+    "submitted_at": "2026-11-02T01:00:00Z",
+    "take_up_by": "2026-11-04T09:00:00Z",
+    "department": None,
+    "answer_by": None,
+    "dates_reason": None,
+    "answer": None,
+    "result": None,
+    "rating": {"stars": None, "attitude": None, "result": None},
+    "can": ["withdraw"],
+    "steps": [],
+    "contact_reads": [],
+}
+
+
+def answer(status: int, content: Any) -> Answer:
+    return Answer(status, {"Content-Type": "application/json"}, json.dumps(content).encode())
+
+
+@pytest.fixture
+def at() -> Door:
+    found = door(concerns_per_address="1000/hour", follow_attempts_per_address="1000/hour")
+    token = found.issuer.token("intake", "intake")
+    found.services.answers = {
+        ("identity", "/token"): answer(200, {"access_token": token, "expires_in": 900}),
+        ("identity", f"/codes/{CODE}"): answer(200, PUBLIC),
+        ("identity", f"/codes/{CODE}/deputy"): answer(
+            200, {"deputy_id": str(DEPUTY), "county": "330203", "town": None}
+        ),
+        ("identity", "/departments"): answer(200, {"items": [{"code": "housing", "name": "住建局"}]}),
+    }
+    return found
+
+
+async def sent(at: Door, path: str, form: dict[str, str], **headers: str) -> Said:
+    body = urlencode(form).encode()
+    told = {"content-type": "application/x-www-form-urlencoded", "content-length": str(len(body))}
+    return await at.ask("POST", path, role=None, raw=body, headers=told | headers)
+
+
+def concern(**more: str) -> dict[str, str]:
+    filled = {"title": "路灯不亮", "text": "门口路灯\r\n不亮", "consent": NOTICE["version"]}
+    return {"id": str(uuid4()), **filled, **more}
+
+
+def field(page: Said, name: str) -> str:
+    found = re.search(rf'name="{name}" value="([^"]*)"', page.raw.decode())
+    assert found is not None
+    return found[1]
+
+
+async def submitted(at: Door) -> tuple[str, str]:
+    """Submit a concern; the receipt number and the cookie."""
+    said = await sent(at, f"/r/{CODE}", concern())
+    assert said.status == 303, said.raw.decode()
+    receipt = said.headers["location"].removeprefix("/r/concerns/")
+    command = at.post.sent[-1][1]
+    seen = {"case_id": command.subject, "concern": {**SEEN, "receipt": read_receipt(receipt)}}
+    at.services.answers["cases", "/concerns/seen"] = answer(200, seen)
+    cookie = SimpleCookie(said.headers["set-cookie"])
+    return receipt, "; ".join(f"{name}={one.value}" for name, one in cookie.items())
+
+
+async def test_a_code_shows_its_deputy_and_a_wrong_one_says_what_to_do(at: Door) -> None:
+    shown = await at.ask("GET", f"/r/{CODE}", role=None)
+    assert shown.status == 200
+    assert "方玲" in shown.raw.decode()
+    assert NOTICE["text"] in shown.raw.decode()
+    policy = shown.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; style-src 'self'")
+    assert "script" not in policy
+    at.services.answers["identity", f"/codes/{CODE}"] = answer(404, {})
+    wrong = await at.ask("GET", f"/r/{CODE}", role=None)
+    assert (wrong.status, "重新扫码" in wrong.raw.decode()) == (404, True)
+
+
+async def test_a_form_sent_twice_is_one_command_and_leads_to_one_receipt(at: Door) -> None:
+    form = concern()
+    first, again = await sent(at, f"/r/{CODE}", form), await sent(at, f"/r/{CODE}", form)
+    assert first.headers["location"] == again.headers["location"]
+    ids = [command.id for _, command in at.post.sent]
+    assert [str(one) for one in ids] == [form["id"]] * 2
+    opened = at.services.opener.open(at.post.sent[0][1].data["sealed"])
+    assert opened == {"title": "路灯不亮", "text": "门口路灯\n不亮"}
+
+
+@pytest.mark.parametrize(
+    ("more", "word"),
+    [
+        ({"title": ""}, "fault.title.missing"),
+        ({"title": "长" * 201}, "fault.title.long"),
+        ({"text": "a\x07b"}, "fault.text.signs"),
+        ({"contact": "9" * 201}, "fault.contact.long"),
+        ({"consent": ""}, "fault.consent.missing"),
+        ({"consent": "2020-01"}, "fault.consent.missing"),
+    ],
+)
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_what_is_wrong_is_said_in_the_page_and_nothing_typed_is_lost(
+    at: Door, language: str, more: dict[str, str], word: str
+) -> None:
+    form = {**concern(contact="13900000001"), **more}
+    said = await sent(at, f"/r/{CODE}", form, **{"accept-language": language})
+    text = said.raw.decode()
+    assert said.status == 422
+    assert text.count(words(language)[word]) == 2, "in the summary and at the field"  # type: ignore[arg-type]
+    assert field(said, "id") == form["id"]
+    for name in ("title", "contact"):
+        assert field(said, name) == form[name]
+    assert at.post.sent == []
+
+
+async def test_a_refusal_and_a_late_outcome_keep_what_was_typed(at: Door) -> None:
+    at.post.outcome = refused("conflict")
+    said = await sent(at, f"/r/{CODE}", concern())
+    assert (said.status, field(said, "title")) == (409, "路灯不亮")
+    at.post.outcome = lambda _: None
+    form = concern()
+    late = await sent(at, f"/r/{CODE}", form)
+    assert (late.status, field(late, "id")) == (202, form["id"])
+    assert words("zh")["problem.pending"] in late.raw.decode()
+    assert "/f/" not in late.raw.decode()
+
+
+async def test_another_sites_page_sends_nothing(at: Door) -> None:
+    said = await sent(at, f"/r/{CODE}", concern(), **{"sec-fetch-site": "cross-site"})
+    assert (said.status, at.post.sent) == (403, [])
+    own = await sent(at, f"/r/{CODE}", concern(), **{"sec-fetch-site": "same-origin"})
+    assert own.status == 303
+
+
+async def test_who_submitted_sees_the_link_and_who_opened_it_later_does_not(at: Door) -> None:
+    receipt, cookie = await submitted(at)
+    page = await at.ask("GET", f"/r/concerns/{receipt}", role=None, headers={"cookie": cookie})
+    assert page.status == 200
+    secret = re.search(r"/f/([0-9A-Z]{26})<", page.raw.decode())
+    assert secret is not None
+    assert "路灯&lt;b&gt;不亮" in page.raw.decode()
+    opened = await at.ask("GET", f"/f/{secret[1]}", role=None, headers={"accept": "text/html"})
+    assert opened.headers["location"] == f"/r/concerns/{receipt}"
+    later = SimpleCookie(opened.headers["set-cookie"])
+    headers = {"cookie": "; ".join(f"{name}={one.value}" for name, one in later.items())}
+    page = await at.ask("GET", f"/r/concerns/{receipt}", role=None, headers=headers)
+    assert (page.status, secret[1] in page.raw.decode()) == (200, False)
+
+
+async def test_a_form_on_a_concern_needs_the_token_of_its_page(at: Door) -> None:
+    receipt, cookie = await submitted(at)
+    path = f"/r/concerns/{receipt}"
+    page = await at.ask("GET", path, role=None, headers={"cookie": cookie})
+    token, before = field(page, "token"), len(at.post.sent)
+    form = {"id": str(uuid4()), "sure": "yes"}
+    for wrong in ({}, {"token": "0" * 64}, {"token": "你"}):
+        said = await sent(at, f"{path}/withdraw", form | wrong, cookie=cookie)
+        assert (said.status, len(at.post.sent)) == (403, before)
+    assert (await sent(at, f"{path}/withdraw", form | {"token": token})).status == 404, "no cookie"
+    unsure = await sent(at, f"{path}/withdraw", {"token": token}, cookie=cookie)
+    assert (unsure.status, len(at.post.sent)) == (422, before)
+    said = await sent(at, f"{path}/withdraw", form | {"token": token}, cookie=cookie)
+    assert (said.status, said.headers["location"]) == (303, f"{path}?done=withdraw")
+    assert (at.post.sent[-1][1].type, str(at.post.sent[-1][1].id)) == ("concern.withdraw", form["id"])
+
+
+@pytest.mark.parametrize(
+    ("action", "form", "type_"),
+    [
+        ("supply", {"text": "在东门口"}, "concern.supply"),
+        ("reopen", {"text": "还是不亮"}, "concern.reopen"),
+        ("rate", {"stars": "2", "attitude": "4", "result": ""}, "concern.rate"),
+        ("erase-contact", {}, "concern.erase"),
+        ("erase-all", {"sure": "yes"}, "concern.erase"),
+        ("close-link", {}, "concern.close-link"),
+    ],
+)
+async def test_each_form_of_a_concern_is_its_command(
+    at: Door, action: str, form: dict[str, str], type_: str
+) -> None:
+    receipt, cookie = await submitted(at)
+    page = await at.ask("GET", f"/r/concerns/{receipt}", role=None, headers={"cookie": cookie})
+    said = await sent(
+        at, f"/r/concerns/{receipt}/{action}", {**form, "token": field(page, "token")}, cookie=cookie
+    )
+    assert said.status == 303, said.raw.decode()
+    command = at.post.sent[-1][1]
+    assert command.type == type_
+    if action == "rate":
+        assert (command.data["stars"], command.data["attitude"], command.data["result"]) == (2, 4, None)
+
+
+async def test_a_refused_form_of_a_concern_keeps_what_was_typed(at: Door) -> None:
+    receipt, cookie = await submitted(at)
+    page = await at.ask("GET", f"/r/concerns/{receipt}", role=None, headers={"cookie": cookie})
+    token = field(page, "token")
+    found = json.loads(at.services.answers["cases", "/concerns/seen"].body)
+    found["concern"]["can"] = ["supply", "rate"]
+    at.services.answers["cases", "/concerns/seen"] = answer(200, found)
+    at.post.outcome = refused("conflict")
+    said = await sent(
+        at, f"/r/concerns/{receipt}/supply", {"text": "在东门口", "token": token}, cookie=cookie
+    )
+    assert (said.status, "在东门口</textarea>" in said.raw.decode()) == (409, True)
+    none = await sent(at, f"/r/concerns/{receipt}/rate", {"attitude": "3", "token": token}, cookie=cookie)
+    assert (none.status, words("zh")["fault.rate.missing"] in none.raw.decode()) == (422, True)
+
+
+async def test_a_wrong_link_or_number_is_a_page_for_people_and_a_problem_for_programs(at: Door) -> None:
+    at.services.answers["cases", "/concerns/seen"] = answer(404, {})
+    shown = await at.ask("GET", f"/f/{'0' * 26}", role=None, headers={"accept": "text/html"})
+    assert (shown.status, words("zh")["problem.follow-unknown"] in shown.raw.decode()) == (404, True)
+    assert (await at.ask("GET", f"/f/{'0' * 26}", role=None)).code == "follow-unknown"
+    typed = await sent(at, "/r/", {"receipt": "K7QX-2M9D-4T18", "secret": "0" * 26})
+    assert (typed.status, field(typed, "receipt")) == (404, "K7QX-2M9D-4T18")
+
+
+def test_both_languages_have_the_same_words_with_the_same_gaps_and_every_state_and_step_has_one() -> None:
+    chinese, english = words("zh"), words("en")
+    assert list(chinese) == list(english)
+    gaps = re.compile(r"\{(\w+)\}")
+    assert [key for key in chinese if gaps.findall(chinese[key]) != gaps.findall(english[key])] == []
+    assert {key for state in STATES for key in (f"state.{state}", f"meaning.{state}")} <= set(chinese)
+    assert {f"step.{step}" for step in STEPS} <= set(chinese)
+
+
+def test_no_word_of_a_page_stands_in_a_template_or_in_code() -> None:
+    named = {"中文"}
+    for path in (*HERE.glob("*.html"), HERE / "routes.py"):
+        text = re.sub("|".join(named), "", Path(path).read_text("utf-8"))
+        assert re.findall(r"[\u4e00-\u9fff]+", re.sub(r'""".*?"""', "", text, flags=re.DOTALL)) == [], path
+
+
+def test_every_word_that_a_template_asks_for_is_there_and_none_is_left_over() -> None:
+    texts = [path.read_text("utf-8") for path in (*HERE.glob("*.html"), HERE / "routes.py")]
+    asked = {key for text in texts for key in re.findall(r"['\"]((?:[a-z-]+\.)+[\w-]+)['\"]", text)}
+    made = {part for text in texts for part in re.findall(r"['\"]((?:[a-z-]+\.)+)['\"] ~", text)}
+    made |= {"problem.", "fault."}  # by their codes, and by field and kind of fault
+    known = set(words("zh"))
+    dotted = {key for key in asked if key.split(".")[0] in {one.split(".")[0] for one in known}}
+    assert {key for key in dotted if not key.endswith((".html", ".css"))} <= known
+    assert {key for key in known - asked if not key.startswith(tuple(made))} == set()
