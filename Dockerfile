@@ -2,7 +2,7 @@
 #
 #   docker build --build-arg SERVICE=services.cases -t daibiaotong-cases .
 #
-# SERVICE is the Python module to run: services.<name>, gateway, or deploy.kafka.provision. It comes last, so
+# SERVICE is the Python module to run: services.<name>, gateway, warehouse or deploy.kafka.provision. It comes last, so
 # all images share every layer. Arguments of the container are the module's (`migrate`, `apply`, `follow`).
 # No BuildKit needed. The base must have Python 3.11 or later with pip and venv.
 ARG PYTHON_IMAGE=python:3.12-slim-bookworm
@@ -21,9 +21,10 @@ RUN /opt/node/bin/python -m deploy.local.webbuild
 
 FROM ${PYTHON_IMAGE}
 
-# /var/lib/daibiaotong is where a volume is mounted that the program may write to.
+# /var/lib/daibiaotong, or a folder in it, is where a volume is mounted that the program may write to.
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin daibiaotong \
- && install --directory --owner 10001 --mode 0700 /var/lib/daibiaotong
+ && install --directory --owner 10001 --mode 0700 /var/lib/daibiaotong \
+    /var/lib/daibiaotong/quarantine /var/lib/daibiaotong/photos /var/lib/daibiaotong/warehouse
 
 WORKDIR /app
 
@@ -41,6 +42,7 @@ COPY shared shared
 COPY services services
 COPY gateway gateway
 COPY deploy deploy
+COPY warehouse warehouse
 COPY --from=web /app/web/dist web/dist
 RUN chmod -R a+rX . && python -m compileall -q .
 

@@ -88,6 +88,8 @@ class _Bench:
                 "ENVIRONMENT": "test",
                 "HTTP_PORT": str(self._port),
                 "JWKS_URL": self._jwks_url,
+                "QUARANTINE_URL": (self._stack.run_dir / "quarantine").as_uri(),
+                "PHOTOS_URL": (self._stack.run_dir / "photos").as_uri(),
                 "SEALING_KEY": json.dumps(self._key),
                 "BATCH_RECORDS_MAX": str(batch),
             },

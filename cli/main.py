@@ -15,12 +15,14 @@ from cli import operator, trace
 from cli import rules as rules_command
 from cli import score as score_command
 from cli import up as up_command
+from cli import warehouse as warehouse_command
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 letters = typer.Typer(no_args_is_help=True, help="Messages that could not be handled.")
 topics = typer.Typer(no_args_is_help=True, help="Kafka's topics and rights.")
 contracts = typer.Typer(no_args_is_help=True, help="The generated schemas and AsyncAPI documents.")
 rules = typer.Typer(no_args_is_help=True, help="Rule packs 办理规则包: check, compare, reckon a deadline.")
+warehouse = typer.Typer(no_args_is_help=True, help="The data warehouse 人大数据仓: all events, in SQL.")
 routing = typer.Typer(
     no_args_is_help=True,
     help="Which department a case goes to 派单: train, use, judge a classifier; try a catalogue.",
@@ -29,6 +31,7 @@ app.add_typer(letters, name="dead-letters")
 app.add_typer(topics, name="topics")
 app.add_typer(contracts, name="contracts")
 app.add_typer(rules, name="rules")
+app.add_typer(warehouse, name="warehouse")
 scores = typer.Typer(
     no_args_is_help=True, help="Rubrics 评价办法 and scores: check, explain, compare, try a draft."
 )
@@ -170,6 +173,22 @@ def rules_reckon(
 ) -> None:
     """When a limit ends that began on that day, and why."""
     raise typer.Exit(rules_command.reckon(console, pack, limit, date.date()))
+
+
+@warehouse.command(name="tables")
+def warehouse_tables() -> None:
+    """Each table with its rows, days, files and size."""
+    raise typer.Exit(warehouse_command.tables(console))
+
+
+@warehouse.command(name="query")
+def warehouse_query(
+    sql: Annotated[str, typer.Argument(help='such as "select d_state, count(*) from case_filed group by 1"')],
+    *,
+    csv: Annotated[bool, typer.Option("--csv", help="as CSV")] = False,
+) -> None:
+    """Answer a question in SQL (DuckDB); tables are those of `tables`, and `events` for all."""
+    raise typer.Exit(warehouse_command.query(console, sql, as_csv=csv))
 
 
 _Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"])]

@@ -10,6 +10,7 @@ import uvloop
 from aiokafka.errors import KafkaError
 
 from gateway.app import Parts, build
+from gateway.photos import Quarantine
 from gateway.services import Services
 from gateway.settings import GatewaySettings
 from gateway.stream import TOPICS, Hints
@@ -41,6 +42,7 @@ async def serve(settings: GatewaySettings) -> None:
         post=post,
         services=Services(settings.service_urls),
         hints=Hints(settings),
+        quarantine=Quarantine(settings),
     )
     await parts.services.open()
     server, http = await serve_http(build(parts), settings.http_host, settings.http_port)
@@ -83,6 +85,7 @@ async def _work(parts: Parts) -> None:
             name="outcomes",
             wait_ms=min(100, settings.kafka_fetch_max_wait_ms),
         ),
+        parts.quarantine.sweeping(health),
         follow(settings, health, TOPICS, parts.hints.take, from_end=True, name="hints", wait_ms=500),
     ]
     if settings.business_time == "message":

@@ -142,10 +142,27 @@ class Case(Answer):
     contact: str | None = None
 
 
+class CasePhoto(Answer):
+    """A photo of a case 照片, under /api/cases/{id}/photos/{digest} once it is kept; `step` brought it."""
+
+    digest: str
+    step: int
+    state: Literal["claimed", "kept", "missing"]
+
+
+class Photo(Answer):
+    """An uploaded photo 照片, in pixels; commands name it by its digest."""
+
+    digest: str
+    width: int
+    height: int
+
+
 class WholeCase(Case):
     """A case with its way."""
 
     answer: str | None
+    photos: tuple[CasePhoto, ...]
     steps: tuple[CaseStep, ...]
     related: tuple[RelatedCase, ...]
 

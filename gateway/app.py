@@ -20,6 +20,7 @@ from gateway import (
     open311,
     openapi,
     pages,
+    photos,
     places,
     reads,
     roster,
@@ -29,6 +30,7 @@ from gateway import (
 from gateway.commands import Caller, Commands
 from gateway.edge import Edge
 from gateway.intake import Intake
+from gateway.photos import Quarantine
 from gateway.residents import routes as residents
 from gateway.sealing import Seals
 from gateway.services import Services
@@ -55,6 +57,7 @@ class Parts:
     post: CommandPost
     services: Services
     hints: Hints
+    quarantine: Quarantine
 
 
 class QuickRoute(APIRoute):
@@ -90,10 +93,11 @@ def build(parts: Parts) -> FastAPI:
         return Caller(await whose(token, parts.verifier), token)
 
     who: Callable[..., Awaitable[Caller]] = caller
-    commands = Commands(parts.post, parts.clock, parts.settings)
+    commands = Commands(parts.post, parts.clock, parts.settings, parts.quarantine.claim)
     seals = Seals(parts.services)
     writes.add(app, commands, seals, who)
     roster.add(app, commands, parts.services, parts.settings, who)
+    photos.add(app, parts.quarantine, parts.settings, who)
     intake = Intake(parts.services, parts.settings, caller)
     city = places.read_divisions(parts.settings.divisions_file)
     taking = concerns.Concerns(commands, seals, parts.services, intake, parts.settings)

@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -70,8 +70,15 @@ class Command:
 class Commands:
     """Sends commands in the name of callers."""
 
-    def __init__(self, post: CommandPost, clock: BusinessClock, settings: GatewaySettings) -> None:
+    def __init__(
+        self,
+        post: CommandPost,
+        clock: BusinessClock,
+        settings: GatewaySettings,
+        claim_photos: Callable[[Iterable[str]], Awaitable[None]],
+    ) -> None:
         self._post = post
+        self._claim_photos = claim_photos
         self._clock = clock
         self._settings = settings
         self._digest_key = settings.digest_key.get_secret_value().encode()
@@ -96,6 +103,8 @@ class Commands:
     ) -> CommandOutcome | None:
         """Send a command; its outcome, or None when it is not there in time. Raises Problem."""
         require_role(caller.actor, command.contract)
+        if photos := command.data.get("photos"):
+            await self._claim_photos(photos)
         declaration = declaration_of(command.contract)
         request.state.command_id = str(command_id)
         envelope = Envelope(

@@ -12,6 +12,8 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from gateway.edge import PHOTO_PATH
+
 FILE = Path(__file__).with_name("openapi.json")
 
 CONCERN = "/api/concerns/{receipt}"
@@ -34,7 +36,7 @@ PUBLIC = OF_RESIDENTS | {
     "/f/{secret}",
 }
 """Routes that need no token."""
-NO_COMMANDS = frozenset({"/api/sign-in", "/api/session", "/api/token", "/api/concerns/open"})
+NO_COMMANDS = frozenset({"/api/sign-in", "/api/session", "/api/token", "/api/concerns/open", PHOTO_PATH})
 """POSTs that are no commands."""
 
 _PROBLEM: dict[str, Any] = {
@@ -135,6 +137,7 @@ def _complete(operation: dict[str, Any], path: str, *, is_write: bool) -> None:
 def text() -> str:
     """The document as it is committed."""
     from gateway.app import Parts, build
+    from gateway.photos import Quarantine
     from gateway.services import Services
     from gateway.settings import GatewaySettings
     from gateway.stream import Hints
@@ -150,6 +153,7 @@ def text() -> str:
             "jwks_url": "http://none",
             "service_urls": {},
             "digest_key": "none",
+            "quarantine_url": "file:///none",
             "intake_secret": "none none none none",
             "intake_client_secret": "none",
         }
@@ -163,6 +167,7 @@ def text() -> str:
         post=CommandPost(settings, health),
         services=Services({}),
         hints=Hints(settings),
+        quarantine=Quarantine(settings),
     )
     return json.dumps(build(parts).openapi(), ensure_ascii=False, indent=1) + "\n"
 

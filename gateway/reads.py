@@ -28,7 +28,7 @@ from shared.http.problems import Problem
 from shared.telemetry.health import Health
 
 PAGE = ("page", "size")
-_IDENTIFIER = re.compile(r"[A-Za-z0-9-]{1,60}")
+_IDENTIFIER = re.compile(r"[A-Za-z0-9-]{1,60}|[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,7 @@ READS = (
         answer=answers.CasePage,
     ),
     Read("/cases/{id}", "cases", "One case with its way", answer=answers.WholeCase),
+    Read("/cases/{id}/photos/{digest}", "cases", "A photo of a case 照片, as JPEG", ("size",)),
     Read("/cases/{id}/similar", "cases", "Open cases about the same 相似事项"),
     Read(
         "/case-clusters",

@@ -9,6 +9,7 @@ from limits import parse
 from pydantic import AfterValidator, Field, SecretStr
 
 from shared.settings import ProcessSettings
+from shared.storage import StorageSettings
 
 
 def _parsed(limit: str) -> str:
@@ -20,12 +21,14 @@ Limit = Annotated[str, AfterValidator(_parsed)]
 """How often something may happen, such as `20/hour`."""
 
 
-class GatewaySettings(ProcessSettings):
+class GatewaySettings(ProcessSettings, StorageSettings):
     """`service_urls` maps each service to the addresses of its replicas; units are in the names.
 
     `digest_key` is shared by all gateways: it makes the digest by which a repeated command is known. So is
     `intake_secret`, from which residents' receipt numbers and follow links are derived. Limits such as
     `20/hour` are each gateway's own.
+    `quarantine_url` is the storage of uploaded photos, which all gateways and `cases` share; a claimed photo
+    stays there as long as a command can lie in its topic.
     `web_folder` is what the web pages were built to; `divisions_file` names the city's towns, {code, name, children}.
     """
 
@@ -44,6 +47,11 @@ class GatewaySettings(ProcessSettings):
     roster_wait_seconds: float = Field(default=20.0, gt=0, le=120)
     waiting_max: int = Field(default=5000, ge=1)
     body_bytes_max: int = Field(default=262_144, ge=1024)
+    quarantine_url: str
+    quarantine_hours: float = Field(default=24.0, gt=0)
+    quarantine_claimed_days: float = Field(default=8.0, gt=0)
+    photos_per_hour_max: int = Field(default=60, ge=1)
+    photo_bytes_max: int = Field(default=10_485_760, ge=1024)
     roster_bytes_max: int = Field(default=10_485_760, ge=1024)
     stream_clients_max: int = Field(default=5000, ge=1)
     stream_queue_max: int = Field(default=200, ge=1)

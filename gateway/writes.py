@@ -70,6 +70,7 @@ class CaseFiling(_Strict):
     town: identity.PlaceCode | None = None
     category: Annotated[str, Field(max_length=40)] | None = None
     origin: Literal["own", "resident"] = "own"
+    photos: cases.Photos = ()
 
 
 class CaseSplit(_Strict):
@@ -82,9 +83,10 @@ class CaseSplit(_Strict):
 
 
 class Supply(_Strict):
-    """What the filer supplies to a department's question 补充情况; it is sealed before it leaves."""
+    """What the filer supplies to a department's question 补充情况; the text is sealed before it leaves."""
 
     text: Annotated[str, Field(min_length=1, max_length=5_000, pattern=TEXT)]
+    photos: cases.Photos = ()
 
 
 class WebhookRegistration(_Strict):
@@ -355,7 +357,7 @@ def add(app: FastAPI, commands: Commands, seals: Seals, caller: Callable[..., Aw
     async def file_case(request: Request, body: CaseFiling, person: who) -> Response:
         plain = content_of(body)
         words = {name: plain[name] for name in ("title", "text", "contact")}
-        clear = {name: plain[name] for name in ("county", "town", "category", "origin")}
+        clear = {name: plain[name] for name in ("county", "town", "category", "origin", "photos")}
         return await sealed(
             request,
             person,
@@ -385,15 +387,15 @@ def add(app: FastAPI, commands: Commands, seals: Seals, caller: Callable[..., Aw
 
     @app.post("/api/cases/{subject}/supply", summary="Supply what was asked for 补充情况", tags=["cases"])
     async def supply_case(request: Request, subject: UUID, body: Supply, person: who) -> Response:
-        words = content_of(body)
+        plain = content_of(body)
         return await sealed(
             request,
             person,
             cases.SupplyCase,
-            words,
+            plain,
             to="cases",
-            words=words,
-            clear={},
+            words={"text": plain["text"]},
+            clear={"photos": plain["photos"]},
             subject=str(subject),
         )
 

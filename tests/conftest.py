@@ -164,6 +164,8 @@ class Processes:
             "JWKS_URL": self.jwks_url,
             "SEALING_KEY": self.sealing_key,
             "ARCHIVE_KEY": ARCHIVE_KEY,
+            "QUARANTINE_URL": (self.stack.run_dir / "quarantine").as_uri(),
+            "PHOTOS_URL": (self.stack.run_dir / "photos").as_uri(),
             "RETRY_FIRST_SECONDS": "0.05",
             "RETRY_LONGEST_SECONDS": "0.5",
             "RELAY_POLL_SECONDS": "0.3",
@@ -174,7 +176,7 @@ class Processes:
     def spec(self, service: str, name: str, **more: str) -> ProcessSpec:
         return ProcessSpec(
             name=name,
-            argv=(sys.executable, "-m", f"services.{service}"),
+            argv=(sys.executable, "-m", "gateway" if service == "gateway" else f"services.{service}"),
             env=self.env(service, name, **more),
             cwd=CHECKOUT,
             ready=http_ready(f"{self.url(name)}/readyz"),

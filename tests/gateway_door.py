@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import json
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 from uuid import UUID, uuid4
@@ -16,6 +20,7 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 
 from gateway.app import Parts, build
+from gateway.photos import Quarantine
 from gateway.services import Answer, Services
 from gateway.settings import GatewaySettings
 from gateway.stream import Hints
@@ -35,6 +40,14 @@ from shared.testing.wait import wait_until
 NAMES = ("identity", "cases", "participation", "learning", "evaluation", "notify")
 
 
+@cache
+def quarantine_folder() -> Path:
+    """Where gateways of this test run keep photos."""
+    folder = tempfile.mkdtemp(prefix="quarantine-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
 def settings(**more: Any) -> GatewaySettings:
     """Settings of a gateway without backends."""
     given: dict[str, Any] = {
@@ -44,6 +57,7 @@ def settings(**more: Any) -> GatewaySettings:
         "jwks_url": "http://127.0.0.1:9/none",
         "service_urls": {},
         "digest_key": SecretStr("a digest key of tests"),
+        "quarantine_url": quarantine_folder().as_uri(),
         "intake_secret": SecretStr("a key of tests for follow links"),
         "intake_client_secret": SecretStr("a client secret of tests"),
     }
@@ -279,5 +293,5 @@ def _built(more: tuple[tuple[str, Any], ...]) -> Door:
     verifier.use_keys(issuer.keys)
     post, services, hints = HandPost(found), HandServices(), Hints(found)
     clock = BusinessClock("append")
-    app = build(Parts(found, Health(), clock, verifier, post, services, hints))
+    app = build(Parts(found, Health(), clock, verifier, post, services, hints, Quarantine(found)))
     return Door(app, post, services, issuer, verifier, hints)

@@ -41,6 +41,7 @@ def shares(vault: Secrets, principals: Sequence[str]) -> dict[str, dict[str, str
         "INTAKE_SECRET": vault.get("follow"),
         "INTAKE_CLIENT_SECRET": vault.get("intake"),
     }
+    found["warehouse"] = _account(vault, "warehouse")
     found["postgres"] = {"superuser": vault.get("postgres.superuser")} | {
         f"database.{service}": vault.database_password(service) for service in SERVICES
     }

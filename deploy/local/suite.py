@@ -27,15 +27,18 @@ from shared.security.tokens import signing_key_of
 
 GATEWAY = "gateway"
 PROVISIONER = "provisioner"
+WAREHOUSE = "warehouse"
 GATEWAY_PORT = 8080
 _SEALED_TO = ("cases", "identity")
 """Services that the gateway seals fields to; each has a key of its own."""
 _READY_SECONDS = 120.0
+_LAST_ROUND_SECONDS = 60.0
 
 DEFAULT_PROGRAMS: Mapping[str, tuple[str, ...]] = {
     **{name: (sys.executable, "-m", f"services.{name}") for name in SERVICES},
     GATEWAY: (sys.executable, "-m", GATEWAY),
     PROVISIONER: (sys.executable, "-m", "deploy.kafka.provision"),
+    WAREHOUSE: (sys.executable, "-m", WAREHOUSE),
 }
 """How each program is started; the first replica of a service gets the argument `migrate-and-serve`."""
 
@@ -131,7 +134,9 @@ class Suite:
             services = [self._spec(name) for service in SERVICES for name in self._names(service)]
             gateways = [self._spec(name) for name in self._names(GATEWAY)]
             self.supervisor.run_once([self._apply_spec()])
-            self.supervisor.start_all([self._follow_spec(), *services], wait=False)
+            # By themselves, so that they end after the services: the warehouse then writes what is left.
+            self.supervisor.start_all([self._follow_spec(), *self._warehouse_specs()], wait=False)
+            self.supervisor.start_all(services, wait=False)
             self.supervisor.start_all(gateways, wait=False)
             for spec in (*services, *gateways):
                 self.supervisor.wait_ready(spec.name)
@@ -224,6 +229,10 @@ class Suite:
             env["DIGEST_KEY"] = self.secrets.get("digest")
             env["INTAKE_SECRET"] = self.secrets.get("follow")
             env["INTAKE_CLIENT_SECRET"] = self.secrets.get("intake")
+        if service in ("cases", GATEWAY):
+            env["QUARANTINE_URL"] = (self.stack.run_dir / "storage" / "quarantine").as_uri()
+        if service == "cases":
+            env["PHOTOS_URL"] = (self.stack.run_dir / "storage" / "photos").as_uri()
         return env
 
     def _identity_clients(self) -> dict[str, dict[str, object]]:
@@ -252,6 +261,24 @@ class Suite:
             env=self._provisioner_env(),
             cwd=CHECKOUT,
         )
+
+    def _warehouse_specs(self) -> list[ProcessSpec]:
+        """Return the writer of the warehouse; none where the broker forgets what a warehouse should remember."""
+        if not self.stack.broker.keeps_data:
+            return []
+        env = {
+            **self.stack.env_for(WAREHOUSE),
+            "ENVIRONMENT": self._shared_env["ENVIRONMENT"],
+            "HTTP_PORT": str(self.stack.ports.take(WAREHOUSE)),
+            "WAREHOUSE_URL": (self.stack.run_dir / "storage" / "warehouse").as_uri(),
+            "WAREHOUSE_SECONDS": "60",
+            "PYTHONUNBUFFERED": "1",
+            **self._extra_env.get(WAREHOUSE, {}),
+        }
+        argv = self._programs[WAREHOUSE]
+        return [
+            ProcessSpec(name=WAREHOUSE, argv=argv, env=env, cwd=CHECKOUT, stop_seconds=_LAST_ROUND_SECONDS)
+        ]
 
     def _provisioner_env(self) -> dict[str, str]:
         run = str(self.stack.run_dir)

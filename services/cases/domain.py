@@ -84,6 +84,8 @@ Due = Literal["take-up", "accept", "answer", "supervise", "waiting", "rating"]
 """What falls due: taking up what a resident submitted, accepting, answering, supervision of what is still not answered, the end of a wait, a rating."""
 
 FOLLOWERS_MAX = 200
+PHOTOS_MAX = 60
+"""Of one case, over its whole life."""
 
 
 @dataclass(frozen=True)
@@ -251,6 +253,7 @@ class Event:
     dates: Dates | None = None
     on_time: bool | None = None
     other: UUID | None = None
+    photos: tuple[str, ...] = ()
     judged: Judged | None = None
     why: tuple[Ground, ...] = ()
 
@@ -261,6 +264,7 @@ class Case:
 
     `department` is who holds it (the lead 主办), `co_handlers` (会办) give it their opinions. `chased` says how
     far the present deadline has been chased: 0 not, 1 urged to accept, 2 urged to answer, 3 supervised.
+    `photos` are digests, in the order in which they came.
 
     What a resident submitted by a deputy's code 代表码 has a `receipt` number, the `consent` that was given, the
     sealed `contact` where there is one, and `follow`, the digest of the secret that opens it; a resident's
@@ -304,6 +308,7 @@ class Case:
     merged_into: UUID | None = None
     split_from: UUID | None = None
     followers: tuple[UUID, ...] = ()
+    photos: tuple[str, ...] = ()
     receipt: str | None = None
     follow: str | None = field(default=None, repr=False)
     consent: str | None = None
@@ -334,6 +339,7 @@ def evolve(case: Case, event: Event) -> Case:
         result=event.result or case.result,
         stars=case.stars if event.step == "resident-rated" else event.stars or case.stars,
         clock=event.clock or case.clock,
+        photos=tuple(dict.fromkeys((*case.photos, *event.photos))),
     )
     if event.dates is not None:
         changed = _dated(changed, event.dates)
@@ -514,6 +520,7 @@ def file(
     *,
     by: str | None = None,
     judged: Judged | None = None,
+    photos: Sequence[str] = (),
 ) -> tuple[Event, ...]:
     """The first steps of a new case: filed, and routed where a route is known; `judged` says what it is about."""
     filed = Event(
@@ -522,6 +529,7 @@ def file(
         case.filed_at,
         category=case.category,
         other=case.split_from,
+        photos=_more_photos(case, photos),
         judged=judged,
     )
     if route_to is None:
@@ -570,6 +578,14 @@ def _answer_by(clock: Clock, urgency: Urgency, rules: Rules) -> Deadline:
         pauses=clock.pauses,
         extensions=clock.extensions,
     )
+
+
+def _more_photos(case: Case, photos: Sequence[str]) -> tuple[str, ...]:
+    """Those of some photos that are new to the case."""
+    new = tuple(digest for digest in dict.fromkeys(photos) if digest not in case.photos)
+    if len(case.photos) + len(new) > PHOTOS_MAX:
+        raise errors.too_many_photos(PHOTOS_MAX)
+    return new
 
 
 def _possible(case: Case, step: Step) -> None:
@@ -635,11 +651,12 @@ def ask(case: Case, act: Act, text: str) -> tuple[Event, ...]:
     return (Event("asked", act.actor, act.at, text=text, clock=clock),)
 
 
-def supply(case: Case, act: Act, sealed: str, rules: Rules) -> tuple[Event, ...]:
+def supply(case: Case, act: Act, sealed: str, rules: Rules, photos: Sequence[str] = ()) -> tuple[Event, ...]:
     """The filer supplies what was asked for 补充情况; the clock goes on."""
     _filed_by(case, act)
     _possible(case, "supplied")
-    return (replace(_resumed(case, "supplied", act, rules), sealed=sealed),)
+    found = _more_photos(case, photos)
+    return (replace(_resumed(case, "supplied", act, rules), sealed=sealed, photos=found),)
 
 
 def _resumed(case: Case, step: Step, act: Act, rules: Rules) -> Event:
@@ -714,7 +731,9 @@ def give_opinion(case: Case, act: Act, text: str) -> tuple[Event, ...]:
     return (Event("opinion", act.actor, act.at, department=act.department, text=text),)
 
 
-def answer(case: Case, act: Act, *, result: Result, text: str) -> tuple[Event, ...]:
+def answer(
+    case: Case, act: Act, *, result: Result, text: str, photos: Sequence[str] = ()
+) -> tuple[Event, ...]:
     """The department reports what it did 答复; it may do so without accepting first.
 
     An urge whose cause turns out to have been met, because the answer was given in time and arrived
@@ -723,7 +742,8 @@ def answer(case: Case, act: Act, *, result: Result, text: str) -> tuple[Event, .
     _held_by(case, act)
     _possible(case, "answered")
     on_time = case.answer_by is None or act.said_at <= case.answer_by
-    answered = Event("answered", act.actor, act.at, result=result, text=text, on_time=on_time)
+    found = _more_photos(case, photos)
+    answered = Event("answered", act.actor, act.at, result=result, text=text, on_time=on_time, photos=found)
     if not on_time or case.chased < 2:
         return (answered,)
     return (answered, Event("urge-withdrawn", "system", act.at))

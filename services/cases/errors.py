@@ -20,6 +20,16 @@ def not_your_case() -> Refusal:
     return Refusal("not-your-case", "This case is not yours to act on.", "forbidden")
 
 
+def photo_unknown() -> Refusal:
+    """There is no such photo of this case, or none that the caller may see."""
+    return Refusal("photo-unknown", "There is no such photo of a case that you may see.", "not-found")
+
+
+def too_many_photos(most: int) -> Refusal:
+    """The case has as many photos as it may have."""
+    return Refusal("too-many-photos", f"A case may have at most {most} photos.", "invalid")
+
+
 def step_not_possible(step: str, state: str) -> Refusal:
     """The state machine has no such step from here."""
     return Refusal("step-not-possible", f"A case that is {state} cannot be {step}.")

@@ -118,7 +118,8 @@ def file_case(case: Case | None, message: Received[contract.FileCase], context: 
         changed_at=message.now,
     )
     judged, route = _route_of(new, message, context)
-    events = domain.file(new, route, context.rules_at(new.filed_at), judged=judged)
+    rules = context.rules_at(new.filed_at)
+    events = domain.file(new, route, rules, judged=judged, photos=data.photos)
     return _decided(new, events, context, words)
 
 
@@ -263,7 +264,7 @@ def supply_case(
     found = _known(case)
     supplied = read_supplied(context.opener, message.data.sealed)
     rules = context.rules_at(message.now)
-    events = domain.supply(found, _act(found, message), message.data.sealed, rules)
+    events = domain.supply(found, _act(found, message), message.data.sealed, rules, message.data.photos)
     return _decided(found, events, context, supplied=supplied)
 
 
@@ -477,7 +478,12 @@ def _to_departments(
 
     def told(step: Any, text: str | None = None) -> contract.DepartmentTold:
         return contract.DepartmentTold(
-            case_id=case.id, step=step, state=case.state, answer_by=case.answer_by, text=text
+            case_id=case.id,
+            step=step,
+            state=case.state,
+            answer_by=case.answer_by,
+            text=text,
+            photos=event.photos,
         )
 
     step = event.step
@@ -527,6 +533,7 @@ def _dossier(case: Case, event: Event, words: Words, supplied: str | None) -> co
         urgency=case.urgency,
         answer_by=case.answer_by,
         again=case.reopened > 0,
+        photos=case.photos,
     )
 
 
@@ -593,7 +600,9 @@ DECISIONS: dict[type[Contract], Decide[Case]] = {
     ),
     contract.GiveOpinion: _step(lambda case, act, data, _: domain.give_opinion(case, act, data.text)),
     contract.AnswerCase: _step(
-        lambda case, act, data, _: domain.answer(case, act, result=data.result, text=data.text)
+        lambda case, act, data, _: domain.answer(
+            case, act, result=data.result, text=data.text, photos=data.photos
+        )
     ),
     contract.CloseCase: _step(lambda case, act, data, _: domain.close(case, act, data.result)),
     contract.RateCase: _step(lambda case, act, data, _: domain.rate(case, act, data.stars)),

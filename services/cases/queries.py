@@ -32,7 +32,7 @@ from shared.http.pages import Position
 
 Sort = Literal["newest", "deadline"]
 
-_NOT_LISTED = ("answer", "clock", "follow", "contact", "consent")
+_NOT_LISTED = ("answer", "clock", "follow", "contact", "consent", "photos")
 _SHOWN = [column for column in tables.cases.c if column.name not in _NOT_LISTED]
 ACCEPTED = ("accepted", "in-progress", "waiting", "answered", "closed")
 """In these states a department has taken the case on."""
@@ -273,6 +273,17 @@ async def steps(
         .where(*conditions)
         .order_by(step.at, step.case_id, step.number)
         .limit(most)
+    )
+    return dictionaries(found)
+
+
+async def photos(connection: AsyncConnection, case_id: UUID) -> list[dict[str, Any]]:
+    """Digest, step and state of a case's photos, in the order in which they came."""
+    photo = tables.case_photos.c
+    found = await connection.execute(
+        select(photo.digest, photo.number.label("step"), photo.state)
+        .where(photo.case_id == case_id)
+        .order_by(photo.number, photo.digest)
     )
     return dictionaries(found)
 

@@ -8,6 +8,7 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings
 
 from shared.settings import ServiceSettings
+from shared.storage import StorageSettings
 
 
 class WebhookSettings(BaseSettings):
@@ -24,7 +25,15 @@ class WebhookSettings(BaseSettings):
     webhook_loopback_allowed: bool = False
 
 
-class CasesSettings(ServiceSettings, WebhookSettings):
+class PhotoSettings(StorageSettings):
+    """The gateway's quarantine, and the service's own storage of photos."""
+
+    quarantine_url: str
+    photos_url: str
+    photos_poll_seconds: float = Field(default=1.0, gt=0, le=30)
+
+
+class CasesSettings(ServiceSettings, WebhookSettings, PhotoSettings):
     """`sealing_key` is the private X25519 JWK that opens residents' words; `jurisdiction` names the rule packs."""
 
     sealing_key: SecretStr

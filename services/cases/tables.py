@@ -14,7 +14,9 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    and_,
     func,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 
@@ -23,7 +25,9 @@ from services.cases.motions import tables as motions  # whoever has the tables o
 from services.cases.search import tables as search
 
 __all__ = [
+    "ERASED",
     "case_due",
+    "case_photos",
     "case_routings",
     "case_steps",
     "cases",
@@ -73,6 +77,7 @@ cases = Table(
     Column("merged_into", UUID),
     Column("split_from", UUID),
     Column("followers", JSONB, nullable=False),
+    Column("photos", JSONB, nullable=False, server_default="[]"),
     Column("receipt", Text),
     Column("follow", Text),
     Column("consent", Text),
@@ -107,6 +112,26 @@ Index("cases_merged_into_idx", cases.c.merged_into, postgresql_where=cases.c.mer
 Index("cases_split_from_idx", cases.c.split_from, postgresql_where=cases.c.split_from.is_not(None))
 Index("cases_receipt_idx", cases.c.receipt, unique=True, postgresql_where=cases.c.receipt.is_not(None))
 Index("cases_follow_idx", cases.c.follow, unique=True, postgresql_where=cases.c.follow.is_not(None))
+
+ERASED = func.split_part(cases.c.sealed, ".", 2) == ""
+"""The content key of the case's words was destroyed, which is how a case is erased (ADR 5)."""
+Index("cases_erased_idx", cases.c.id, postgresql_where=and_(ERASED, cases.c.photos != text("'[]'")))
+
+case_photos = Table(
+    "case_photos",
+    metadata,
+    Column("case_id", UUID, primary_key=True),
+    Column("digest", Text, primary_key=True),
+    Column("number", Integer, nullable=False),
+    Column("state", Text, nullable=False, server_default="claimed"),  # claimed | kept | missing
+    Column("claimed_at", DateTime(timezone=True), nullable=False),
+    Column("recorded_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+Index(
+    "case_photos_claimed_idx",
+    case_photos.c.recorded_at,
+    postgresql_where=case_photos.c.state == "claimed",
+)
 
 case_steps = Table(
     "case_steps",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.evaluation import consumers, errors, tables
+from services.evaluation import consumers, errors, nightly, tables
 from services.evaluation.api import router
 from services.evaluation.handlers import SETTLE_LOOP, adopt_shipped, settle_on
 from services.evaluation.intake import EventReading
@@ -40,7 +40,10 @@ def main() -> None:
         refusals_by_constraint={tables.OPEN_APPEAL: errors.appeal_open()},
         at_start=at_start,
         reading=lambda engine: EventReading(store, engine, consumers.taken_in()),
-        loops={SETTLE_LOOP: partial(settle_on, store)},
+        loops={
+            SETTLE_LOOP: partial(settle_on, store),
+            nightly.LOOP: partial(nightly.auditing, store, settings.audit_deputies),
+        },
         queues={"evaluation.scores": tables.unsettled.name},
     )
     run(service, settings, sys.argv[1:])

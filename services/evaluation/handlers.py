@@ -18,8 +18,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.evaluation import errors
 from services.evaluation.domain import CHINA, Adopted, Fact, LedgerEntry, Rubric, Schedule, adopt, entries
+from services.evaluation.reckoning import Place
 from services.evaluation.rubric_file import parse_rubric, read_rubric
-from services.evaluation.store import EvaluationStore, EventCount, Place
+from services.evaluation.store import EvaluationStore, EventCount
 from shared.contracts.evaluation import AdoptRubric, RubricAdopted, ScoreChanged
 from shared.contracts.identity import DeputyChanged
 from shared.contracts.registry import Contract

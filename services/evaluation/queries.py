@@ -10,11 +10,12 @@ from typing import Any
 from uuid import UUID
 
 from pydantic_core import to_json
-from sqlalchemy import and_, func, select
+from sqlalchemy import Row, and_, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.evaluation import tables
-from services.evaluation.domain import Candidate, Identity, LedgerEntry, Rubric, Total, totals
+from services.evaluation.domain import Bucket, Candidate, Identity, LedgerEntry, Rubric, Total, totals
+from services.evaluation.reckoning import Held
 from services.evaluation.rescore import Person
 from shared.database.rows import dictionaries
 
@@ -180,6 +181,46 @@ async def figures(connection: AsyncConnection) -> dict[str, Any]:
     return found
 
 
+_SAMPLE = """
+SELECT id FROM (SELECT id FROM deputies UNION SELECT deputy_id FROM totals) AS known
+ORDER BY hashtextextended(id::text, $1::bigint), id LIMIT $2
+"""
+
+_UNSETTLED = """
+SELECT DISTINCT u.d, u.y FROM unsettled, unnest(deputies, years) AS u (d, y) WHERE u.d = ANY($1::uuid[])
+"""
+
+
+async def sample(connection: AsyncConnection, *, seed: int, size: int) -> list[UUID]:
+    """So many deputies, others for another seed."""
+    return [row.id for row in await connection.exec_driver_sql(_SAMPLE, (seed, size))]
+
+
+async def held(connection: AsyncConnection, deputies: Sequence[UUID]) -> Held:
+    """All ledger rows, sums and totals of these deputies; of one moment where the transaction reads so."""
+    rows, sums, scores = tables.ledger.c, tables.buckets.c, tables.totals.c
+    found = await connection.execute(select(tables.ledger).where(rows.deputy_id.in_(deputies)))
+    kept = await connection.execute(select(tables.buckets).where(sums.deputy_id.in_(deputies)))
+    settled = await connection.execute(
+        select(scores.deputy_id, scores.year, scores.total, scores.categories).where(
+            scores.deputy_id.in_(deputies)
+        )
+    )
+    noted = await connection.exec_driver_sql(_UNSETTLED, (list(deputies),))
+    return Held(
+        rows=_entries(found),
+        buckets={Bucket(row.deputy_id, row.month, row.item): row.points for row in kept},
+        totals={(row.deputy_id, row.year): (row.total, row.categories) for row in settled},
+        unsettled=frozenset((row.d, row.y) for row in noted),
+    )
+
+
+async def last_audit(connection: AsyncConnection) -> dict[str, Any] | None:
+    """What the last nightly audit found; None before the first."""
+    found = await connection.execute(select(tables.audits).order_by(tables.audits.c.day.desc()).limit(1))
+    return next(iter(dictionaries(found)), None)
+
+
 async def ledger_rows(
     connection: AsyncConnection, deputy_id: UUID, begin: date, until: date
 ) -> list[LedgerEntry]:
@@ -188,6 +229,10 @@ async def ledger_rows(
     found = await connection.execute(
         select(tables.ledger).where(rows.deputy_id == deputy_id, rows.happened_on.between(begin, until))
     )
+    return _entries(found)
+
+
+def _entries(found: Iterable[Row[Any]]) -> list[LedgerEntry]:
     return [
         LedgerEntry(
             identity=Identity(row.item, row.deputy_id, row.evidence),

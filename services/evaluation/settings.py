@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from pydantic import SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator
 
 from shared.settings import ServiceSettings
 
@@ -12,11 +12,13 @@ from shared.settings import ServiceSettings
 class EvaluationSettings(ServiceSettings):
     """`first_rubric_from` is the 1 January from which the shipped rubric counts where none was adopted yet.
 
-    `archive_key` is the private Ed25519 JWK that signs archives.
+    `archive_key` is the private Ed25519 JWK that signs archives; `audit_deputies` is how many deputies each
+    night's audit reckons anew.
     """
 
     archive_key: SecretStr
     first_rubric_from: date = date(2020, 1, 1)
+    audit_deputies: int = Field(default=500, ge=1)
 
     @field_validator("first_rubric_from")
     @classmethod

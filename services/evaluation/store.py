@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.evaluation import tables
 from services.evaluation.domain import Adopted, LedgerEntry, Rubric, Schedule, Total, newest, totals
+from services.evaluation.reckoning import Place
 from services.evaluation.rubric_file import parse_rubric
 from shared.contracts.identity import DeputyChanged
 from shared.contracts.registry import contract_of
@@ -127,8 +128,9 @@ ON CONFLICT (type) DO UPDATE SET events = c.events + excluded.events,
     unscored = c.unscored + excluded.unscored, last_year = greatest(c.last_year, excluded.last_year)
 """
 
-Place = tuple[UUID, int]
-"""A deputy and a calendar year."""
+_HOLD_AUDIT = """
+SELECT pg_try_advisory_xact_lock(727_103) AND NOT EXISTS (SELECT FROM audits WHERE day = $1)
+"""
 
 
 @dataclass(frozen=True)
@@ -314,3 +316,14 @@ class EvaluationStore:
             [counts[type_].last_year for type_ in types],
         )
         await connection.exec_driver_sql(_COUNT, columns)
+
+    async def hold_audit(self, connection: AsyncConnection, day: date) -> bool:
+        """Whether this transaction may make the audit of a day: it was not made, and nobody else is at it."""
+        return bool((await connection.exec_driver_sql(_HOLD_AUDIT, (day,))).scalar())
+
+    async def add_audit(
+        self, connection: AsyncConnection, day: date, deputies: int, rows: int, differences: int
+    ) -> None:
+        """Write what a nightly audit found."""
+        row = {"day": day, "deputies": deputies, "rows": rows, "differences": differences}
+        await insert_rows(connection, tables.audits, [row])

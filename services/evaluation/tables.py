@@ -16,6 +16,7 @@ from sqlalchemy import (
     Sequence,
     Table,
     Text,
+    func,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
@@ -173,3 +174,14 @@ notes = Table(
     Column("reason", Text),
 )
 Index("notes_deputy_id_idx", notes.c.deputy_id)
+
+# What each nightly audit found (`nightly`); `rows` are the ledger rows that it added up.
+audits = Table(
+    "audits",
+    metadata,
+    Column("day", Date, primary_key=True),
+    Column("finished_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("deputies", Integer, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("differences", Integer, nullable=False),
+)

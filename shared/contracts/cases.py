@@ -32,6 +32,11 @@ Urgency = Literal["urgent", "inquiry", "normal", "complex"]
 Stars = Annotated[int, Field(ge=1, le=5)]
 Reason = Annotated[str, Field(min_length=1, max_length=500, repr=False)]
 Note = Annotated[str, Field(max_length=500, repr=False)]
+PHOTOS_MAX = 9
+Photos = Annotated[
+    tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")], ...],
+    Field(max_length=PHOTOS_MAX, description="digests (SHA-256, hex) under which the gateway keeps uploads"),
+]
 Sealed = Annotated[str, Field(max_length=120_000, repr=False)]
 Follow = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", repr=False)]
 """The SHA-256 of the secret in a resident's follow link; the secret itself never leaves the gateway."""
@@ -48,6 +53,7 @@ class FileCase(Contract):
     origin: Literal["own", "resident"] = Field(
         default="own", description="own observation, or for a resident"
     )
+    photos: Photos = ()
 
 
 @command("concern.submit", owner="cases", roles=("intake", "staff"), key="case id")
@@ -196,6 +202,7 @@ class SupplyCase(Contract):
     """The filer supplies what was asked for 补充情况. `sealed` is a JWE for cases of {"text"}."""
 
     sealed: Sealed
+    photos: Photos = ()
 
 
 @command("case.return", owner="cases", roles=("department",), key="case id")
@@ -242,6 +249,7 @@ class AnswerCase(Contract):
 
     result: Result
     text: str = Field(min_length=1, max_length=5000, repr=False)
+    photos: Photos = ()
 
 
 @command("case.close", owner="cases", roles=("deputy", "staff"), key="case id")
@@ -459,6 +467,9 @@ class Dossier(Contract):
     urgency: Urgency = "normal"
     answer_by: AwareDatetime | None = None
     again: bool = Field(default=False, description="the case was answered before and has been reopened")
+    photos: tuple[str, ...] = Field(
+        default=(), description="digests; the gateway shows them under /api/cases/{id}/photos/{digest}"
+    )
 
 
 @event("department.told", owner="cases", key="case id")
@@ -486,6 +497,7 @@ class DepartmentTold(Contract):
     state: CaseState
     answer_by: AwareDatetime | None = None
     text: str | None = Field(default=None, repr=False)
+    photos: tuple[str, ...] = Field(default=(), description="digests of what came with a supply")
 
 
 @event("department.refused", owner="cases", key="case id")

@@ -11,7 +11,15 @@ import signal
 import sys
 from typing import Literal
 
-Point = Literal["after-receive", "before-commit", "after-commit", "after-publish", "in-rebalance"]
+Point = Literal[
+    "after-receive",
+    "before-commit",
+    "after-commit",
+    "after-publish",
+    "in-rebalance",
+    "files-written",
+    "manifest-written",
+]
 
 _armed: str | None = None
 _passes_left = 0

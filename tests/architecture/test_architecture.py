@@ -14,7 +14,18 @@ import pytest
 from deploy.local.runfolder import CHECKOUT
 from deploy.local.stack import SERVICES
 
-PACKAGES = ("shared", "services", "gateway", "simulation", "audit", "cli", "deploy", "examples", "benchmarks")
+PACKAGES = (
+    "shared",
+    "services",
+    "gateway",
+    "simulation",
+    "audit",
+    "warehouse",
+    "cli",
+    "deploy",
+    "examples",
+    "benchmarks",
+)
 NO_NAMES = {"common", "helper", "helpers", "manager", "managers", "misc", "util", "utils"}
 KNOW_FASTSTREAM = {"shared/messaging/subscriber.py", "shared/host.py"}
 SERVICE_FILES = {

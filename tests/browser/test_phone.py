@@ -7,11 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, Route, expect
+from playwright.async_api import FilePayload, Page, Route, expect
 
 from shared.testing.wait import wait_until
 from tests.browser.conftest import Visit
-from tests.browser.town import DEPUTY, PASSWORD, PATIENCE, Town
+from tests.browser.town import DEPUTY, HOUSING, OTHER_DEPUTY, PASSWORD, PATIENCE, Town
+from tests.photo_files import GPS_MARK, MAKER, photo
 
 pytestmark = pytest.mark.timeout(240, func_only=True)
 
@@ -134,6 +135,123 @@ async def test_a_case_whose_answer_was_lost_is_sent_again_and_filed_once(deputy:
     assert (sent.status, await sent.request.header_value("idempotency-key")) == (200, tries[0])
     await expect(page.get_by_text("待发送")).to_have_count(0)
     assert len(await town.cases_titled("答复丢失后重发")) == 1
+
+
+async def add_photos(page: Page, *contents: bytes) -> None:
+    """Choose photos as the camera would bring them, and wait until they are shown."""
+    before = await page.locator(".photos img").count()
+    files: list[FilePayload] = [
+        {"name": f"{n}.jpg", "mimeType": "image/jpeg", "buffer": content}
+        for n, content in enumerate(contents)
+    ]
+    await page.get_by_label("拍照或选择照片").set_input_files(files)
+    await expect(page.locator(".photos img")).to_have_count(before + len(contents))
+
+
+async def photos_kept(town: Town, title: str, count: int) -> dict[str, Any]:
+    """The one case of that title, once all its photos are with it."""
+
+    async def kept() -> dict[str, Any] | None:
+        found = await town.cases_titled(title)
+        if not found:
+            return None
+        case: dict[str, Any] = await town.done("GET", f"/api/cases/{found[0]['id']}", DEPUTY)
+        return case if all(one["state"] == "kept" for one in case["photos"]) else None
+
+    case = await wait_until(kept, what="the photos being kept", seconds=PATIENCE, every=0.2)
+    assert case is not None
+    assert len(case["photos"]) == count
+    assert len(await town.cases_titled(title)) == 1
+    return case
+
+
+PHOTOS_ON_THE_PHONE = """new Promise((resolve) => {
+  const asked = indexedDB.open('daibiaotong')
+  asked.onsuccess = () => {
+    const found = asked.result.transaction('photos').objectStore('photos').getAll()
+    found.onsuccess = () => {
+      asked.result.close()
+      resolve(Promise.all(found.result.map(({ blob }) => blob.text())))
+    }
+  }
+})"""
+
+
+async def test_photos_go_with_a_case_and_are_seen_by_its_filer_and_its_department_alone(
+    deputy: Visit, town: Town
+) -> None:
+    page = await deputy.open("/cases/new")
+    await fill(page, "楼道堆物有照片")
+    await page.get_by_label("类别").click()
+    await page.get_by_text("城乡建设", exact=True).click()
+    await page.get_by_role("button", name="确定").click()
+    await add_photos(page, photo(colour="red"), photo(colour="green"), photo(colour="white"))
+    await page.get_by_role("button", name="删除照片2").click()
+    await expect(page.locator(".photos img")).to_have_count(2)
+    await deputy.picture("phone-case-photos")
+    assert await deputy.axe() == []
+    await submit(page)
+    await expect(page).to_have_url(re.compile(r"/m/cases/[0-9a-f-]{36}$"))
+    case = await photos_kept(town, "楼道堆物有照片", 2)
+    shown = page.locator(".case-photos img")
+    await expect(shown).to_have_count(2)
+    for number in range(2):
+        await expect(shown.nth(number)).to_have_js_property("naturalWidth", 320)
+    assert await deputy.axe() == []
+    await deputy.picture("phone-case-with-photos")
+    await shown.first.click()
+    await expect(page.locator(".van-image-preview__image img").first).to_be_visible()
+    assert case["department"] == HOUSING
+    for one in case["photos"]:
+        address = f"{town.url}/api/cases/{case['id']}/photos/{one['digest']}"
+        for who, status in ((HOUSING, 200), (DEPUTY, 200), (OTHER_DEPUTY, 404)):
+            headers = {"Authorization": f"Bearer {town.tokens[who]}"}
+            async with town.session.get(address, headers=headers) as answer:
+                assert answer.status == status, who
+                assert status != 200 or (await answer.read())[:3] == b"\xff\xd8\xff"
+
+
+async def test_photos_wait_on_the_phone_without_a_connection_and_go_with_their_case_once(
+    deputy: Visit, town: Town
+) -> None:
+    deputy.expected += ["ERR_INTERNET_DISCONNECTED", "ERR_CONNECTION_RESET"]
+    page = await deputy.open("/cases/new")
+    await page.evaluate("navigator.serviceWorker.ready.then(() => true)")
+    await fill(page, "断网时拍的照片")
+    await deputy.context.set_offline(True)
+    await add_photos(page, photo(colour="red"), photo(colour="green"))
+    await submit(page)
+    await expect(page.get_by_text("待发送").first).to_be_visible()
+    kept = await page.evaluate(PHOTOS_ON_THE_PHONE)
+    assert len(kept) == 2
+    assert GPS_MARK in photo()
+    assert not [one for one in kept if GPS_MARK.decode() in one or MAKER in one]
+    await page.reload()  # what waits outlives the page
+    await page.get_by_text("断网时拍的照片").click()
+    await expect(page.locator(".photos img")).to_have_count(2)
+    await submit(page)
+    await expect(page.get_by_text("待发送").first).to_be_visible()
+
+    async def lose(route: Route) -> None:
+        await route.fetch()  # the gateway takes it, and nobody hears of it
+        await route.abort("connectionreset")
+
+    await page.route("**/api/photos", lose, times=1)
+    await page.route("**/api/cases", lose, times=1)
+    await deputy.context.set_offline(False)
+    await photos_kept_after_tries(page, town, "断网时拍的照片")
+    assert await page.evaluate(PHOTOS_ON_THE_PHONE) == []
+
+
+async def photos_kept_after_tries(page: Page, town: Town, title: str) -> None:
+    """Say that the connection is back until nothing waits any more."""
+
+    async def sent() -> bool:
+        await page.evaluate("window.dispatchEvent(new Event('online'))")
+        return await page.get_by_text("待发送").count() == 0
+
+    await wait_until(sent, what="everything being sent", seconds=PATIENCE, every=1)
+    await photos_kept(town, title, 2)
 
 
 async def test_an_expired_session_asks_to_sign_in_and_files_what_was_written(

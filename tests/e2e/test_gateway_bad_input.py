@@ -34,6 +34,7 @@ from shared.testing.topics import messages_in, read_all
 from shared.testing.wait import wait_until
 from tests.conftest import kafka_settings, started_producer
 from tests.e2e import fuzzing
+from tests.warehouse_house import House
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -712,7 +713,9 @@ def _role(who: str) -> str:
 # -- what must be nowhere ----------------------------------------------------------------------------
 
 
-async def test_what_a_resident_told_is_in_no_log_event_outcome_metric_or_command(town: Town) -> None:
+async def test_what_a_resident_told_is_in_no_log_event_outcome_metric_command_or_parquet(
+    town: Town, tmp_path: Path
+) -> None:
     # Filed once more, and wrongly in every way in which words could end in a problem or a log.
     await town.routed_case("A1", RESIDENTS_CASE)
     for path, content in (
@@ -762,6 +765,12 @@ async def test_what_a_resident_told_is_in_no_log_event_outcome_metric_or_command
     dossiers = b"".join(record.value for record in records["department.housing.routed"])
     assert WORDS.encode() in dossiers
     assert PHONE.encode() not in dossiers
+    house = House(town.suite.stack, (tmp_path / "warehouse").as_uri())
+    assert (await house.round())["rows"] >= len(records["case.filed"])
+    cells = await house.everything()
+    assert town.people["A1"] in str(cells)
+    plain = (cell if isinstance(cell, bytes) else str(cell).encode() for row in cells for cell in row)
+    assert not _told(b"\0".join(plain))
     everything = b"".join(record.value or b"" for found in records.values() for record in found)
     assert PASSWORD.encode() not in everything
     assert LOGIN.encode() not in everything

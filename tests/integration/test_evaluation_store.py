@@ -19,10 +19,11 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deploy.local.stack import LocalStack
-from services.evaluation import consumers, queries, tables
+from services.evaluation import consumers, nightly, queries, reckoning, tables
 from services.evaluation.domain import Bucket, Fact, Schedule, buckets, entries, totals
 from services.evaluation.handlers import Settling, adopt_shipped
 from services.evaluation.intake import EventReading
+from services.evaluation.reckoning import Difference
 from services.evaluation.store import EvaluationStore, EventCount
 from shared.contracts.cases import CaseClosed, CaseFiled
 from shared.contracts.envelope import Envelope
@@ -32,12 +33,15 @@ from shared.contracts.participation import DutyLogged
 from shared.contracts.registry import Contract
 from shared.database.engine import driver_dsn, make_engine, sqlstate_of
 from shared.database.migrate import differences, migrate
+from shared.host import Surroundings
 from shared.messaging import fences
 from shared.messaging.clock import BusinessClock
 from shared.messaging.fences import Log, Step
 from shared.messaging.received import Decoder
 from shared.messaging.runner import Limits, Runner
 from shared.messaging.stream import Tally
+from shared.telemetry import metrics
+from shared.telemetry.health import Health
 from shared.testing.messages import HandRecord, encoded, message
 from shared.testing.wait import wait_until
 
@@ -237,6 +241,117 @@ async def test_any_order_batching_repetition_and_race_gives_the_score_of_the_rul
         total = totals(rubric, sums)
         assert found.pop((deputy, year)) == (total.total, dict(total.categories))
     assert all(total == 0 for total, _ in found.values())
+
+
+NIGHT = datetime(2022, 3, 4, 19, tzinfo=UTC)
+"""Three o'clock in China, on the fifth."""
+
+
+def around(engine: AsyncEngine) -> Surroundings:
+    return Surroundings(engine, BusinessClock("append"), Health())
+
+
+async def test_the_nightly_audit_agrees_once_a_night_and_each_altered_figure_raises_the_alarm(
+    stack: LocalStack, engine: AsyncEngine, store: EvaluationStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await nightly.one_night(around(engine), store, NIGHT, 500) is None  # there is nobody yet
+    await Batches(engine, stack).run(records(year_of_events(random.Random(4), 300)))
+    await settle(engine, store)
+    audits = await asyncio.gather(*(nightly.one_night(around(engine), store, NIGHT, 500) for _ in range(2)))
+    (made,) = [found for found in audits if found is not None]
+    assert (made.day, made.deputies, made.differences) == (date(2022, 3, 5), len(DEPUTIES), ())
+    assert made.rows > 100
+    assert await nightly.one_night(around(engine), store, NIGHT + timedelta(hours=22), 500) is None
+
+    async with engine.begin() as connection:
+        altered = (
+            await connection.execute(
+                text(
+                    "UPDATE buckets SET points = points + 50 WHERE (deputy_id, month, item) IN "
+                    "(SELECT deputy_id, month, item FROM buckets WHERE points > 0 ORDER BY 1, 2, 3 LIMIT 1) "
+                    "RETURNING *"
+                )
+            )
+        ).one()
+    alarm = await nightly.one_night(around(engine), store, NIGHT + timedelta(days=1), 500)
+    assert alarm is not None
+    assert alarm.differences == (
+        Difference(
+            altered.deputy_id,
+            altered.month // 12,
+            altered.month,
+            altered.item,
+            altered.points,
+            altered.points - 50,
+        ),
+    )
+    assert "score-audit-differs" in capsys.readouterr().out
+    async with engine.begin() as connection:
+        await connection.execute(
+            text("UPDATE buckets SET points = points - 50 WHERE item = :i AND month = :m AND deputy_id = :d"),
+            {"i": altered.item, "m": altered.month, "d": altered.deputy_id},
+        )
+        total = (
+            await connection.execute(
+                text(
+                    "UPDATE totals SET total = total - 1 WHERE deputy_id = :d AND year = 2022 RETURNING total"
+                ),
+                {"d": DEPUTIES[0]},
+            )
+        ).scalar_one()
+    task = asyncio.create_task(nightly.auditing(store, 500, around(engine)))
+
+    async def shown() -> bool:
+        return metrics.REGISTRY.get_sample_value("dbt_score_audit_differences") == 1
+
+    await wait_until(shown, what="the alarm in the metrics", seconds=30)
+    assert metrics.REGISTRY.get_sample_value("dbt_score_audit_deputies") == len(DEPUTIES)
+    assert not task.done()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    async with engine.connect() as connection:
+        schedule = await store.read_schedule(connection)
+        held = await queries.held(connection, DEPUTIES)
+    assert [*reckoning.differences(schedule, held)] == [
+        Difference(DEPUTIES[0], 2022, None, None, total, total + 1)
+    ]
+
+
+async def test_a_total_that_waits_to_be_settled_is_no_difference_and_a_lost_row_is_one(
+    stack: LocalStack, engine: AsyncEngine, store: EvaluationStore
+) -> None:
+    envelopes = year_of_events(random.Random(5), 200)
+    await Batches(engine, stack).run(records(envelopes[:100]))
+    await settle(engine, store)
+    await Batches(engine, stack).run(records(envelopes[100:], first=100))
+
+    async def differing() -> list[Difference]:
+        async with engine.connect() as connection:
+            schedule = await store.read_schedule(connection)
+            return [*reckoning.differences(schedule, await queries.held(connection, DEPUTIES))]
+
+    assert await differing() == []
+    async with engine.begin() as connection:
+        await connection.execute(text("DELETE FROM unsettled"))
+    assert await differing() != []  # the notes were all that excused them
+    async with engine.begin() as connection:
+        await connection.execute(
+            text("DELETE FROM ledger WHERE points > 0 AND deputy_id = :d"), {"d": DEPUTIES[1]}
+        )
+    assert {one.deputy_id for one in await differing() if one.month is not None} == {DEPUTIES[1]}
+
+
+async def test_a_night_draws_the_same_deputies_again_and_another_night_others(
+    engine: AsyncEngine, store: EvaluationStore
+) -> None:
+    known = [UUID(int=n) for n in range(1, 201)]
+    async with engine.begin() as connection:
+        news = {one: (1, DeputyChanged.model_validate(deputy_changed(one, 1).data)) for one in known}
+        await store.keep_deputies(connection, news)
+        drawn = [await queries.sample(connection, seed=seed, size=20) for seed in (7, 7, 8)]
+    assert drawn[0] == drawn[1]
+    assert len(set(drawn[0])) == len(set(drawn[2])) == 20
+    assert len({*drawn[0], *drawn[2]}) > 25
 
 
 async def test_of_two_owners_of_a_partition_one_writes_and_the_other_nothing(

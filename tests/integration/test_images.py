@@ -298,7 +298,7 @@ def test_an_image_holds_the_programs_and_nothing_else() -> None:
     ]
     assert rules[0] == "*"
     let_in = {rule[1:] for rule in rules if rule.startswith("!")}
-    programs = {"shared", "services", "gateway", "deploy"}
+    programs = {"shared", "services", "gateway", "deploy", "warehouse"}
     assert let_in == {"pyproject.toml", "constraints.txt", "web"} | programs
     last_stage = (CHECKOUT / "Dockerfile").read_text("utf-8").rpartition("\nFROM ")[2]
     copied = re.findall(r"^COPY (.+) \S+$", last_stage, re.MULTILINE)

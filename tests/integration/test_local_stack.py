@@ -470,7 +470,7 @@ def test_a_stale_lock_is_taken_over_and_secrets_stay(tmp_path: Path) -> None:
 
 
 def test_the_suite_starts_scales_and_stops(tmp_path: Path) -> None:
-    programs = dict.fromkeys((*SERVICES, GATEWAY, "provisioner"), stub_program(tmp_path))
+    programs = dict.fromkeys((*SERVICES, GATEWAY, "provisioner", "warehouse"), stub_program(tmp_path))
     suite = Suite(
         tmp_path,
         broker="tansu",

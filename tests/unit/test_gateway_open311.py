@@ -333,7 +333,7 @@ async def test_a_deputy_files_a_case_whose_words_leave_sealed(at: Door) -> None:
     assert said.body == [{"service_request_id": command.subject, "service_notice": None, "account_id": None}]
     assert (topic, command.type) == ("cases.commands", "case.file")
     assert {k: v for k, v in command.data.items() if k != "sealed"} == {
-        "county": "330203", "town": None, "category": "城乡建设", "origin": "own",
+        "county": "330203", "town": None, "category": "城乡建设", "origin": "own", "photos": [],
     }  # fmt: skip
     words = at.services.opener.open(command.data["sealed"])
     assert words["title"] == "路口窨井盖破损，"
@@ -402,9 +402,9 @@ async def test_a_filing_without_an_outcome_yet_gets_a_token_to_ask_with(at: Door
         ({"status": "INVESTIGATING"}, "case.accept", {}),
         ({"status": "in_progress", "description": "已派人"}, "case.progress", {"text": "已派人"}),
         ({"status": "action_scheduled", "description": "下周施工"}, "case.progress", {"text": "下周施工"}),
-        ({"status": "fixed", "description": "已修复"}, "case.answer", {"result": "solved", "text": "已修复"}),
-        ({"status": "no_further_action", "description": "无条件"}, "case.answer", {"result": "unsolved", "text": "无条件"}),
-        ({"status": "closed", "result": "explained", "description": "已说明"}, "case.answer", {"result": "explained", "text": "已说明"}),
+        ({"status": "fixed", "description": "已修复"}, "case.answer", {"result": "solved", "text": "已修复", "photos": []}),
+        ({"status": "no_further_action", "description": "无条件"}, "case.answer", {"result": "unsolved", "text": "无条件", "photos": []}),
+        ({"status": "closed", "result": "explained", "description": "已说明"}, "case.answer", {"result": "explained", "text": "已说明", "photos": []}),
         ({"status": "not_councils_responsibility", "description": "非本单位"}, "case.return", {"reason": "非本单位"}),
         ({"status": "information_needed", "description": "请补充位置"}, "case.ask", {"text": "请补充位置"}),
         ({"status": "extension_asked", "days": "5", "description": "待招标"}, "case.ask-extension", {"days": 5, "reason": "待招标"}),

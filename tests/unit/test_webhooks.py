@@ -169,6 +169,8 @@ def test_production_refuses_addresses_of_this_machine() -> None:
         "jwks_url": "http://none",
         "database_url": "postgresql+asyncpg://none",
         "sealing_key": "{}",
+        "quarantine_url": "file:///none",
+        "photos_url": "file:///none",
         "webhook_loopback_allowed": True,
     }
     with pytest.raises(ValueError, match="WEBHOOK_LOOPBACK_ALLOWED"):

@@ -50,9 +50,9 @@ async function once<T>(ask: () => Asked<T>): Promise<{ data: T; response: Respon
   return { data: said.data as T, response: said.response }
 }
 
-/** The answer to a question. Throws Problem; waits for a new sign-in where the session has expired. */
-export async function ask<T>(question: () => Asked<T>): Promise<T> {
-  return (await patiently(question)).data
+/** The answer to a question. Throws Problem; waits for a new sign-in where the session has expired, unless `signIn` is false. */
+export async function ask<T>(question: () => Asked<T>, { signIn = true }: { signIn?: boolean } = {}): Promise<T> {
+  return (await (signIn ? patiently(question) : once(question))).data
 }
 
 async function patiently<T>(question: () => Asked<T>): Promise<{ data: T; response: Response }> {

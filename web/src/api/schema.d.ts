@@ -1390,6 +1390,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/photos": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Upload a photo 照片; commands name it by the digest in the answer */
+        post: operations["upload_api_photos_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/concern-notice": {
         parameters: {
             query?: never;
@@ -1688,6 +1705,23 @@ export interface paths {
         };
         /** One case with its way */
         get: operations["get_cases_id"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/cases/{id}/photos/{digest}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A photo of a case 照片, as JPEG */
+        get: operations["get_cases_id_photos_digest"];
         put?: never;
         post?: never;
         delete?: never;
@@ -2633,6 +2667,12 @@ export interface components {
             result: "solved" | "explained" | "unsolved";
             /** Text */
             text: string;
+            /**
+             * Photos
+             * @description digests (SHA-256, hex) under which the gateway keeps uploads
+             * @default []
+             */
+            photos: string[];
         };
         /**
          * AnswerConsultation
@@ -2907,6 +2947,12 @@ export interface components {
              * @enum {string}
              */
             origin: "own" | "resident";
+            /**
+             * Photos
+             * @description digests (SHA-256, hex) under which the gateway keeps uploads
+             * @default []
+             */
+            photos: string[];
         };
         /**
          * CasePage
@@ -2925,6 +2971,21 @@ export interface components {
             next: string | null;
             /** Total Is Estimate */
             total_is_estimate: boolean;
+        };
+        /**
+         * CasePhoto
+         * @description A photo of a case 照片, under /api/cases/{id}/photos/{digest} once it is kept; `step` brought it.
+         */
+        CasePhoto: {
+            /** Digest */
+            digest: string;
+            /** Step */
+            step: number;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "claimed" | "kept" | "missing";
         };
         /**
          * CaseSplit
@@ -3951,6 +4012,18 @@ export interface components {
             password: string;
         };
         /**
+         * Photo
+         * @description An uploaded photo 照片, in pixels; commands name it by its digest.
+         */
+        Photo: {
+            /** Digest */
+            digest: string;
+            /** Width */
+            width: number;
+            /** Height */
+            height: number;
+        };
+        /**
          * Place
          * @description A division with those inside it: city, county 县(市、区), town 乡镇(街道).
          */
@@ -4533,11 +4606,17 @@ export interface components {
         };
         /**
          * Supply
-         * @description What the filer supplies to a department's question 补充情况; it is sealed before it leaves.
+         * @description What the filer supplies to a department's question 补充情况; the text is sealed before it leaves.
          */
         Supply: {
             /** Text */
             text: string;
+            /**
+             * Photos
+             * @description digests (SHA-256, hex) under which the gateway keeps uploads
+             * @default []
+             */
+            photos: string[];
         };
         /**
          * Surroundings
@@ -4684,6 +4763,8 @@ export interface components {
             contact?: string | null;
             /** Answer */
             answer: string | null;
+            /** Photos */
+            photos: components["schemas"]["CasePhoto"][];
             /** Steps */
             steps: components["schemas"]["CaseStep"][];
             /** Related */
@@ -8960,6 +9041,39 @@ export interface operations {
             };
         };
     };
+    upload_api_photos_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "image/*": string;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Photo"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     notice_api_concern_notice_get: {
         parameters: {
             query?: never;
@@ -9623,6 +9737,40 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["WholeCase"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_cases_id_photos_digest: {
+        parameters: {
+            query?: {
+                size?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+                digest: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
                 };
             };
             /** @description A problem */

@@ -1,14 +1,15 @@
 /**
- * Cases that are being written or wait to be sent, kept on the phone (IndexedDB).
+ * Cases that are being written or wait to be sent, with their photos, kept on the phone (IndexedDB).
  *
  * Invariants: a case has its id from the first letter on, and is always sent under it, so that it is filed once
- * however often it is sent; only its own writer sees and sends it; one tab sends at a time; nothing is removed
- * before the gateway has said that it was taken.
+ * however often it is sent; its photos are uploaded first, and named by it; only its own writer sees and sends it;
+ * one tab sends at a time; nothing is removed before the gateway has said that it was taken.
  */
 import { openDB, type DBSchema, type IDBPDatabase } from 'idb'
 import { computed, ref, toRaw } from 'vue'
 import { client, command, newId, Problem, type Schemas } from '@/api/client'
 import { expired, me } from '@/api/session'
+import { upload, type Photo } from './photos'
 
 export interface Filing {
   title: string
@@ -32,12 +33,17 @@ export interface Draft {
 
 interface Schema extends DBSchema {
   drafts: { key: string; value: Draft; indexes: { person: string } }
+  /** Apart from the drafts, which are written at every pause in typing. */
+  photos: { key: string; value: Photo & { draft: string }; indexes: { draft: string } }
 }
 
 let opened: Promise<IDBPDatabase<Schema>> | undefined
 const database = (): Promise<IDBPDatabase<Schema>> =>
-  (opened ??= openDB<Schema>('daibiaotong', 1, {
-    upgrade: (db) => db.createObjectStore('drafts', { keyPath: 'id' }).createIndex('person', 'person'),
+  (opened ??= openDB<Schema>('daibiaotong', 2, {
+    upgrade: (db, from) => {
+      if (from < 1) db.createObjectStore('drafts', { keyPath: 'id' }).createIndex('person', 'person')
+      db.createObjectStore('photos', { keyPath: 'id' }).createIndex('draft', 'draft')
+    },
   }))
 
 export const drafts = ref<Draft[]>([])
@@ -78,11 +84,44 @@ export async function keep(id: string, filing: Filing, state: Draft['state'] = '
 }
 
 export async function discard(id: string): Promise<void> {
-  await (await database()).delete('drafts', id)
+  const work = (await database()).transaction(['drafts', 'photos'], 'readwrite')
+  const photos = work.objectStore('photos')
+  await work.objectStore('drafts').delete(id)
+  for (const photo of await photos.index('draft').getAllKeys(id)) await photos.delete(photo)
+  await work.done
   await changed()
 }
 
-function bodyOf({ id, filing }: Draft): Schemas['CaseFiling'] {
+/** A draft's photos in the order in which they were added. */
+export async function photosOf(draft: string): Promise<Photo[]> {
+  // Ids begin with the time at which they were made.
+  return (await (await database()).getAllFromIndex('photos', 'draft', draft)).sort((a, b) => (a.id < b.id ? -1 : 1))
+}
+
+export async function keepPhoto(draft: string, photo: Photo): Promise<void> {
+  await (await database()).put('photos', { ...photo, draft })
+}
+
+export async function removePhoto(id: string): Promise<void> {
+  await (await database()).delete('photos', id)
+}
+
+/** Upload what is not there yet; all digests. Throws Problem. */
+async function uploaded(draft: string): Promise<string[]> {
+  const digests: string[] = []
+  for (const photo of await photosOf(draft)) {
+    const digest = photo.digest ?? (await upload(photo, { signIn: false }))
+    if (photo.digest === undefined) await keepPhoto(draft, { ...photo, digest })
+    digests.push(digest)
+  }
+  return digests
+}
+
+async function uploadAgain(draft: string): Promise<void> {
+  for (const { id, blob } of await photosOf(draft)) await keepPhoto(draft, { id, blob })
+}
+
+function bodyOf({ id, filing }: Draft, photos: string[]): Schemas['CaseFiling'] {
   const { title, text, county, origin } = filing
   const some = (value: string): string | null => (value === '' ? null : value)
   return {
@@ -91,6 +130,7 @@ function bodyOf({ id, filing }: Draft): Schemas['CaseFiling'] {
     text,
     county,
     origin,
+    photos,
     contact: some(filing.contact),
     town: some(filing.town),
     category: some(filing.category),
@@ -100,13 +140,16 @@ function bodyOf({ id, filing }: Draft): Schemas['CaseFiling'] {
 /** What came of sending one draft. */
 export type Sent = 'sent' | 'refused' | 'later'
 
-async function sendOne(draft: Draft): Promise<Sent> {
+async function sendOne(draft: Draft, again = false): Promise<Sent> {
   try {
-    await command((headers) => client.POST('/api/cases', { params: { header: headers }, body: bodyOf(draft) }), draft.id, {
-      signIn: false,
-    })
+    const body = bodyOf(draft, await uploaded(draft.id))
+    await command((headers) => client.POST('/api/cases', { params: { header: headers }, body }), draft.id, { signIn: false })
   } catch (error) {
     if (!(error instanceof Problem)) throw error
+    if (error.code === 'photo-unknown' && !again) {
+      await uploadAgain(draft.id) // it waited for more than a day, and the gateway has put its photos away
+      return sendOne(draft, true)
+    }
     if (error.code === 'case-exists') {
       await discard(draft.id) // another tab, or an earlier try whose answer was lost
       return 'sent'
