@@ -175,6 +175,73 @@ class CasePage(Page):
     total_is_estimate: bool
 
 
+class Ratio(Answer):
+    """An honest figure: no ratio where nothing counts."""
+
+    numerator: int
+    denominator: int
+    ratio: float | None
+
+
+class OverviewPart(Answer):
+    """How the cases of a place or a period stand; `figures` by the key of the metric registry."""
+
+    filed: int
+    open: int
+    overdue: int
+    figures: dict[str, Ratio]
+
+
+class OverviewPlace(OverviewPart):
+    """One place; null are cases without a town."""
+
+    place: str | None
+
+
+class OverviewPeriod(OverviewPart):
+    """One day or month, as it is written."""
+
+    period: str
+
+
+class Overview(Answer):
+    """The overview 工作概览 of a span of time."""
+
+    as_of: datetime
+    filed_from: datetime
+    filed_until: datetime
+    whole: OverviewPart
+    places: tuple[OverviewPlace, ...]
+    trend: tuple[OverviewPeriod, ...]
+
+
+class Contact(Answer):
+    """A resident's contact data 联系方式."""
+
+    contact: str | None
+
+
+class RosterFault(Answer):
+    """What is wrong with a row of a roster file; `line` is its line in the file."""
+
+    line: int
+    column: str
+    code: str
+    detail: str
+
+
+class RosterReport(Answer):
+    """How far an import of a roster has come, with every fault found."""
+
+    id: UUID
+    rows: int
+    parts: int
+    parts_done: int
+    accepted: int
+    changed: int
+    errors: tuple[RosterFault, ...]
+
+
 class Notice(Answer):
     """One message of an inbox 消息; `subject` is the id of the thing it is about."""
 

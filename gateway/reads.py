@@ -55,7 +55,12 @@ READS = (
     Read("/codes/{code}", "identity", "Who is behind a deputy's public code 代表码", public=True),
     Read("/departments", "identity", "Departments 承办单位", PAGE, answer=answers.DepartmentPage),
     Read("/staff", "identity", "Congress staff", PAGE),
-    Read("/roster-imports/{id}", "identity", "The report of a roster import, row by row"),
+    Read(
+        "/roster-imports/{id}",
+        "identity",
+        "The report of a roster import, row by row",
+        answer=answers.RosterReport,
+    ),
     Read(
         "/cases",
         "cases",
@@ -95,6 +100,7 @@ READS = (
         "cases",
         "A resident's contact data 联系方式; the reading is noted",
         ("purpose",),
+        answer=answers.Contact,
     ),
     Read(
         "/indicators",
@@ -107,6 +113,7 @@ READS = (
         "cases",
         "What was filed, how it stands, where, and the trend 工作概览, for staff",
         ("place", "filed_from", "filed_until", "as_of"),
+        answer=answers.Overview,
     ),
     Read("/webhooks", "cases", "A department's webhooks 推送地址", PAGE),
     Read("/webhooks/{id}/deliveries", "cases", "What was delivered to a webhook", ("state", *PAGE)),

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from playwright.async_api import FilePayload, Page, Route, expect
 
 from shared.testing.wait import wait_until
 from tests.browser.conftest import Visit
-from tests.browser.town import DEPUTY, HOUSING, OTHER_DEPUTY, PASSWORD, PATIENCE, Town
+from tests.browser.town import DEPUTY, HOUSING, OTHER_DEPUTY, PASSWORD, PATIENCE, STAFF, Town
 from tests.photo_files import GPS_MARK, MAKER, photo
 
 pytestmark = pytest.mark.timeout(240, func_only=True)
@@ -320,7 +322,22 @@ async def test_a_page_opens_without_a_connection(deputy: Visit) -> None:
     await expect(page.get_by_text("草稿已保存")).to_be_visible()
 
 
-PAGES = {"home": "/", "cases": "/cases", "case-empty": "/cases/new", "notices": "/notices", "me": "/me"}
+PAGES = {
+    "home": "/",
+    "cases": "/cases",
+    "case-empty": "/cases/new",
+    "work": "/work",
+    "motions": "/motions",
+    "motion-new": "/motions/new",
+    "activities": "/activities",
+    "consultations": "/consultations",
+    "school": "/school",
+    "duty-new": "/duties/new",
+    "archive": "/archive",
+    "code": "/code",
+    "notices": "/notices",
+    "me": "/me",
+}
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -365,3 +382,158 @@ async def test_what_one_may_not_see_and_what_is_not_there_are_said(
     async with visiting() as staff:
         await staff.sign_in("staff")
         await expect(staff.page.get_by_text("手机端供人大代表使用")).to_be_visible()
+
+
+async def test_a_deputy_signs_up_and_checks_in_with_the_code_shown(deputy: Visit, town: Town) -> None:
+    activity = (await town.done("GET", "/api/activities", STAFF))["items"][0]
+    page = await deputy.open("/work")
+    await page.get_by_role("link", name="代表活动").click()
+    await page.get_by_text("民生实事项目主题督查").click()
+    await page.get_by_role("button", name="报名").click()
+    await expect(page.locator(".chip").filter(has_text="已报名")).to_be_visible()
+    await page.get_by_label("签到码").fill("不是这个")
+    await page.get_by_role("button", name="签到").click()
+    await expect(page.get_by_text("签到码不对")).to_be_visible()
+    await page.get_by_label("签到码").fill(activity["code"])
+    await page.get_by_role("button", name="签到").click()
+    await expect(page.locator(".chip").filter(has_text="已签到")).to_be_visible()
+    await deputy.picture("phone-activity")
+
+
+async def test_a_deputy_answers_a_consultation_once(deputy: Visit) -> None:
+    page = await deputy.open("/consultations")
+    await page.get_by_text("城市绿化条例").click()
+    await page.get_by_role("button", name="提交").click()
+    await expect(page.get_by_text("请先回答")).to_be_visible()
+    await page.get_by_role("radio", name="基本赞成").click()
+    await page.get_by_label("您的修改意见").fill("建议明确行道树修剪的责任单位。")
+    await deputy.picture("phone-consultation")
+    assert await deputy.axe() == []
+    await page.get_by_role("button", name="提交").click()
+    await expect(page.get_by_text("我的意见")).to_be_visible()
+    await expect(page.get_by_text("基本赞成")).to_be_visible()
+
+
+async def test_a_deputy_studies_resumes_passes_the_quiz_and_has_a_certificate(deputy: Visit) -> None:
+    page = await deputy.open("/school")
+    await page.get_by_text("怎样提出高质量的建议").click()
+    await page.get_by_role("button", name="学完 代表法与代表的权利义务").click()
+    await expect(page.get_by_role("button", name="学完 代表法与代表的权利义务")).to_have_count(0)
+    await page.go_back()
+    await expect(page.get_by_text("继续学习")).to_be_visible()
+    await page.get_by_text("怎样提出高质量的建议").click()
+    await page.get_by_role("button", name="学完 建议的选题和写法").click()
+    await page.get_by_role("radio", name="代表自己").click()
+    await page.get_by_role("radio", name=re.compile("(?<!不)能$")).click()
+    await page.get_by_role("button", name="提交测验").click()
+    await expect(page.get_by_text("0分", exact=True)).to_be_visible()
+    await page.get_by_role("radio", name="有关机关、组织").click()
+    await page.get_by_role("radio", name="不能", exact=True).click()
+    await page.get_by_role("button", name="提交测验").click()
+    await expect(page.get_by_text("100分", exact=True)).to_be_visible()
+    await deputy.picture("phone-course")
+    assert await deputy.axe() == []
+    await page.get_by_role("button", name="结业").click()
+    await expect(page.get_by_role("heading", name="结业证书")).to_be_visible()
+    await deputy.picture("phone-certificate")
+
+
+async def test_a_deputy_logs_a_duty_and_takes_it_back(deputy: Visit) -> None:
+    page = await deputy.open("/duties/new")
+    await page.get_by_role("radio", name="接待选民").click()
+    await page.get_by_label("情况说明").fill("在高桥镇联络站接待选民五人。")
+    await page.get_by_role("button", name="提交").click()
+    await expect(page).to_have_url(re.compile(r"/m/duties$"))
+    await expect(page.get_by_text("待确认")).to_be_visible()
+    await deputy.picture("phone-duties")
+    await page.get_by_role("button", name="撤回").click()
+    await page.get_by_role("dialog").get_by_role("button", name="撤回").click()
+    await expect(page.locator(".chip").filter(has_text="已撤回")).to_be_visible()
+
+
+async def test_a_motion_is_drafted_co_signed_submitted_followed_and_rated_on_the_phone(
+    deputy: Visit, town: Town, visiting: Callable[..., Any]
+) -> None:
+    title = "关于老旧小区加装电梯的建议"
+    page = await deputy.open("/motions")
+    await page.get_by_role("link", name="起草").first.click()
+    await page.get_by_label("标题").fill(title)
+    await page.get_by_label("正文").fill("建议简化审批流程，统一补助标准。")
+    await deputy.picture("phone-motion-new")
+    assert await deputy.axe() == []
+    await page.get_by_role("button", name="保存草稿").click()
+    await expect(page.get_by_role("heading", name=title)).to_be_visible()
+    motion = page.url.rsplit("/", 1)[-1]
+    await page.get_by_role("button", name="邀请联名").click()
+    await page.get_by_role("searchbox", name="搜索代表姓名").fill("水生")
+    await page.keyboard.press("Enter")
+    await page.get_by_role("checkbox", name="水生").click()
+    await page.get_by_role("button", name="邀请1人").click()
+    await expect(page.get_by_role("heading", name="联名代表")).to_be_visible()
+    async with visiting() as other:
+        await other.sign_in("B2")
+        await other.open(f"/motions/{motion}")
+        await other.page.get_by_role("button", name="已阅读，确认联名").click()
+        await expect(other.page.get_by_role("button", name="已阅读，确认联名")).to_have_count(0)
+    await page.get_by_role("button", name="提交", exact=True).click()
+    await page.get_by_role("dialog").get_by_role("button", name="提交").click()
+    await expect(page.locator(".chip").filter(has_text="待审查")).to_be_visible()
+    await town.done("POST", f"/api/motions/{motion}/accept", STAFF, {"number": "第1号"})
+    await town.done("POST", f"/api/motions/{motion}/assign", STAFF, {"lead": HOUSING})
+    answer = {"result": "A", "text": "已出台加装电梯补助办法。", "signed_by": "王局长"}
+    now = datetime.fromisoformat((await town.done("GET", "/api/surroundings", STAFF))["now"])
+    contact = {
+        "on": now.astimezone(ZoneInfo("Asia/Shanghai")).date().isoformat(),
+        "form": "face-to-face",
+        "note": "上门沟通。",
+    }
+    await town.done("POST", f"/api/motions/{motion}/contact", HOUSING, contact)
+    await town.done("POST", f"/api/motions/{motion}/answer", HOUSING, answer)
+    await expect(page.get_by_text("已出台加装电梯补助办法。")).to_be_visible()
+    for axis in ("办理态度", "办理结果"):
+        await (
+            page.get_by_role("radiogroup", name=axis)
+            .get_by_role("radio", name=re.compile("(?<![本不])满意$"))
+            .click()
+        )
+    await page.get_by_role("button", name="评价", exact=True).click()
+    await expect(page.get_by_role("heading", name="请评价答复")).to_have_count(0)
+    await deputy.picture("phone-motion")
+    assert await deputy.axe() == []
+
+
+async def test_the_archive_explains_the_score_of_the_year(deputy: Visit, town: Town) -> None:
+    async def scored() -> bool:
+        found = await town.done("GET", f"/api/scores/{town.people[DEPUTY]}", DEPUTY)
+        return bool(found["total"] > 0)
+
+    await wait_until(scored, what="a score", seconds=PATIENCE, every=0.2)
+    page = await deputy.open("/archive")
+    await expect(page.get_by_text("提交代表督事").first).to_be_visible()
+    await expect(page.get_by_text("三年对比")).to_be_visible()
+
+
+async def test_the_code_leads_to_the_deputys_public_page(deputy: Visit) -> None:
+    page = await deputy.open("/code")
+    async with page.expect_download() as saved:
+        await page.get_by_role("button", name="保存图片").click()
+    assert (await saved.value).suggested_filename == "代表码.png"
+    inked = await page.evaluate(
+        """() => {
+          const canvas = document.querySelector('canvas')
+          const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height)
+          let dark = 0
+          for (let n = 0; n < data.length; n += 4) dark += data[n] < 64 ? 1 : 0
+          return dark / (data.length / 4)
+        }"""
+    )
+    assert 0.15 < inked < 0.6
+
+
+async def test_the_pages_speak_english_too(deputy: Visit) -> None:
+    page = await deputy.open("/me")
+    await page.get_by_role("radio", name="English").click()
+    await expect(page.get_by_role("heading", name="Me", exact=True)).to_be_visible()
+    await page.reload()
+    await expect(page.get_by_role("heading", name="Me", exact=True)).to_be_visible()
+    assert await page.evaluate("document.documentElement.lang") == "en"

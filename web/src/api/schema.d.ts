@@ -3155,6 +3155,14 @@ export interface components {
             items: components["schemas"]["Consultation"][];
         };
         /**
+         * Contact
+         * @description A resident's contact data 联系方式.
+         */
+        Contact: {
+            /** Contact */
+            contact: string | null;
+        };
+        /**
          * ContactDeputy
          * @description The lead department records that it spoke with the deputy 与代表沟通.
          */
@@ -3987,6 +3995,84 @@ export interface components {
             secret: string;
         };
         /**
+         * Overview
+         * @description The overview 工作概览 of a span of time.
+         */
+        Overview: {
+            /**
+             * As Of
+             * Format: date-time
+             */
+            as_of: string;
+            /**
+             * Filed From
+             * Format: date-time
+             */
+            filed_from: string;
+            /**
+             * Filed Until
+             * Format: date-time
+             */
+            filed_until: string;
+            whole: components["schemas"]["OverviewPart"];
+            /** Places */
+            places: components["schemas"]["OverviewPlace"][];
+            /** Trend */
+            trend: components["schemas"]["OverviewPeriod"][];
+        };
+        /**
+         * OverviewPart
+         * @description How the cases of a place or a period stand; `figures` by the key of the metric registry.
+         */
+        OverviewPart: {
+            /** Filed */
+            filed: number;
+            /** Open */
+            open: number;
+            /** Overdue */
+            overdue: number;
+            /** Figures */
+            figures: {
+                [key: string]: components["schemas"]["Ratio"];
+            };
+        };
+        /**
+         * OverviewPeriod
+         * @description One day or month, as it is written.
+         */
+        OverviewPeriod: {
+            /** Filed */
+            filed: number;
+            /** Open */
+            open: number;
+            /** Overdue */
+            overdue: number;
+            /** Figures */
+            figures: {
+                [key: string]: components["schemas"]["Ratio"];
+            };
+            /** Period */
+            period: string;
+        };
+        /**
+         * OverviewPlace
+         * @description One place; null are cases without a town.
+         */
+        OverviewPlace: {
+            /** Filed */
+            filed: number;
+            /** Open */
+            open: number;
+            /** Overdue */
+            overdue: number;
+            /** Figures */
+            figures: {
+                [key: string]: components["schemas"]["Ratio"];
+            };
+            /** Place */
+            place: string | null;
+        };
+        /**
          * OwnAnswers
          * @description One's own answers to a consultation.
          */
@@ -4216,6 +4302,18 @@ export interface components {
             result?: number | null;
         };
         /**
+         * Ratio
+         * @description An honest figure: no ratio where nothing counts.
+         */
+        Ratio: {
+            /** Numerator */
+            numerator: number;
+            /** Denominator */
+            denominator: number;
+            /** Ratio */
+            ratio: number | null;
+        };
+        /**
          * RecordProgress
          * @description Lessons that the deputy has finished, and the answers to the quiz (question key to option index).
          */
@@ -4411,6 +4509,43 @@ export interface components {
              * @default []
              */
             topics: string[];
+        };
+        /**
+         * RosterFault
+         * @description What is wrong with a row of a roster file; `line` is its line in the file.
+         */
+        RosterFault: {
+            /** Line */
+            line: number;
+            /** Column */
+            column: string;
+            /** Code */
+            code: string;
+            /** Detail */
+            detail: string;
+        };
+        /**
+         * RosterReport
+         * @description How far an import of a roster has come, with every fault found.
+         */
+        RosterReport: {
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /** Rows */
+            rows: number;
+            /** Parts */
+            parts: number;
+            /** Parts Done */
+            parts_done: number;
+            /** Accepted */
+            accepted: number;
+            /** Changed */
+            changed: number;
+            /** Errors */
+            errors: components["schemas"]["RosterFault"][];
         };
         /**
          * RouteCase
@@ -9705,7 +9840,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["RosterReport"];
                 };
             };
             /** @description A problem */
@@ -9928,7 +10063,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["Contact"];
                 };
             };
             /** @description A problem */
@@ -9997,7 +10132,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["Overview"];
                 };
             };
             /** @description A problem */

@@ -2,7 +2,7 @@
 import type { RouteLocationRaw } from 'vue-router'
 import type { Schemas } from '@/api/client'
 
-const PAGES: Record<string, string> = { case: 'case', activity: 'activity', consultation: 'consultation', course: 'course' }
+const PAGES: Record<string, string> = { case: 'case', motion: 'motion', activity: 'activity', consultation: 'consultation', course: 'course' }
 
 export function placeOf({ kind, subject }: Schemas['Notice']): RouteLocationRaw | undefined {
   const about = kind.split('.')[0] ?? ''

@@ -30,3 +30,7 @@ export const points = (hundredths: number): string =>
   new Intl.NumberFormat(locale(), { maximumFractionDigits: 2 }).format(hundredths / 100)
 
 export const number = (value: number): string => new Intl.NumberFormat(locale()).format(value)
+
+/** A ratio in per cent; a dash where there is none. */
+export const percent = (ratio: number | null | undefined): string =>
+  ratio === null || ratio === undefined ? '–' : new Intl.NumberFormat(locale(), { style: 'percent', maximumFractionDigits: 1 }).format(ratio)

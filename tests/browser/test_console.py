@@ -1,0 +1,285 @@
+"""The console in a real browser: a department's cases, the staff's day, and the whole way from resident to score."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Page, expect
+
+from shared.testing.wait import wait_until
+from tests.browser.conftest import Visit
+from tests.browser.town import DEPUTY, HOUSING, PASSWORD, PATIENCE, STAFF, Town
+
+pytestmark = pytest.mark.timeout(300, func_only=True)
+
+DESK = {
+    "viewport": {"width": 1440, "height": 900},
+    "is_mobile": False,
+    "has_touch": False,
+    "device_scale_factor": 1,
+}
+NARROW = {
+    "viewport": {"width": 390, "height": 844},
+    "is_mobile": False,
+    "has_touch": False,
+    "device_scale_factor": 1,
+}
+
+
+async def sign_in(visit: Visit, who: str) -> Page:
+    """Sign in at the console's door."""
+    page = visit.page
+    await page.goto(f"{visit.url}/console/")
+    await page.get_by_label("账号").fill(f"town-{who.lower()}")
+    await page.get_by_label("密码").fill(PASSWORD)
+    await page.get_by_role("button", name="登录").click()
+    await page.wait_for_url(re.compile(r"/console/(?!sign-in)"))
+    return page
+
+
+async def open_at(visit: Visit, path: str) -> Page:
+    """Open a page of the console and wait until it has read what it shows."""
+    await visit.page.goto(f"{visit.url}/console{path}")
+    await visit.page.locator("main h1").first.wait_for()
+    await expect(visit.page.locator(".loading")).to_have_count(0)
+    return visit.page
+
+
+@pytest_asyncio.fixture
+async def department(visiting: Callable[..., Any]) -> AsyncIterator[Visit]:
+    async with visiting(**DESK) as visit:
+        await sign_in(visit, HOUSING)
+        yield visit
+
+
+@pytest_asyncio.fixture
+async def staff(visiting: Callable[..., Any]) -> AsyncIterator[Visit]:
+    async with visiting(**DESK) as visit:
+        await sign_in(visit, STAFF)
+        yield visit
+
+
+async def test_from_a_residents_concern_to_the_score_each_does_their_part_in_the_browser(
+    town: Town, visiting: Callable[..., Any], department: Visit, deputy: Visit
+) -> None:
+    title = "小区门口路灯不亮"
+    before = (await town.done("GET", f"/api/scores/{town.people[DEPUTY]}", DEPUTY))["total"]
+    async with visiting(java_script_enabled=False) as resident:
+        # the resident leaves a concern by the deputy's code
+        page = resident.page
+        await page.goto(f"{resident.url}/r/{town.codes[DEPUTY]}")
+        await page.get_by_label("一句话说是什么事").fill(title)
+        await page.get_by_label("具体情况").fill("路灯半个月不亮，晚上老人出门容易摔倒。")
+        await page.get_by_label("我已看过告知书").check()
+        await page.get_by_role("button", name="提交", exact=True).click()
+        await expect(page.get_by_role("heading", name="已经收到")).to_be_visible()
+
+        # the deputy takes it up on the phone, and it is routed
+        await deputy.open("/")
+        await deputy.page.get_by_text(title).click()
+        await deputy.page.get_by_role("button", name="接收").click()
+        await deputy.page.get_by_role("dialog").get_by_role("button", name="接收").click()
+        case, *_ = await town.cases_titled(title)  # the newest
+        await expect(deputy.page.locator(".chip").first).not_to_have_text("待接收")
+        if (await town.done("GET", f"/api/cases/{case['id']}", DEPUTY))["state"] == "triage":
+            body = {"department": HOUSING, "reason": ""}  # the words alone did not say whose it is
+            await town.done("POST", f"/api/cases/{case['id']}/route", STAFF, body)
+        await town.until(case["id"], "routed")
+
+        # the department accepts and answers in the console
+        desk = await open_at(department, f"/cases?q={title}")
+        await desk.get_by_role("link", name=title).click()
+        await desk.get_by_role("button", name="签收").click()
+        await expect(desk.locator("main .chip", has_text="已签收").first).to_be_visible()
+        await desk.get_by_role("button", name="答复", exact=True).click()
+        dialog = desk.get_by_role("dialog")
+        await dialog.get_by_role("radio", name="已解决").check(force=True)
+        await dialog.get_by_label("答复内容").fill("已更换三盏灯具，当晚恢复照明。")
+        await department.picture("console-answer")
+        await dialog.get_by_role("button", name="提交").click()
+        await expect(desk.locator("main .chip", has_text="已答复").first).to_be_visible()
+
+        # the deputy closes and rates it
+        await deputy.page.get_by_role("button", name="确认办结").click()
+        await deputy.page.get_by_role("dialog").get_by_role("button", name="确认办结").click()
+        await deputy.page.get_by_role("radio", name="5星").click()
+        await deputy.page.get_by_role("button", name="评价", exact=True).click()
+        await expect(deputy.page.get_by_text("您的评价")).to_be_visible()
+
+        # the resident sees it and rates it
+        await page.reload()
+        await expect(page.get_by_text("已更换三盏灯具，当晚恢复照明。").first).to_be_visible()
+        await page.get_by_role("group", name="总体评价").get_by_label("5星").check()
+        await page.get_by_role("button", name="提交评价").click()
+        await expect(page.get_by_role("status")).to_have_text("感谢您的评价。")
+
+    # and the score is explained on the phone
+    async def raised() -> bool:
+        found = await town.done("GET", f"/api/scores/{town.people[DEPUTY]}", DEPUTY)
+        return bool(found["total"] > before)
+
+    await wait_until(raised, what="the score", seconds=PATIENCE, every=0.2)
+    await deputy.open("/archive")
+    await expect(deputy.page.get_by_role("heading", name="履职档案")).to_be_visible()
+    await expect(deputy.page.locator(".entry").first).to_be_visible()
+
+
+async def test_a_department_returns_asks_for_more_time_and_asks_the_filer(
+    department: Visit, town: Town
+) -> None:
+    returned = await town.file("不归我们管的事", "请退回。")
+    page = await open_at(department, f"/cases/{returned}")
+    await page.get_by_role("button", name="退回").click()
+    dialog = page.get_by_role("dialog")
+    await dialog.get_by_role("button", name="提交").click()
+    await expect(dialog.get_by_role("alert")).to_have_text("请填写说明")
+    await dialog.get_by_label("退回原因").fill("属于交通部门职责。")
+    await dialog.get_by_role("button", name="提交").click()
+    await town.until(returned, "triage")
+
+    late = await town.file("需要延期的事", "要挖开路面。")
+    page = await open_at(department, f"/cases/{late}")
+    await page.get_by_role("button", name="签收").click()
+    await page.get_by_role("button", name="申请延期").click()
+    await page.get_by_role("dialog").get_by_label("延期原因").fill("需要办理占道审批。")
+    await page.get_by_role("dialog").get_by_role("button", name="提交").click()
+    await expect(page.get_by_role("button", name="申请延期")).to_have_count(0)
+    found = await town.done("GET", "/api/cases?extension_asked=true", STAFF)
+    assert late in [case["id"] for case in found["items"]]
+    await page.get_by_role("button", name="请求补充").click()
+    await page.get_by_role("dialog").get_by_label("需要补充什么").fill("请说明具体门牌号。")
+    await page.get_by_role("dialog").get_by_role("button", name="提交").click()
+    await town.until(late, "waiting")
+
+
+async def test_a_department_sees_nothing_of_others_and_no_page_of_the_staff(
+    department: Visit, town: Town
+) -> None:
+    department.expected.append("403")
+    others = await town.file("公交站牌倒了", "东门公交站牌倒在路边。", category="交通运输")
+    page = await open_at(department, "/cases?q=公交站牌")
+    await expect(page.get_by_text("没有符合条件的督事")).to_be_visible()
+    await department.page.goto(f"{department.url}/console/cases/{others}")
+    await expect(page.get_by_text("您没有查看权限")).to_be_visible()
+    await department.page.goto(f"{department.url}/console/roster")
+    await expect(page.get_by_text("您没有查看权限")).to_be_visible()
+    await expect(page.get_by_role("link", name="代表名册")).to_have_count(0)
+
+
+async def test_staff_work_the_queue_by_keyboard(staff: Visit, town: Town) -> None:
+    case_id = await town.file("退回后重新分流", "请分流。")
+    await town.done("POST", f"/api/cases/{case_id}/return", HOUSING, {"reason": "不归我们管"})
+    await town.until(case_id, "triage")
+    page = await open_at(staff, "/triage")
+    await expect(page.get_by_role("heading", name="退回后重新分流")).to_be_visible()
+    await staff.picture("console-triage")
+    await page.keyboard.press("j")
+    await page.keyboard.press("k")
+    await expect(page.get_by_role("heading", name="退回后重新分流")).to_be_visible()
+    names = await page.locator(".quick button").all_text_contents()
+    await page.keyboard.press(str(1 + next(n for n, name in enumerate(names) if "交通" in name)))
+    await town.until(case_id, "routed")
+    assert (await town.done("GET", f"/api/cases/{case_id}", STAFF))["department"] == "transport"
+
+
+async def test_filters_and_pages_stand_in_the_address(staff: Visit, town: Town) -> None:
+    await town.file("筛选用的督事", "写在地址里。")
+    page = await open_at(staff, "/cases?q=筛选用")
+    await expect(page.get_by_role("link", name="筛选用的督事")).to_be_visible()
+    await page.get_by_label("搜索标题和内容").fill("没有这样的字")
+    await page.get_by_role("button", name="搜索").click()
+    await expect(page.get_by_text("没有符合条件的督事")).to_be_visible()
+    await expect(page).to_have_url(re.compile(r"/console/cases\?q="))
+    await page.go_back()
+    await expect(page.get_by_role("link", name="筛选用的督事")).to_be_visible()
+
+
+async def test_staff_confirm_a_duty_and_reject_another_with_a_reason(staff: Visit, town: Town) -> None:
+    ids = []
+    for note in ("走访高桥镇五户居民", "没有写清楚的登记"):
+        today = (await town.done("GET", "/api/surroundings", STAFF))["now"][:10]
+        body = {"kind": "visit", "happened_on": today, "note": note}
+        ids.append((await town.done("POST", "/api/duties", DEPUTY, body))["id"])
+    page = await open_at(staff, "/duties")
+    await (
+        page.get_by_role("row")
+        .filter(has_text="走访高桥镇五户居民")
+        .get_by_role("button", name="确认")
+        .click()
+    )
+    await expect(page.get_by_text("走访高桥镇五户居民")).to_have_count(0)
+    await (
+        page.get_by_role("row").filter(has_text="没有写清楚的登记").get_by_role("button", name="退回").click()
+    )
+    await page.get_by_role("dialog").get_by_label("退回原因").fill("请写明地点和人数。")
+    await page.get_by_role("dialog").get_by_role("button", name="退回").click()
+    await expect(page.get_by_text("没有写清楚的登记")).to_have_count(0)
+    states = [(await town.done("GET", f"/api/duties/{one}", STAFF))["state"] for one in ids]
+    assert states == ["confirmed", "rejected"]
+
+
+async def test_a_roster_is_checked_and_taken_in_with_a_report_of_each_wrong_row(
+    staff: Visit, town: Town
+) -> None:
+    heading = "编号,姓名,层级,县(市、区)代码,乡镇代码,选区,任期起,任期止"
+    content = f"{heading}\nB7,新代表,县,330203,330203100,海曙区第七选区,2025-01-01,2029-12-31\nB8,,县,330203,,选区,2025-01-01,2029-12-31\n"
+    page = await open_at(staff, "/roster")
+    file = {"name": "roster.csv", "mimeType": "text/csv", "buffer": content.encode()}
+    await page.get_by_label("选择文件").set_input_files(file)  # type: ignore[arg-type]
+    await page.get_by_role("button", name="只检查").click()
+    await expect(page.get_by_text("还没有导入")).to_be_visible()
+    await expect(page.get_by_role("rowheader", name="3")).to_be_visible()
+    await page.get_by_role("button", name="导入", exact=True).click()
+    await expect(page.get_by_text("已导入1行")).to_be_visible()
+    await staff.picture("console-roster-report")
+    assert await staff.axe() == []
+    await expect(page.get_by_text("新代表")).to_be_visible()
+
+
+async def test_staff_see_the_day_at_a_glance(staff: Visit, town: Town) -> None:
+    whole = (await town.done("GET", "/api/overview", STAFF))["whole"]
+    page = await open_at(staff, "/overview")
+    shown = await page.locator(".figures strong").first.text_content()
+    assert int(shown or "0") >= whole["filed"] > 0
+    await expect(page.locator(".bars canvas").first).to_be_visible()
+    await staff.picture("console-overview")
+
+
+PAGES = {
+    "overview": "/overview",
+    "triage": "/triage",
+    "cases": "/cases",
+    "duties": "/duties",
+    "roster": "/roster",
+}
+
+
+@pytest.mark.parametrize("size", ["desk", "narrow"])
+async def test_every_page_is_accessible_in_both_sizes(
+    size: str, town: Town, visiting: Callable[..., Any]
+) -> None:
+    case_id = (await town.done("GET", "/api/cases?state=closed", STAFF))["items"][0]["id"]
+    async with visiting(**(DESK if size == "desk" else NARROW)) as visit:
+        await visit.page.goto(f"{visit.url}/console/")
+        await expect(visit.page.get_by_role("heading", name="代表通工作台")).to_be_visible()
+        await visit.picture(f"console-sign-in-{size}")
+        found = {"sign-in": await visit.axe()}
+        await sign_in(visit, STAFF)
+        for name, path in {**PAGES, "case": f"/cases/{case_id}"}.items():
+            await open_at(visit, path)
+            await visit.picture(f"console-{name}-{size}")
+            found[name] = await visit.axe()
+        assert {name: faults for name, faults in found.items() if faults} == {}
+
+
+async def test_the_console_speaks_english_too_and_signs_out(staff: Visit) -> None:
+    page = await open_at(staff, "/cases")
+    await page.get_by_role("button", name="English").click()
+    await expect(page.get_by_role("heading", name="All cases")).to_be_visible()
+    assert await page.evaluate("document.documentElement.lang") == "en"
+    await page.get_by_role("button", name="Sign out").click()
+    await expect(page).to_have_url(re.compile(r"/console/sign-in"))

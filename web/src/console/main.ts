@@ -1,0 +1,13 @@
+import 'element-plus/dist/index.css'
+import './looks.css'
+import { createApp } from 'vue'
+import { recall } from '@/api/session'
+import { i18n, kept, use } from '@/words'
+import App from './App.vue'
+import { router } from './router'
+
+async function begin(): Promise<void> {
+  await Promise.all([use(kept()), recall()])
+  createApp(App).use(i18n).use(router).mount('#app')
+}
+void begin()

@@ -1,0 +1,39 @@
+/** The console's pages: which of them somebody has follows from their role; each is loaded when it is opened. */
+import { createRouter, createWebHistory } from 'vue-router'
+import { me } from '@/api/session'
+
+export type Role = 'staff' | 'department'
+
+declare module 'vue-router' {
+  interface RouteMeta {
+    /** Who has this page; nobody named means everybody who works here. */
+    roles?: readonly Role[]
+    /** The menu's entry to which it belongs. */
+    menu?: string
+    /** Whether it can be opened without being signed in. */
+    open?: boolean
+  }
+}
+
+const STAFF = ['staff'] as const
+
+export const router = createRouter({
+  history: createWebHistory('/console/'),
+  scrollBehavior: (_to, _from, saved) => saved ?? { top: 0 },
+  routes: [
+    { path: '/', redirect: () => ({ name: me.value?.roles.includes('staff') ? 'overview' : 'cases' }) },
+    { path: '/sign-in', name: 'sign-in', component: () => import('./pages/SignIn.vue'), meta: { open: true } },
+    { path: '/overview', name: 'overview', component: () => import('./pages/Overview.vue'), meta: { roles: STAFF, menu: 'overview' } },
+    { path: '/triage', name: 'triage', component: () => import('./pages/Triage.vue'), meta: { roles: STAFF, menu: 'triage' } },
+    { path: '/cases', name: 'cases', component: () => import('./pages/Cases.vue'), meta: { menu: 'cases' } },
+    { path: '/cases/:id', name: 'case', component: () => import('./pages/CasePage.vue'), props: true, meta: { menu: 'cases' } },
+    { path: '/duties', name: 'duties', component: () => import('./pages/Duties.vue'), meta: { roles: STAFF, menu: 'duties' } },
+    { path: '/roster', name: 'roster', component: () => import('./pages/Roster.vue'), meta: { roles: STAFF, menu: 'roster' } },
+    { path: '/:rest(.*)*', name: 'missing', component: () => import('./pages/Missing.vue') },
+  ],
+})
+
+router.beforeEach((to) => {
+  if (to.meta.open || me.value !== null) return true
+  return { name: 'sign-in', query: to.redirectedFrom?.path === '/' ? {} : { to: to.fullPath }, replace: true }
+})

@@ -1,0 +1,8 @@
+/** Tell people in a few words what came of what they did. */
+import { ElMessage } from 'element-plus'
+import { sentenceOf } from '@/shell/problems'
+
+export const tellDone = (words: string): unknown => ElMessage({ type: 'success', message: words })
+
+/** Say what went wrong. Throws what is no Problem. */
+export const tellProblem = (error: unknown): unknown => ElMessage({ type: 'error', message: sentenceOf(error), duration: 6000 })
