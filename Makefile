@@ -37,7 +37,7 @@ check: $(STAMP) ## format, lint, types, import rules and the quick tests
 	$(BIN)/pytest $(wildcard tests/unit tests/architecture tests/contract) -q
 
 test: check ## check, then the tests with real backends and processes
-	$(BIN)/pytest $(wildcard tests/integration tests/e2e tests/browser tests/chaos)
+	$(BIN)/pytest $(wildcard tests/integration tests/e2e tests/browser tests/chaos) --durations=25
 
 test-full: check ## test, with the long random and load runs
 	SEQUENCES=$${SEQUENCES:-10000} $(BIN)/pytest $(wildcard tests/integration tests/e2e tests/browser tests/chaos) --full

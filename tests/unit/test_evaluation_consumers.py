@@ -8,12 +8,21 @@ from services.evaluation.handlers import SHIPPED_RUBRIC
 from services.evaluation.rubric_file import read_rubric
 from services.evaluation.store import EvaluationStore
 from shared.contracts import events
-from shared.contracts.evaluation import AdoptRubric, AppealScore, DecideAppeal, WithdrawAppeal
+from shared.contracts.evaluation import (
+    AdoptRubric,
+    AppealScore,
+    DecideAppeal,
+    NoteInArchive,
+    RewindEvents,
+    StrikeNote,
+    WithdrawAppeal,
+)
 from shared.contracts.registry import declaration_of
 
 NOT_TAKEN_IN = {
     "rubric.adopted": "its own",
     "score.changed": "its own; it would be a loop",
+    "archive.noted": "its own; a note earns no points",
     "score.appealed": "its own; what comes of it is score.corrected",
     "command.outcomes": "answers to commands",
     "clock.ticked": "followed by the process itself",
@@ -25,7 +34,15 @@ NOT_TAKEN_IN = {
     "department.motion-refused": "a department's own mail",
 }
 
-COMMANDS = {AdoptRubric, AppealScore, DecideAppeal, WithdrawAppeal}
+COMMANDS = {
+    AdoptRubric,
+    AppealScore,
+    DecideAppeal,
+    NoteInArchive,
+    RewindEvents,
+    StrikeNote,
+    WithdrawAppeal,
+}
 
 
 def test_every_event_is_taken_in_or_has_a_reason_not_to_be() -> None:

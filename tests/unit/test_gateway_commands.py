@@ -51,6 +51,13 @@ BODIES: dict[str, dict[str, Any]] = {
     "SuperviseCase": {"reason": "反映强烈"},
     "WithdrawCase": {},
     "MergeCase": {"into": "0192f0a0-0000-7000-8000-000000000102"},
+    "NoteInArchive": {
+        "deputy_id": SUBJECT,
+        "part": "honours",
+        "happened_on": "2021-06-01",
+        "title": "优秀代表",
+    },
+    "StrikeNote": {"reason": "记错了人"},
     "AppealScore": {
         "kind": "wrong",
         "item": "case-filed",

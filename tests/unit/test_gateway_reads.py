@@ -46,8 +46,8 @@ async def test_every_read_but_the_public_code_needs_a_token(at: Door, read: Read
     assert at.services.asked == []
 
 
-def test_the_public_code_is_the_only_public_read() -> None:
-    assert [read.path for read in READS if read.public] == ["/codes/{code}"]
+def test_public_codes_and_the_keys_of_archives_are_the_only_public_reads() -> None:
+    assert [read.path for read in READS if read.public] == ["/codes/{code}", "/archive-keys"]
 
 
 @pytest.mark.parametrize(
