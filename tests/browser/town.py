@@ -191,7 +191,8 @@ async def _settle(town: Town) -> None:
 
 
 async def _things(town: Town, now: datetime) -> None:
-    soon, later = now + timedelta(minutes=5), now + timedelta(days=20)
+    # Deputies sign up before it starts, whenever their test comes, and check in from an hour before.
+    soon, later = now + timedelta(minutes=50), now + timedelta(days=20)
 
     async def routes() -> bool:
         # Cases hears of the departments on a topic of its own, so the first cases may come before them.
