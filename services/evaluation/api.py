@@ -90,14 +90,6 @@ async def _year(connection: AsyncConnection, asked: int | None, deputy_id: UUID 
     )
 
 
-def _titles(schedule: Schedule) -> dict[tuple[str, int, str], dict[str, str]]:
-    return {
-        (rubric.name, rubric.version, item.key): {"title": item.title, "category": item.category}
-        for rubric in schedule.rubrics
-        for item in rubric.items
-    }
-
-
 async def _explained(
     store: EvaluationStore, connection: AsyncConnection, deputy_id: UUID, day: date
 ) -> Explanation:
@@ -240,8 +232,11 @@ def router(
             rows, total = await queries.archive(
                 connection, deputy_id, year=year, with_zero=with_zero, page=page, size=size
             )
-            titles = _titles(await store.read_schedule(connection))
-        items = [{**row, **titles[row["rubric"], row["rubric_version"], row["item"]]} for row in rows]
+            known = archive.items_of(await store.read_schedule(connection))
+        items = []
+        for row in rows:
+            item = known[row["rubric"], row["rubric_version"], row["item"]]
+            items.append({**row, "title": item.title, "category": item.category})
         return {"items": items, "total": total, "page": page, "size": size}
 
     async def whole_archive(actor: Actor, deputy_id: UUID) -> dict[str, Any]:

@@ -76,7 +76,7 @@ async def audit(
             held = await queries.held(connection, drawn[start : start + _AT_ONCE])
             schedule = await store.read_schedule(connection)
         rows += len(held.rows)
-        found += await asyncio.to_thread(lambda s=schedule, h=held: list(differences(s, h)))  # type: ignore[misc]
+        found += await asyncio.to_thread(list, differences(schedule, held))
     return Audit(day, len(drawn), rows, tuple(found))
 
 

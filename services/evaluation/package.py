@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping
 from datetime import datetime
 from io import BytesIO
@@ -66,7 +67,7 @@ def verify(package: bytes, public_keys: Mapping[str, Any]) -> dict[str, Any]:
             if len(names) > _FILES_MAX or sizes > _BYTES_MAX or len(set(names)) != len(names):
                 raise NotGenuine("the package holds too much, or a name twice")
             files = {name: folder.read(name) for name in names}
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, OSError, ValueError) as error:
         raise NotGenuine("the file is no ZIP archive, or broken") from error
     signed = files.pop(MANIFEST, None)
     if signed is None:

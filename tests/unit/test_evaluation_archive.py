@@ -223,6 +223,19 @@ def test_a_changed_package_is_not_genuine(change: dict[str, bytes | None]) -> No
         verify(repacked(change), SIGNER.public_keys)
 
 
+@given(st.integers(0, len(PACKAGE) - 1), st.integers(1, 255))
+def test_a_package_with_one_byte_changed_is_not_genuine_or_holds_the_same_files(
+    place: int, change: int
+) -> None:
+    broken = bytearray(PACKAGE)
+    broken[place] ^= change
+    try:
+        manifest = verify(bytes(broken), SIGNER.public_keys)
+    except NotGenuine:
+        return
+    assert manifest == verify(PACKAGE, SIGNER.public_keys)
+
+
 @given(st.binary(max_size=200))
 def test_rubbish_is_not_genuine(rubbish: bytes) -> None:
     with pytest.raises(NotGenuine):
