@@ -81,7 +81,7 @@ async def test_from_a_residents_concern_to_the_score_each_does_their_part_in_the
         # the deputy takes it up on the phone, and it is routed
         await deputy.open("/")
         await deputy.page.get_by_text(title).click()
-        await deputy.page.get_by_role("button", name="接收").click()
+        await deputy.page.get_by_role("button", name="接收", exact=True).click()
         await deputy.page.get_by_role("dialog").get_by_role("button", name="接收").click()
         case, *_ = await town.cases_titled(title)  # the newest
         await expect(deputy.page.locator(".chip").first).not_to_have_text("待接收")
