@@ -4,6 +4,9 @@
 .DEFAULT_GOAL := help
 .PHONY: help up demo web check test test-full soak bench-evaluation clean distclean venv
 
+# Without its bytecode kept, every process of a suite compiles the project anew: twice as long until it is ready.
+unexport PYTHONDONTWRITEBYTECODE
+
 BIN := .venv/bin
 STAMP := .venv/.installed
 CACHES := .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist test-results web/dist
