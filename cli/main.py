@@ -243,6 +243,21 @@ def archive_verify(
     raise typer.Exit(score_command.verify(console, file, keys))
 
 
+@scores.command(name="again")
+def score_again(
+    rubric: Path,
+    year: int,
+    out: Annotated[
+        Path | None, typer.Option(help="a .parquet or .csv file for totals, grades and ranks")
+    ] = None,
+    memory: Annotated[
+        str, typer.Option(help="the most that may be taken; beyond it is spilt to disk")
+    ] = "1GB",
+) -> None:
+    """Score a year again from the warehouse 人大数据仓 under any rubric; nothing that counts is changed."""
+    raise typer.Exit(score_command.again(console, rubric, year, out, memory))
+
+
 @scores.command(name="simulate")
 def score_simulate(draft: Path, begin: _Day = None, until: _Day = None) -> None:
     """Score a period under a draft beside the adopted rubrics: who rises and falls; changes nothing."""

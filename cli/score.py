@@ -1,6 +1,7 @@
 """`daibiaotong score` and `archive`: check rubrics, explain a score, try a draft, keep what is recorded.
 
-A rubric's file is read here, so that every flaw has its line; everything else is asked of the gateway.
+A rubric's file is read here, so that every flaw has its line; scoring a year again reads the warehouse;
+everything else is asked of the gateway.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import time
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -18,11 +20,15 @@ from rich.console import Console
 from rich.table import Table
 
 from cli.operator import Operator, ask
+from cli.warehouse import address as warehouse_address
 from services.evaluation.domain import Rubric
 from services.evaluation.explaining import points_text
 from services.evaluation.package import NotGenuine
 from services.evaluation.package import verify as verify_package
 from services.evaluation.rubric_file import RubricInvalid, overlapping, read_rubric
+from shared.storage import open_storage
+from warehouse import reading
+from warehouse.manifests import Contradiction
 
 _SIMULATION_SECONDS = 150
 
@@ -244,6 +250,58 @@ def simulate(console: Console, file: Path, begin: date | None, until: date | Non
         return 0
 
     return ask(console, question)
+
+
+def again(console: Console, file: Path, year: int, out: Path | None, memory: str) -> int:
+    """Score a year again from the warehouse under a rubric: totals, grades and ranks of everybody.
+
+    0, 1 where the warehouse cannot answer or holds no deputy, 2 where the rubric is wrong.
+    """
+    import duckdb
+
+    from services.evaluation.replay import Replay
+
+    rubric = _read(file)
+    if rubric is None:
+        return 2
+    began = time.monotonic()
+    url = warehouse_address()
+    try:
+        contents = asyncio.run(reading.contents(open_storage(url)))
+        with Replay(reading.paths(url, contents), memory=memory) as replay:
+            reading.lead_to(replay.database, url, None)
+            replay.score(rubric[1], date(year, 1, 1), date(year, 12, 31))
+            replay.stand(rubric[1], replay.roster())
+            if out is not None:
+                kind = "csv" if out.suffix == ".csv" else "parquet"
+                replay.database.execute(
+                    f"COPY standings TO '{str(out).replace(chr(39), chr(39) * 2)}' (FORMAT {kind})"
+                )
+            found = replay.database.execute(
+                "SELECT level, grade, count(*), avg(total), max(total) FROM standings GROUP BY 1, 2 ORDER BY 1, 5 DESC"
+            ).fetchall()
+    except (ValueError, OSError, LookupError, Contradiction, duckdb.Error) as error:
+        console.print(f"the warehouse cannot answer: {error}", markup=False, highlight=False)
+        return 1
+    facts = sum(file.rows for files in contents.tables.values() for file in files)
+    table = Table(
+        "level",
+        "grade 等次",
+        "deputies",
+        "mean 均分",
+        "highest 最高",
+        title=f"{year}: {rubric[1].title}, version {rubric[1].version}",
+    )
+    for level, grade, deputies, mean, highest in found:
+        table.add_row(level, grade or "-", f"{deputies:,}", f"{mean / 100:.2f}", points_text(highest))
+    console.print(table)
+    console.print(f"{facts:,} records in {time.monotonic() - began:.1f} s", highlight=False)
+    if contents.missing:
+        print(
+            f"{contents.missing:,} records are missing: the log had lost them before they were read",
+            file=sys.stderr,
+        )
+    return 0
 
 
 def _show_simulation(console: Console, found: dict[str, Any]) -> None:

@@ -71,7 +71,7 @@ async def query(url: str, sql: str, settings: StorageSettings | None = None) -> 
 
     found = await contents(open_storage(url, settings))
     with duckdb.connect(":memory:", config={"memory_limit": "1GB", "threads": 2}) as connection:
-        _lead_to(connection, url, settings)
+        lead_to(connection, url, settings)
         try:
             for statement in _views(url, found, sql):
                 connection.execute(statement)
@@ -83,7 +83,16 @@ async def query(url: str, sql: str, settings: StorageSettings | None = None) -> 
     return Answer(columns, rows, found.missing)
 
 
-def _lead_to(connection: duckdb.DuckDBPyConnection, url: str, settings: StorageSettings | None) -> None:
+def paths(url: str, found: Contents) -> dict[str, list[str]]:
+    """Where DuckDB finds the files, by event type; a connection must be led to them (`lead_to`)."""
+    by_type: defaultdict[str, list[str]] = defaultdict(list)
+    for files in found.tables.values():
+        for file in files:
+            by_type[file.type].append(_path(url, file.name))
+    return dict(by_type)
+
+
+def lead_to(connection: duckdb.DuckDBPyConnection, url: str, settings: StorageSettings | None) -> None:
     """Let DuckDB read from the storage: a folder by itself, a bucket through the same library as the writer."""
     if urlsplit(url).scheme == "file":
         return

@@ -37,6 +37,7 @@ from services.evaluation.domain import (
     totals,
 )
 from services.evaluation.package import Signer
+from services.evaluation.replay import Replay
 from services.evaluation.rubric_file import parse_rubric
 from services.evaluation.store import EvaluationStore
 from shared.contracts.envelope import Actor
@@ -453,9 +454,9 @@ def _side_by_side(
     def drafted(_: int) -> Rubric:
         return draft
 
-    with rescore.Replay(file) as replay:
-        present = replay.totals(schedule.in_year, begin, until)
-        then = replay.totals(drafted, begin, until)
+    with Replay(file) as facts:
+        present = facts.totals(schedule.in_year, begin, until)
+        then = facts.totals(drafted, begin, until)
     return rescore.side_by_side(
         people,
         present,

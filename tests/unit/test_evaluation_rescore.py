@@ -1,22 +1,26 @@
-"""A log scored again in SQL gives what the rules give, and two rubrics stand side by side."""
+"""Facts scored again in SQL, from a log or from Parquet, give what the rules give; two rubrics stand side by side."""
 
 from __future__ import annotations
 
 import json
 import tempfile
+from collections import defaultdict
 from collections.abc import Iterable
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 
 from services.evaluation import domain
-from services.evaluation.rescore import Person, Replay, groups, side_by_side, worth_of_nothing
+from services.evaluation.replay import Replay
+from services.evaluation.rescore import Person, groups, side_by_side, worth_of_nothing
 from services.evaluation.rubric_file import read_rubric
 from tests.unit.test_audit import _TEXTS, Event, _events, event
+from warehouse.rows import Record, Row, row_of, table_of
 
 RUBRICS = [read_rubric(text)[1] for text in _TEXTS]
 BEGIN, UNTIL = date(2021, 1, 1), date(2022, 12, 31)
@@ -28,9 +32,27 @@ def log(events: Iterable[Event]) -> Path:
     return Path(file.name)
 
 
+def parquet(events: Iterable[Event], folder: Path) -> dict[str, list[str]]:
+    """The events as the warehouse writes them: files of a day and type, in two commits."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    events = list(events)
+    for commit, part in enumerate((events[::2], events[1::2])):
+        rows: defaultdict[tuple[str, str], list[Row]] = defaultdict(list)
+        for offset, one in enumerate(part):
+            row = row_of(
+                Record(one["type"], 0, offset, datetime(2022, 1, 1, tzinfo=UTC), json.dumps(one).encode())
+            )
+            rows[row.day, row.type].append(row)
+        for (day, type_), members in rows.items():
+            file = folder / f"{commit}-{day}-{type_}.parquet"
+            pq.write_table(table_of(type_, members), file)
+            found[type_].append(str(file))
+    return dict(found)
+
+
 def by_the_rules(rubric: domain.Rubric, events: Iterable[Event]) -> dict[UUID, dict[str, dict[int, int]]]:
     schedule = domain.Schedule((domain.Adopted(date(2021, 1, 1), rubric),))
-    rows = []
+    rows: list[domain.LedgerEntry] = []
     for e in events:
         fact = domain.Fact(
             UUID(e["id"]), e["type"], datetime.fromisoformat(e["time"]), e["data"], e["sequence"]
@@ -59,6 +81,80 @@ def test_a_log_scored_in_sql_gives_the_sums_that_the_rules_give(
     finally:
         file.unlink()
     assert found == by_the_rules(rubric, events)
+
+
+@pytest.mark.parametrize("rubric", RUBRICS, ids=lambda rubric: rubric.name)
+@given(events=_events)
+@settings(max_examples=6, deadline=None)
+def test_parquet_scored_in_sql_gives_the_sums_totals_grades_and_ranks_that_the_rules_give(
+    rubric: domain.Rubric, events: list[Event]
+) -> None:
+    right = by_the_rules(rubric, events)
+    deputies = [*sorted(right), UUID(int=0xFFFF)]  # one has done nothing
+    of_2021 = {
+        deputy: {
+            item: {month: points for month, points in months.items() if month // 12 == 2021}
+            for item, months in right.get(deputy, {}).items()
+        }
+        for deputy in deputies
+    }
+    people = [
+        domain.Candidate(
+            deputy,
+            f"N{place}",
+            "city",
+            "330203" if place % 2 else None,
+            None,
+            "suspended" if place == 1 else "active",
+            domain.totals(rubric, of_2021[deputy]).total,
+        )
+        for place, deputy in enumerate(deputies)
+    ]
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Replay(parquet([*events, *events[:3]], Path(folder)), threads=1) as replay,
+    ):
+        assert replay.sums(rubric, BEGIN, UNTIL) == right
+        assert replay.facts() == len({e["id"] for e in events})
+        replay.score(rubric, date(2021, 1, 1), date(2021, 12, 31))
+        replay.database.execute(
+            "CREATE TABLE people (deputy UUID, number VARCHAR, level VARCHAR, county VARCHAR, town VARCHAR, state VARCHAR)"
+        )
+        replay.database.executemany(
+            "INSERT INTO people VALUES (?, ?, ?, ?, ?, ?)",
+            [[one.deputy_id, one.number, one.level, one.county, one.town, one.state] for one in people],
+        )
+        replay.stand(rubric, "people")
+        found = replay.database.execute("SELECT deputy, total, grade, rank FROM standings").fetchall()
+    assert sorted(found) == sorted(
+        (one.candidate.deputy_id, one.candidate.total, one.grade and one.grade.key, one.rank)
+        for one in domain.judge(rubric, people)
+    )
+
+
+def test_a_category_limited_by_the_month_takes_its_items_together() -> None:
+    rubric = read_rubric(_MONTHLY)[1]
+    events = [
+        event(1, "case.filed", case_id=str(UUID(int=1)), origin="resident", at="2021-03-01T10:00:00+08:00"),
+        event(2, "case.filed", case_id=str(UUID(int=2)), origin="own", at="2021-03-31T23:59:00+08:00"),
+        event(3, "case.filed", case_id=str(UUID(int=3)), origin="own", at="2021-04-01T00:00:00+08:00"),
+    ]
+    with Replay(log(events)) as replay:
+        assert replay.totals(lambda _: rubric, BEGIN, date(2021, 12, 31)) == {UUID(int=0xA): 350 + 200}
+
+
+_MONTHLY = """
+name: monthly
+version: 1
+title: 月度上限
+source: test
+base: 0
+categories:
+  supervision: {title: 督事, cap: {month: 3.5, year: 30}}
+items:
+  filed: {title: 提交, category: supervision, event: case.filed, points: 2, evidence: case_id, cap: {month: 3}}
+  resident: {title: 代居民反映, category: supervision, event: case.filed, where: {origin: resident}, points: 1, evidence: case_id, cap: {month: 2}}
+"""
 
 
 def test_an_absurd_event_counts_under_no_item_and_stops_nothing() -> None:
