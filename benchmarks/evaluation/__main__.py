@@ -24,7 +24,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from secrets import token_urlsafe
 from typing import Any
@@ -40,6 +40,7 @@ from deploy.kafka.provision import Catalogue
 from deploy.local.runfolder import CHECKOUT
 from deploy.local.stack import LocalStack
 from deploy.local.supervisor import ProcessSpec, http_ready
+from services.evaluation.domain import month_of
 from shared.contracts.learning import CourseCompleted
 from shared.messaging.kafka import make_producer
 from shared.security.tokens import signing_key_of
@@ -48,6 +49,8 @@ from shared.testing.messages import encoded, message
 
 RESULT = Path(__file__).with_name("result.json")
 SETTINGS = ("fsync", "synchronous_commit", "wal_level", "full_page_writes", "shared_buffers", "max_wal_size")
+FIRST_DAY = date(2020, 1, 1)
+"""No event of the stream happened before; what `growth` loads beforehand did."""
 PROBES_PER_SECOND = 100
 RATE = 500
 
@@ -68,7 +71,7 @@ class Bench:
         self.stack = stack
         self.events = events
         self.expected: city.Scores = ({}, {})
-        self._ports = [stack.ports.take(f"evaluation-{number}") for number in (1, 2)]
+        self._ports = [stack.ports.take(f"evaluation-{number}") for number in (1, 2, 3, 4)]
         self.dsn = stack.env_for("evaluation")["DATABASE_URL"].replace("+asyncpg", "")
         postgres = psutil.Process(stack.supervisor.pid("postgres") or 0)
         self._postmaster = next(
@@ -105,10 +108,13 @@ class Bench:
     async def compare(self, expected: city.Scores) -> None:
         """Hold ledger and buckets against the fold of the rules."""
         connection = await asyncpg.connect(self.dsn)
-        rows = await connection.fetch("SELECT deputy_id::text, item, evidence, points FROM ledger")
+        rows = await connection.fetch(
+            "SELECT deputy_id::text, item, evidence, points FROM ledger WHERE happened_on >= $1", FIRST_DAY
+        )
         ledger = {(row[0], row[1], row[2]): row[3] for row in rows}
         rows = await connection.fetch(
-            "SELECT deputy_id::text, month, item, points FROM buckets WHERE points <> 0"
+            "SELECT deputy_id::text, month, item, points FROM buckets WHERE points <> 0 AND month >= $1",
+            month_of(FIRST_DAY),
         )
         buckets = {(row[0], row[1], row[2]): row[3] for row in rows}
         await connection.close()
@@ -139,9 +145,10 @@ class Bench:
             ready=None if arguments else http_ready(f"http://127.0.0.1:{port}/readyz"),
         )
 
-    async def ours(self, processes: int) -> Run:
-        """Evaluation as shipped, one or two processes."""
-        self.empty()
+    async def ours(self, processes: int, *, anew: bool = True) -> Run:
+        """Evaluation as shipped, in one to four processes; `anew` = on an empty database."""
+        if anew:
+            self.empty()
         specs = [self._spec(number) for number in range(1, processes + 1)]
         for spec in specs:
             self.stack.supervisor.start(spec, wait=False)

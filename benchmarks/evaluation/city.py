@@ -23,6 +23,7 @@ from services.evaluation.rubric_file import read_rubric
 
 RUBRIC = Path("services/evaluation/rubrics/ningbo.yaml")
 DEPUTIES = 9_185
+SEED = 7
 REPEATED = LATE = 0.05
 _OWNERS = {"case": "cases", "course": "learning"}
 _YEAR = datetime(2021, 1, 1, tzinfo=UTC)
@@ -54,10 +55,10 @@ def schedule() -> Schedule:
     )
 
 
-def events(count: int, seed: int = 7) -> Iterator[Event]:
+def events(count: int, seed: int = SEED) -> Iterator[Event]:
     """Events in the order in which they are sent; `count` of them, repetitions included."""
     dice = random.Random(seed)
-    deputies = [str(UUID(int=dice.getrandbits(128), version=4)) for _ in range(DEPUTIES)]
+    deputies = deputies_of(dice)
     duties: list[tuple[str, str, str, str]] = []
     cases: list[tuple[str, str]] = []
     courses = [_id(dice) for _ in range(300)]
@@ -130,6 +131,11 @@ def events(count: int, seed: int = 7) -> Iterator[Event]:
         if len(sent) > 4000:
             del sent[:2000]
         yield found
+
+
+def deputies_of(dice: random.Random) -> list[str]:
+    """The deputies' ids, which a new generator of the seed gives first."""
+    return [str(UUID(int=dice.getrandbits(128), version=4)) for _ in range(DEPUTIES)]
 
 
 def _id(dice: random.Random) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -12,7 +13,10 @@ from uuid import UUID, uuid4
 import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaProducer
+from rich.console import Console
 
+from cli.score import again
+from deploy.local.runfolder import CHECKOUT
 from deploy.local.stack import LocalStack
 from shared.contracts import cases, identity
 from shared.contracts.envelope import Envelope
@@ -129,6 +133,38 @@ async def test_a_round_takes_many_manifests_when_it_must_be_small(
     assert told["lag"] == 0
     assert len(await manifests.numbers(house.storage)) >= 3
     assert {event.id for event in sent} <= set(await house.ids())
+
+
+async def test_a_year_is_scored_again_from_the_warehouse_alone(
+    house: House, producer: AIOKafkaProducer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    deputy = uuid4()
+    of_one = [
+        filed().model_copy(
+            update={"data": {**filed().data, "case_id": str(uuid4()), "deputy_id": str(deputy)}}
+        )
+        for _ in range(3)
+    ]
+    await publish(producer, *of_one, of_one[0])
+    monkeypatch.setenv("WAREHOUSE_URL", house.url)
+    out, console = tmp_path / "standings.csv", Console(quiet=True)
+    rubric = CHECKOUT / "services" / "evaluation" / "rubrics" / "ningbo.yaml"
+    await house.round()
+    assert await asyncio.to_thread(again, console, rubric, 2022, out, "1GB") == 1, "nobody is known yet"
+    state = identity.DeputyChanged(
+        deputy_id=deputy, number="N1", name="某代表", level="city", constituency="一", code="C1",
+        term_from=date(2022, 1, 1), term_until=date(2026, 12, 31), state="active",
+    )  # fmt: skip
+    writer = await started_producer(house.stack, "identity")
+    value = encoded(message(state, subject=deputy, sequence=1, time=datetime.now(UTC)))
+    await writer.send_and_wait("deputy.changed", value=value, key=str(deputy).encode())
+    await writer.stop()
+    await house.round()
+    assert await asyncio.to_thread(again, console, rubric, 2022, out, "1GB") == 0
+    assert list(csv.DictReader(out.open(encoding="utf-8"))) == [
+        {"deputy": str(deputy), "number": "N1", "level": "city", "county": "", "town": "", "total": "300", "grade": "low", "rank": "1"}
+    ]  # fmt: skip
+    assert await asyncio.to_thread(again, console, tmp_path / "none.yaml", 2022, out, "1GB") == 2
 
 
 async def test_on_s3_it_is_the_same(house: House, producer: AIOKafkaProducer, s3_port: int) -> None:

@@ -1,0 +1,108 @@
+"""How fast events become scores on a ledger that has grown, and with more processes.
+
+    python -m benchmarks.evaluation.growth [--events 300000] [--rows 1000000 10000000 30000000] [--processes 1 2 4]
+
+Each size is loaded anew, as facts of earlier years of the same deputies with their sums, in the migrated schema
+with all its indices; then evaluation takes the same backlog as in `benchmarks.evaluation`, and ledger and sums of
+the backlog's years are held against the rules. Ratios are to the empty ledger and one process of the same run.
+Writes growth.json. Thirty million rows take about 12 GB of disk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+from rich.console import Console
+
+from benchmarks.evaluation import city
+from benchmarks.evaluation.__main__ import Bench, Run
+from deploy.kafka.provision import Catalogue
+from deploy.local.stack import LocalStack
+
+RESULT = Path(__file__).with_name("growth.json")
+_LOAD = """
+INSERT INTO ledger (deputy_id, item, evidence, event_id, event_type, sequence, time, happened_on, points, rubric,
+                    rubric_version)
+SELECT deputy, (ARRAY['case-filed', 'case-rated', 'course-completed', 'activity-regular'])[1 + number % 4],
+       gen_random_uuid()::text, gen_random_uuid(), 'case.filed', 1, day, day::date, 100, 'ningbo', 1
+FROM unnest($1::uuid[]) deputy, generate_series(1, $2::int) number,
+     LATERAL (SELECT timestamptz '2015-01-02' + number % 1800 * interval '1 day' AS day) d
+ORDER BY deputy, 2
+"""
+_SUM = """
+INSERT INTO buckets (deputy_id, month, item, points)
+SELECT deputy_id, extract(year FROM happened_on)::int * 12 + extract(month FROM happened_on)::int - 1, item, sum(points)
+FROM ledger GROUP BY 1, 2, 3
+"""
+
+
+async def load(dsn: str, rows: int) -> int:
+    """Fill ledger and buckets with so many rows of years before the backlog; returns how many there are."""
+    connection = await asyncpg.connect(dsn)
+    deputies = sorted(city.deputies_of(random.Random(city.SEED)))
+    await connection.execute(_LOAD, deputies, max(rows // len(deputies), 1), timeout=3600)
+    await connection.execute(_SUM, timeout=3600)
+    await connection.execute("VACUUM ANALYZE ledger", timeout=3600)
+    await connection.execute("VACUUM ANALYZE buckets", timeout=3600)
+    await connection.execute("CHECKPOINT")
+    found = await connection.fetchval("SELECT count(*) FROM ledger")
+    await connection.close()
+    return int(found)
+
+
+def _told(run: Run, first: Run) -> dict[str, float]:
+    return {
+        **{name: round(value, 1) for name, value in asdict(run).items()},
+        "ratio": round(run.rate / first.rate, 2),
+    }
+
+
+async def main() -> None:
+    """Run the benchmark and write its result."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--events", type=int, default=300_000)
+    parser.add_argument("--rows", type=int, nargs="*", default=[1_000_000, 10_000_000, 30_000_000])
+    parser.add_argument("--processes", type=int, nargs="*", default=[1, 2, 4])
+    options = parser.parse_args()
+    say = Console(width=120, stderr=True).print
+    sizes: dict[str, Any] = {}
+    processes: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder, LocalStack(Path(folder), "kafka") as stack:
+        stack.provisioner().apply(Catalogue.load())
+        bench = Bench(stack, options.events)
+        bench.prepare()
+        stack.postgres.sql("GRANT pg_checkpoint TO evaluation")
+        await asyncio.to_thread(city.produce, stack.broker.admin_config(), options.events)
+        bench.expected = city.worth(options.events)
+        first = None
+        for count in options.processes:
+            run = await bench.ours(count)
+            first = first or run
+            processes[str(count)] = _told(run, first)
+            say(f"{count} processes: {processes[str(count)]}")
+        for rows in options.rows:
+            bench.empty()
+            began = time.monotonic()
+            held = await load(bench.dsn, rows)
+            say(f"{held:,} rows loaded in {time.monotonic() - began:.0f} s")
+            run = await bench.ours(1, anew=False)
+            first = first or run
+            sizes[f"{held:,}"] = _told(run, first)
+            say(f"{held:,} rows: {sizes[f'{held:,}']}")
+    result = {"events": options.events, "cores": os.cpu_count(), "processes": processes, "ledger_rows": sizes}
+    RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
