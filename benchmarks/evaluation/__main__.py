@@ -1,4 +1,4 @@
-"""Evaluation against REF (hand-written batches), NAIVE (one by one) on the same broker, bytes and database.
+"""Evaluation against REF (hand-written batches), PEER (Quix Streams) and NAIVE (one by one), on the same stream.
 
     python -m benchmarks.evaluation [--events 600000] [--rounds 3] [--naive-events 3000] [--seconds 20]
 
@@ -18,7 +18,9 @@ import asyncio
 import json
 import os
 import statistics
+import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 from collections.abc import Mapping
@@ -37,7 +39,7 @@ from rich.table import Table
 
 from benchmarks.evaluation import city
 from deploy.kafka.provision import Catalogue
-from deploy.local.runfolder import CHECKOUT
+from deploy.local.runfolder import CHECKOUT, run_folder
 from deploy.local.stack import LocalStack
 from deploy.local.supervisor import ProcessSpec, http_ready
 from services.evaluation.domain import month_of
@@ -48,6 +50,7 @@ from shared.settings import KafkaSettings
 from shared.testing.messages import encoded, message
 
 RESULT = Path(__file__).with_name("result.json")
+PEER = "quixstreams==3.28.1"
 SETTINGS = ("fsync", "synchronous_commit", "wal_level", "full_page_writes", "shared_buffers", "max_wal_size")
 FIRST_DAY = date(2020, 1, 1)
 """No event of the stream happened before; what `growth` loads beforehand did."""
@@ -182,11 +185,11 @@ class Bench:
         await self.compare(self.expected)
         return run
 
-    async def hand_written(self, module: str, events: int) -> Run:
-        """REF or NAIVE."""
+    async def other(self, module: str, events: int, python: str = sys.executable) -> Run:
+        """REF, NAIVE or PEER."""
         self.empty()
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", f"benchmarks.evaluation.{module}",
+            python, "-m", f"benchmarks.evaluation.{module}",
             env=self._contender_env(events), cwd=CHECKOUT, limit=2**26,
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
         )  # fmt: skip
@@ -287,6 +290,22 @@ class Bench:
         return found
 
 
+def peer_python() -> str:
+    """The interpreter of PEER: an environment with Quix Streams, and behind it what this one has."""
+    folder = run_folder() / "bench-peer"
+    python = folder / "bin" / "python"
+    if not (folder / "ready").exists():
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
+        subprocess.run(
+            [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", PEER], check=True
+        )
+        site = next(folder.glob("lib/python*/site-packages"))
+        # Paths of a .pth file come after the folder's own packages.
+        (site / "suite.pth").write_text(f"{sysconfig.get_path('purelib')}\n{CHECKOUT}\n", encoding="utf-8")
+        (folder / "ready").touch()
+    return str(python)
+
+
 def percentile(values: list[float], share: float) -> float:
     """The value below which this share of the values lies."""
     return sorted(values)[min(len(values) - 1, int(share * len(values)))]
@@ -305,14 +324,18 @@ def _summary(runs: list[Run]) -> dict[str, Any]:
 
 async def measure(bench: Bench, options: argparse.Namespace, say: Any) -> dict[str, Any]:
     """All rounds and the latencies."""
-    runs: dict[str, list[Run]] = {"ref": [], "one": [], "two": [], "naive": []}
+    python = "" if options.without_peer else await asyncio.to_thread(peer_python)
+    names = ["ref", "one", "two", *(["peer"] if python else [])]
+    runs: dict[str, list[Run]] = {name: [] for name in [*names, "naive"]}
     for number in range(options.rounds):
-        order = ["ref", "one", "two"] if number % 2 == 0 else ["two", "one", "ref"]
+        order = names if number % 2 == 0 else names[::-1]
         for name in [*order, "naive"]:
-            if name == "ref":
-                run = await bench.hand_written("reference", options.events)
+            if name == "peer":
+                run = await bench.other("peer", options.events, python)
+            elif name == "ref":
+                run = await bench.other("reference", options.events)
             elif name == "naive":
-                run = await bench.hand_written("naive", options.naive_events)
+                run = await bench.other("naive", options.naive_events)
             else:
                 run = await bench.ours(1 if name == "one" else 2)
             runs[name].append(run)
@@ -332,6 +355,8 @@ async def measure(bench: Bench, options: argparse.Namespace, say: Any) -> dict[s
         "two_processes_vs_ref": round(rate["two"] / rate["ref"], 2),
         "one_process_vs_naive": round(rate["one"] / rate["naive"], 1),
     }
+    if python:
+        ratios["one_process_vs_peer"] = round(rate["one"] / rate["peer"], 2)
     if latency:
         ratios["latency_p99_vs_ref"] = round(latency["one"]["p99"] / latency["ref"]["p99"], 2)
     return {"ratios": ratios, "contenders": found_runs, "latency_ms": latency}
@@ -344,11 +369,14 @@ def show(result: Mapping[str, Any]) -> None:
         "ref": "REF",
         "one": "evaluation, one process",
         "two": "evaluation, two processes",
+        "peer": "PEER, Quix Streams",
         "naive": "NAIVE",
     }
     reference = result["contenders"]["ref"]["events_per_second"]
     for name, title in names.items():
-        found = result["contenders"][name]
+        found = result["contenders"].get(name)
+        if found is None:
+            continue
         table.add_row(
             title, f"{found['events_per_second']:,}", "{:,} - {:,}".format(*found["spread"]),
             f"{found['client_us_per_event']}", f"{found['postgres_us_per_event']}",
@@ -365,6 +393,7 @@ async def main() -> None:
     parser.add_argument("--events", type=int, default=int(os.environ.get("EVENTS", "600000")))
     parser.add_argument("--rounds", type=int, default=int(os.environ.get("ROUNDS", "3")))
     parser.add_argument("--naive-events", type=int, default=3000)
+    parser.add_argument("--without-peer", action="store_true")
     parser.add_argument("--seconds", type=int, default=int(os.environ.get("SECONDS_OF_LATENCY", "20")))
     options = parser.parse_args()
     say = Console(width=120, stderr=True).print
