@@ -2,7 +2,7 @@
 
 A log that does not begin at its beginning cannot prove anything and is refused. The Tansu broker
 reports wrong end offsets; there the end is reached when the records that were counted elsewhere have
-come (or, without counts, nothing more comes for three seconds).
+come (or, without counts, nothing more comes for five seconds, once something has come).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-QUIET_SECONDS = 3.0
+QUIET_SECONDS = 5.0
 STALLED_SECONDS = 60.0
 
 
@@ -165,10 +165,12 @@ def _to_quiet(consumer: Consumer, counts: Mapping[str, int], read: Counter[str])
             read[str(message.topic())] += 1
             yield message.value() or b""
         quiet = time.monotonic() - last
-        if quiet > QUIET_SECONDS and all(read[topic] >= count for topic, count in counts.items()):
+        # Before the first record a slow broker is quiet too.
+        if read and quiet > QUIET_SECONDS and all(read[topic] >= count for topic, count in counts.items()):
             return
         if quiet > STALLED_SECONDS:
             _insist(counts, read)
+            return
 
 
 def _insist(counts: Mapping[str, int], read: Counter[str]) -> None:
