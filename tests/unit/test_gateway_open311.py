@@ -22,7 +22,7 @@ from shared.messaging.outcomes import TooManyWaiting
 from tests.gateway_door import Door, Said, accepted, door, refused
 
 FORM = {"content-type": "application/x-www-form-urlencoded"}
-CASE_ID = str(uuid4())
+CASE_ID = str(UUID(int=311))
 CASE: dict[str, Any] = {
     "id": CASE_ID,
     "state": "answered",

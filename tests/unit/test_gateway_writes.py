@@ -22,6 +22,8 @@ from shared.telemetry.health import Health
 from shared.testing.issuer import Issuer
 from tests.gateway_door import Door, HandServices, accepted, door, refused, settings
 
+# In names of tests, which must be the same in every process that collects them.
+SOME_ID = str(UUID(int=7))
 CASE = {"title": "井盖", "text": "路口窨井盖破损。", "contact": "13800000000", "county": "330203"}
 
 
@@ -83,14 +85,14 @@ async def test_while_identity_is_away_a_token_of_an_unknown_key_is_503_not_401(a
 
 ROLE_OF_ROUTE: list[tuple[str, str, Any, Role]] = [
     ("POST", "/api/cases", CASE, "staff"),
-    ("POST", f"/api/cases/{uuid4()}/route", {"department": "housing"}, "deputy"),
-    ("POST", f"/api/cases/{uuid4()}/accept", None, "deputy"),
-    ("POST", f"/api/cases/{uuid4()}/rate", {"stars": 5}, "department"),
+    ("POST", f"/api/cases/{SOME_ID}/route", {"department": "housing"}, "deputy"),
+    ("POST", f"/api/cases/{SOME_ID}/accept", None, "deputy"),
+    ("POST", f"/api/cases/{SOME_ID}/rate", {"stars": 5}, "department"),
     ("PUT", "/api/departments/housing", {"name": "住建局"}, "deputy"),
-    ("PUT", f"/api/staff/{uuid4()}", {"name": "王芳", "organisation": "3302"}, "department"),
-    ("POST", f"/api/duties/{uuid4()}/confirm", None, "deputy"),
+    ("PUT", f"/api/staff/{SOME_ID}", {"name": "王芳", "organisation": "3302"}, "department"),
+    ("POST", f"/api/duties/{SOME_ID}/confirm", None, "deputy"),
     ("POST", "/api/rubrics", {"effective_from": "2022-01-01", "rubric": {}}, "deputy"),
-    ("POST", f"/api/operations/cases/dead-letters/{uuid4()}/replay", None, "staff"),
+    ("POST", f"/api/operations/cases/dead-letters/{SOME_ID}/replay", None, "staff"),
     ("PUT", "/api/me/password", {"login": "wang", "password": "a-long-password"}, "simulation"),
 ]
 
@@ -140,8 +142,8 @@ async def test_bytes_that_no_parser_takes_are_400(at: Door, raw: bytes) -> None:
             },
             "body.questions.0.weight",
         ),
-        (f"/api/cases/{uuid4()}/rate", {"stars": 5, "at": "now"}, "body.at"),
-        ("/api/notices/mark", {"notices": [str(uuid4())], "person": "x"}, "body.person"),
+        (f"/api/cases/{SOME_ID}/rate", {"stars": 5, "at": "now"}, "body.at"),
+        ("/api/notices/mark", {"notices": [SOME_ID], "person": "x"}, "body.person"),
         ("/api/sign-in", {"login": "a", "password": "b", "remember": True}, "body.remember"),
     ],
 )
@@ -161,9 +163,9 @@ async def test_an_unknown_field_is_422_that_names_its_place(
         ("/api/cases", {**CASE, "text": "長" * 20_001}, "body.text"),
         ("/api/cases", {**CASE, "text": "bell\x07"}, "body.text"),
         ("/api/cases", {**CASE, "county": "宁波"}, "body.county"),
-        (f"/api/cases/{uuid4()}/rate", {"stars": 6}, "body.stars"),
+        (f"/api/cases/{SOME_ID}/rate", {"stars": 6}, "body.stars"),
         ("/api/cases/not-a-uuid/rate", {"stars": 5}, "path.subject"),
-        ("/api/operations/nobody/dead-letters/" + str(uuid4()) + "/replay", None, "path.service"),
+        ("/api/operations/nobody/dead-letters/" + SOME_ID + "/replay", None, "path.service"),
     ],
 )
 async def test_a_wrong_value_is_422_that_names_its_place(
