@@ -3,64 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-import pytest_asyncio
-from playwright.async_api import Page, expect
+from playwright.async_api import expect
 
 from shared.testing.wait import wait_until
-from tests.browser.conftest import Visit
-from tests.browser.town import DEPUTY, HOUSING, PASSWORD, PATIENCE, STAFF, Town
+from tests.browser.conftest import DESK, NARROW, Visit, open_at, sign_in
+from tests.browser.town import DEPUTY, HOUSING, PATIENCE, STAFF, Town
 
 pytestmark = pytest.mark.timeout(300, func_only=True)
-
-DESK = {
-    "viewport": {"width": 1440, "height": 900},
-    "is_mobile": False,
-    "has_touch": False,
-    "device_scale_factor": 1,
-}
-NARROW = {
-    "viewport": {"width": 390, "height": 844},
-    "is_mobile": False,
-    "has_touch": False,
-    "device_scale_factor": 1,
-}
-
-
-async def sign_in(visit: Visit, who: str) -> Page:
-    """Sign in at the console's door."""
-    page = visit.page
-    await page.goto(f"{visit.url}/console/")
-    await page.get_by_label("账号").fill(f"town-{who.lower()}")
-    await page.get_by_label("密码").fill(PASSWORD)
-    await page.get_by_role("button", name="登录").click()
-    await page.wait_for_url(re.compile(r"/console/(?!sign-in)"))
-    return page
-
-
-async def open_at(visit: Visit, path: str) -> Page:
-    """Open a page of the console and wait until it has read what it shows."""
-    await visit.page.goto(f"{visit.url}/console{path}")
-    await visit.page.locator("main h1").first.wait_for()
-    await expect(visit.page.locator(".loading")).to_have_count(0)
-    return visit.page
-
-
-@pytest_asyncio.fixture
-async def department(visiting: Callable[..., Any]) -> AsyncIterator[Visit]:
-    async with visiting(**DESK) as visit:
-        await sign_in(visit, HOUSING)
-        yield visit
-
-
-@pytest_asyncio.fixture
-async def staff(visiting: Callable[..., Any]) -> AsyncIterator[Visit]:
-    async with visiting(**DESK) as visit:
-        await sign_in(visit, STAFF)
-        yield visit
 
 
 async def test_from_a_residents_concern_to_the_score_each_does_their_part_in_the_browser(
