@@ -212,7 +212,17 @@ PAGES = {
     "cases": "/cases",
     "duties": "/duties",
     "roster": "/roster",
+    "activities": "/activities",
+    "activity-new": "/activities/new",
+    "consultations": "/consultations",
+    "consultation-new": "/consultations/new",
+    "courses": "/courses",
+    "course-new": "/courses/new",
+    "motions": "/motions",
+    "motion-report": "/motions/report",
 }
+HALLS = ("activities", "consultations", "courses", "motions")
+"""Lists of which one thing is looked at, too."""
 
 
 @pytest.mark.parametrize("size", ["desk", "narrow"])
@@ -220,13 +230,20 @@ async def test_every_page_is_accessible_in_both_sizes(
     size: str, town: Town, visiting: Callable[..., Any]
 ) -> None:
     case_id = (await town.done("GET", "/api/cases?state=closed", STAFF))["items"][0]["id"]
+    pages = {**PAGES, "case": f"/cases/{case_id}"}
+    content = {"title": "关于完善无障碍设施的建议", "text": "请逐年改造。", "kind": "suggestion"}
+    motion = (await town.done("POST", "/api/motions", DEPUTY, content))["id"]
+    await town.done("POST", f"/api/motions/{motion}/submit", DEPUTY, {"informed": True})
+    for hall in HALLS:
+        one = (await town.done("GET", f"/api/{hall}", STAFF))["items"][0]["id"]
+        pages[f"{hall}-one"] = f"/{hall}/{one}"
     async with visiting(**(DESK if size == "desk" else NARROW)) as visit:
         await visit.page.goto(f"{visit.url}/console/")
         await expect(visit.page.get_by_role("heading", name="代表通工作台")).to_be_visible()
         await visit.picture(f"console-sign-in-{size}")
         found = {"sign-in": await visit.axe()}
         await sign_in(visit, STAFF)
-        for name, path in {**PAGES, "case": f"/cases/{case_id}"}.items():
+        for name, path in pages.items():
             await open_at(visit, path)
             await visit.picture(f"console-{name}-{size}")
             found[name] = await visit.axe()
