@@ -351,6 +351,18 @@ class ActivityPage(Page):
     items: tuple[Activity, ...]
 
 
+class Attender(Attendance):
+    """A deputy's part in an activity."""
+
+    deputy_id: UUID
+
+
+class AttendancePage(Page):
+    """Who signed up for an activity 报名, the earliest first."""
+
+    items: tuple[Attender, ...]
+
+
 class OwnAnswers(Answer):
     """One's own answers to a consultation."""
 
@@ -369,7 +381,11 @@ class AskedQuestion(Answer):
 
 
 class Consultation(Answer):
-    """A consultation 意见征集; no county means the whole city."""
+    """A consultation 意见征集; no county means the whole city.
+
+    For staff: how many answered, how many opinions they wrote, and, of one consultation, how often each option
+    of each question was chosen.
+    """
 
     id: UUID
     title: str
@@ -380,12 +396,30 @@ class Consultation(Answer):
     closes_at: datetime
     closed_at: datetime | None
     mine: OwnAnswers | None
+    respondents: int | None = None
+    opinions: int | None = None
+    results: dict[str, dict[str, int]] | None = None
 
 
 class ConsultationPage(Page):
     """Consultations."""
 
     items: tuple[Consultation, ...]
+
+
+class Opinion(Answer):
+    """What a deputy wrote to one question of a consultation."""
+
+    deputy_id: UUID
+    question: str
+    text: str
+    answered_at: datetime
+
+
+class OpinionPage(Page):
+    """Opinions, the earliest first."""
+
+    items: tuple[Opinion, ...]
 
 
 class Duty(Answer):
@@ -435,7 +469,7 @@ class Progress(Answer):
 
 
 class Course(Answer):
-    """A course 网上学堂."""
+    """A course 网上学堂; for staff also how many study it and how many completed it."""
 
     id: UUID
     title: str
@@ -446,6 +480,8 @@ class Course(Answer):
     lessons: tuple[CourseLesson, ...]
     quiz: tuple[CourseQuestion, ...]
     progress: Progress | None
+    enrolled: int | None = None
+    completed: int | None = None
 
 
 class CoursePage(Page):
@@ -470,12 +506,22 @@ class Due(Answer):
     """A deadline of a motion, with its reason."""
 
     kind: str
+    department: str | None
     at: datetime
     reason: str
     provisional: bool
     promise: int | None
     ended: datetime | None
     met: bool | None
+
+
+class Handler(Answer):
+    """A department's part in a motion: the lead 主办 or a co-handler 会办."""
+
+    department: str
+    role: Literal["lead", "co"]
+    state: Literal["assigned", "objected", "opined", "released"]
+    since: datetime
 
 
 class Cosigner(Answer):
@@ -574,6 +620,8 @@ class WholeMotion(Motion):
     cosigners: tuple[Cosigner, ...] = ()
     promises: tuple[Promise, ...] = ()
     ratings: tuple[MotionRating, ...] = ()
+    handlers: tuple[Handler, ...] = ()
+    extension_asked: int | None = None
     steps: tuple[MotionStep, ...] = Field(default=())
 
 
@@ -581,3 +629,56 @@ class MotionPage(Page):
     """Motions."""
 
     items: tuple[Motion, ...]
+
+
+class Share(Answer):
+    """A share with everything it was made from; null where there is nothing to share."""
+
+    share: float | None
+    numerator: int
+    denominator: int
+    left_out: dict[str, int]
+
+
+class SubmittedMotions(Answer):
+    """How many motions were submitted, by kind and level."""
+
+    total: int
+    kinds: dict[str, dict[str, int]]
+
+
+class MotionReport(Answer):
+    """The figures of a session 办理情况报告; `measures` says how each is counted."""
+
+    at: datetime
+    submitted: SubmittedMotions
+    cosigned: int
+    signatures: int
+    states: dict[str, int]
+    accepted: int
+    turned: int
+    not_accepted: dict[str, int]
+    withdrawn: int
+    on_time: Share
+    classes: dict[str, int]
+    satisfaction: dict[str, Share]
+    redone: int
+    supervised: int
+    promises: dict[str, int]
+    promises_kept: Share
+    measures: dict[str, str]
+
+
+class MotionNames(Answer):
+    """What the rule pack in force names, each a code with its Chinese words.
+
+    `promising` lists the classes of answers that are promises; `answer_unit` is what the answer's limit, and so
+    more time for it, is counted in.
+    """
+
+    grounds: dict[str, str]
+    answer_unit: Literal["hours", "days", "working-days", "months"]
+    classes: dict[str, str]
+    promising: tuple[str, ...]
+    axes: dict[str, str]
+    satisfaction: dict[str, str]

@@ -121,12 +121,22 @@ READS = (
         "/motions",
         "cases",
         "Motions 议案建议 one may see",
-        ("state", "kind", "level", "department", "deputy", *PAGE),
+        ("state", "kind", "level", "department", "deputy", "from", "until", *PAGE),
         answer=answers.MotionPage,
     ),
     Read("/motions/{id}", "cases", "One motion with its way", answer=answers.WholeMotion),
     Read(
-        "/motion-report", "cases", "The figures of a session 办理情况报告, for staff", ("from", "until", "at")
+        "/motion-report",
+        "cases",
+        "The figures of a session 办理情况报告, for staff",
+        ("from", "until", "at"),
+        answer=answers.MotionReport,
+    ),
+    Read(
+        "/motion-rules",
+        "cases",
+        "What the rule pack in force names: grounds, classes of answers, grades",
+        answer=answers.MotionNames,
     ),
     Read("/motion-deadlines", "cases", "Open deadlines of motions, for staff", ("until", *PAGE)),
     Read("/case-referrals/{id}", "cases", "What became of a case besides"),
@@ -134,6 +144,13 @@ READS = (
         "/activities", "participation", "Activities", ("kind", "county", *PAGE), answer=answers.ActivityPage
     ),
     Read("/activities/{id}", "participation", "One activity", answer=answers.Activity),
+    Read(
+        "/activities/{id}/attendances",
+        "participation",
+        "Who signed up for an activity and who came 报名签到, for staff",
+        PAGE,
+        answer=answers.AttendancePage,
+    ),
     Read(
         "/consultations",
         "participation",
@@ -143,7 +160,11 @@ READS = (
     ),
     Read("/consultations/{id}", "participation", "One consultation", answer=answers.Consultation),
     Read(
-        "/consultations/{id}/opinions", "participation", "Opinions in words, for staff", ("question", *PAGE)
+        "/consultations/{id}/opinions",
+        "participation",
+        "Opinions in words, for staff",
+        ("question", *PAGE),
+        answer=answers.OpinionPage,
     ),
     Read("/duties", "participation", "Logged duties", ("state", "deputy", *PAGE), answer=answers.DutyPage),
     Read("/duties/{id}", "participation", "One duty", answer=answers.Duty),

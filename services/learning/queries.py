@@ -17,16 +17,24 @@ from services.learning import tables
 _MINE = ("attempts", "mark", "started_at", "changed_at", "completed_at", "certificate")
 
 
-def _courses(person: UUID | None) -> Select[Any]:
-    """Courses, with the enrolment of one person in each."""
+def _courses(person: UUID | None, *, counted: bool) -> Select[Any]:
+    """Courses, with the enrolment of one person in each; `counted` adds how many study and completed it."""
     mine = tables.enrolments.c
     own = and_(mine.course_id == tables.courses.c.id, mine.deputy_id == person)
+    every = tables.enrolments.alias("every").c
+    of_course = every.course_id == tables.courses.c.id
+    counts = [
+        select(func.count(column)).where(of_course).scalar_subquery().label(name)
+        for name, column in (("enrolled", every.deputy_id), ("completed", every.completed_at))
+        if counted
+    ]
     return select(
-        tables.courses, mine.lessons.label("lessons_done"), *(mine[name] for name in _MINE)
+        tables.courses, mine.lessons.label("lessons_done"), *(mine[name] for name in _MINE), *counts
     ).outerjoin(tables.enrolments, own)
 
 
 def _shown(row: RowMapping) -> dict[str, Any]:
+    counts = {name: row[name] for name in ("enrolled", "completed") if name in row}
     progress = (
         None
         if row["started_at"] is None
@@ -38,6 +46,7 @@ def _shown(row: RowMapping) -> dict[str, Any]:
         "lessons": row["lessons"],
         "quiz": [{name: question[name] for name in ("key", "text", "options")} for question in row["quiz"]],
         "progress": progress,
+        **counts,
     }
 
 
@@ -46,6 +55,7 @@ async def courses(
     conditions: Sequence[ColumnElement[bool]],
     *,
     person: UUID | None,
+    counted: bool,
     number: int,
     size: int,
 ) -> tuple[list[dict[str, Any]], int]:
@@ -53,7 +63,7 @@ async def courses(
     of = tables.courses
     total = await connection.scalar(select(func.count()).select_from(of).where(*conditions))
     rows = await connection.execute(
-        _courses(person)
+        _courses(person, counted=counted)
         .where(*conditions)
         .order_by(of.c.published_at.desc(), of.c.id)
         .limit(size)
@@ -63,10 +73,12 @@ async def courses(
 
 
 async def course(
-    connection: AsyncConnection, course_id: UUID, *, person: UUID | None
+    connection: AsyncConnection, course_id: UUID, *, person: UUID | None, counted: bool
 ) -> dict[str, Any] | None:
     """A course with one person's progress in it, or None."""
-    found = await connection.execute(_courses(person).where(tables.courses.c.id == course_id))
+    found = await connection.execute(
+        _courses(person, counted=counted).where(tables.courses.c.id == course_id)
+    )
     row = found.mappings().first()
     return None if row is None else _shown(row)
 

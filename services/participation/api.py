@@ -1,7 +1,7 @@
 """Read-only HTTP of participation: activities, consultations, duties and figures.
 
-Invariant: an activity's code, the number and results of answers and what others wrote are shown to
-staff only; a deputy sees their own sign-ups, answers and duties.
+Invariant: an activity's code, who else comes to it, the number and results of answers and what others wrote
+are shown to staff only; a deputy sees their own sign-ups, answers and duties.
 """
 
 # No `from __future__ import annotations` here: FastAPI could not find `who`, which is made inside `router`.
@@ -88,6 +88,15 @@ def router(engine: AsyncEngine, caller: WhoCalls) -> APIRouter:
         if found is None:
             raise errors.activity_unknown()
         return _shown(found, actor, _SIGNED_UP)
+
+    @routes.get("/activities/{activity_id}/attendances")
+    async def attendances(activity_id: UUID, actor: who, page: Number = 1, size: Size = 20) -> dict[str, Any]:
+        require(actor, "staff", "simulation")
+        async with engine.connect() as connection:
+            if await queries.activity(connection, activity_id, person=None) is None:
+                raise errors.activity_unknown()
+            rows, total = await queries.attendances(connection, activity_id, number=page, size=size)
+        return _page(rows, total, page, size)
 
     @routes.get("/consultations")
     async def consultations(

@@ -55,6 +55,14 @@ async def activity(
     return None if row is None else dict(row)
 
 
+async def attendances(connection: AsyncConnection, activity_id: UUID, *, number: int, size: int) -> Page:
+    """One page of who signed up for an activity and who came, the earliest first, and how many there are."""
+    of = tables.attendances
+    found = select(of.c.deputy_id, of.c.signed_up_at, of.c.checked_in_at)
+    ordered = found.order_by(of.c.signed_up_at, of.c.deputy_id)
+    return await _page(connection, ordered, of, [of.c.activity_id == activity_id], number=number, size=size)
+
+
 def _consultations(person: UUID | None) -> Select[Any]:
     """Consultations, with the answer of one person to each."""
     mine = tables.answers.c

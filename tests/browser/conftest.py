@@ -33,7 +33,7 @@ from playwright.async_api import (
 from playwright.async_api import Error as PlaywrightError
 
 from deploy.local import webbuild
-from tests.browser.town import PASSWORD, PATIENCE, Town, open_town
+from tests.browser.town import HOUSING, PASSWORD, PATIENCE, STAFF, Town, open_town
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PICTURES = CHECKOUT / "test-results" / "pictures"
@@ -48,6 +48,19 @@ _FLAGS = (
     "--disable-sync",
 )
 _PHONE = {"width": 390, "height": 844}
+DESK = {
+    "viewport": {"width": 1440, "height": 900},
+    "is_mobile": False,
+    "has_touch": False,
+    "device_scale_factor": 1,
+}
+NARROW = {
+    "viewport": {"width": 390, "height": 844},
+    "is_mobile": False,
+    "has_touch": False,
+    "device_scale_factor": 1,
+}
+"""A narrow window at a desk, as with large print."""
 
 
 def _chromium() -> str:
@@ -214,3 +227,38 @@ async def deputy(phone: Visit) -> Visit:
     """A phone on which the deputy is signed in."""
     await phone.sign_in("B1")
     return phone
+
+
+async def sign_in(visit: Visit, who: str) -> Page:
+    """Sign in at the console's door."""
+    page = visit.page
+    await page.goto(f"{visit.url}/console/")
+    await page.get_by_label("账号").fill(f"town-{who.lower()}")
+    await page.get_by_label("密码").fill(PASSWORD)
+    await page.get_by_role("button", name="登录").click()
+    await page.wait_for_url(re.compile(r"/console/(?!sign-in)"))
+    return page
+
+
+async def open_at(visit: Visit, path: str) -> Page:
+    """Open a page of the console and wait until it has read what it shows."""
+    await visit.page.goto(f"{visit.url}/console{path}")
+    await visit.page.locator("main h1").first.wait_for()
+    await expect(visit.page.locator(".loading")).to_have_count(0)
+    return visit.page
+
+
+@pytest_asyncio.fixture
+async def department(visiting: Callable[..., Any]) -> AsyncIterator[Visit]:
+    """A desk at which the department is signed in."""
+    async with visiting(**DESK) as visit:
+        await sign_in(visit, HOUSING)
+        yield visit
+
+
+@pytest_asyncio.fixture
+async def staff(visiting: Callable[..., Any]) -> AsyncIterator[Visit]:
+    """A desk at which the staff are signed in."""
+    async with visiting(**DESK) as visit:
+        await sign_in(visit, STAFF)
+        yield visit

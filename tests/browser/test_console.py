@@ -3,64 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-import pytest_asyncio
-from playwright.async_api import Page, expect
+from playwright.async_api import expect
 
 from shared.testing.wait import wait_until
-from tests.browser.conftest import Visit
-from tests.browser.town import DEPUTY, HOUSING, PASSWORD, PATIENCE, STAFF, Town
+from tests.browser.conftest import DESK, NARROW, Visit, open_at, sign_in
+from tests.browser.town import DEPUTY, HOUSING, PATIENCE, STAFF, Town
 
 pytestmark = pytest.mark.timeout(300, func_only=True)
-
-DESK = {
-    "viewport": {"width": 1440, "height": 900},
-    "is_mobile": False,
-    "has_touch": False,
-    "device_scale_factor": 1,
-}
-NARROW = {
-    "viewport": {"width": 390, "height": 844},
-    "is_mobile": False,
-    "has_touch": False,
-    "device_scale_factor": 1,
-}
-
-
-async def sign_in(visit: Visit, who: str) -> Page:
-    """Sign in at the console's door."""
-    page = visit.page
-    await page.goto(f"{visit.url}/console/")
-    await page.get_by_label("账号").fill(f"town-{who.lower()}")
-    await page.get_by_label("密码").fill(PASSWORD)
-    await page.get_by_role("button", name="登录").click()
-    await page.wait_for_url(re.compile(r"/console/(?!sign-in)"))
-    return page
-
-
-async def open_at(visit: Visit, path: str) -> Page:
-    """Open a page of the console and wait until it has read what it shows."""
-    await visit.page.goto(f"{visit.url}/console{path}")
-    await visit.page.locator("main h1").first.wait_for()
-    await expect(visit.page.locator(".loading")).to_have_count(0)
-    return visit.page
-
-
-@pytest_asyncio.fixture
-async def department(visiting: Callable[..., Any]) -> AsyncIterator[Visit]:
-    async with visiting(**DESK) as visit:
-        await sign_in(visit, HOUSING)
-        yield visit
-
-
-@pytest_asyncio.fixture
-async def staff(visiting: Callable[..., Any]) -> AsyncIterator[Visit]:
-    async with visiting(**DESK) as visit:
-        await sign_in(visit, STAFF)
-        yield visit
 
 
 async def test_from_a_residents_concern_to_the_score_each_does_their_part_in_the_browser(
@@ -259,7 +212,17 @@ PAGES = {
     "cases": "/cases",
     "duties": "/duties",
     "roster": "/roster",
+    "activities": "/activities",
+    "activity-new": "/activities/new",
+    "consultations": "/consultations",
+    "consultation-new": "/consultations/new",
+    "courses": "/courses",
+    "course-new": "/courses/new",
+    "motions": "/motions",
+    "motion-report": "/motions/report",
 }
+HALLS = ("activities", "consultations", "courses", "motions")
+"""Lists of which one thing is looked at, too."""
 
 
 @pytest.mark.parametrize("size", ["desk", "narrow"])
@@ -267,13 +230,20 @@ async def test_every_page_is_accessible_in_both_sizes(
     size: str, town: Town, visiting: Callable[..., Any]
 ) -> None:
     case_id = (await town.done("GET", "/api/cases?state=closed", STAFF))["items"][0]["id"]
+    pages = {**PAGES, "case": f"/cases/{case_id}"}
+    content = {"title": "关于完善无障碍设施的建议", "text": "请逐年改造。", "kind": "suggestion"}
+    motion = (await town.done("POST", "/api/motions", DEPUTY, content))["id"]
+    await town.done("POST", f"/api/motions/{motion}/submit", DEPUTY, {"informed": True})
+    for hall in HALLS:
+        one = (await town.done("GET", f"/api/{hall}", STAFF))["items"][0]["id"]
+        pages[f"{hall}-one"] = f"/{hall}/{one}"
     async with visiting(**(DESK if size == "desk" else NARROW)) as visit:
         await visit.page.goto(f"{visit.url}/console/")
         await expect(visit.page.get_by_role("heading", name="代表通工作台")).to_be_visible()
         await visit.picture(f"console-sign-in-{size}")
         found = {"sign-in": await visit.axe()}
         await sign_in(visit, STAFF)
-        for name, path in {**PAGES, "case": f"/cases/{case_id}"}.items():
+        for name, path in pages.items():
             await open_at(visit, path)
             await visit.picture(f"console-{name}-{size}")
             found[name] = await visit.axe()

@@ -170,6 +170,9 @@ async def test_a_deputy_completes_a_course_and_gets_a_certificate(school: School
     assert certificate["number"].startswith("20211231-")
     assert (certificate["mark"], certificate["minutes"]) == (100, 60)
     assert (await school.get(f"/courses/{course}/certificate", bo))[0] == 404
+    _, for_staff = await school.get(f"/courses/{course}", STAFF)
+    assert (for_staff["enrolled"], for_staff["completed"]) == (1, 1)
+    assert "enrolled" not in (await school.get(f"/courses/{course}", bo))[1]
 
     completed = school.log.of("course.completed", course)
     assert [(e.data["deputy_id"], e.data["mark"], e.sequence, e.time) for e in completed] == [

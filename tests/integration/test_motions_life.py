@@ -413,6 +413,12 @@ async def test_the_figures_of_a_session_are_those_counted_by_hand(place: Place) 
     status, told = await place.congress.get("/motion-report", "staff", **query)
     assert status == 200, told
     assert told["submitted"]["total"] == 5
+    period = {"from": query["from"], "until": query["until"]}
+    assert (await place.congress.get("/motions", "staff", **period))[1]["total"] == 5
+    _, names = await place.congress.get("/motion-rules", "housing")
+    assert rules.ground in names["grounds"]
+    assert rules.promising in names["promising"]
+    assert set(told["satisfaction"]) == set(names["axes"])
     assert told["submitted"]["kinds"] == {"suggestion": {"county": 5}}
     assert (told["accepted"], told["turned"], told["not_accepted"]) == (4, 0, {rules.ground: 1})
     on_time = told["on_time"]

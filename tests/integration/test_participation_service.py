@@ -203,6 +203,10 @@ async def test_a_deputy_signs_up_and_checks_in_with_the_code_that_only_staff_see
         assert record.key.decode() == json.loads(record.value)["data"]["deputy_id"]
     _, seen = await town.get(f"/activities/{activity}")
     assert (seen["sign_ups"], seen["check_ins"]) == (2, 2)
+    _, there = await town.get(f"/activities/{activity}/attendances?size=1&page=2")
+    assert (there["total"], [one["deputy_id"] for one in there["items"]]) == (2, [str(bo)])
+    assert (await town.get(f"/activities/{activity}/attendances", anna, "deputy"))[0] == 403
+    assert (await town.get(f"/activities/{uuid4()}/attendances"))[0] == 404
 
 
 async def test_places_are_never_given_twice_in_a_rush(town: Town, engine: AsyncEngine) -> None:

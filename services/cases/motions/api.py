@@ -136,6 +136,8 @@ def router(opener: Opener, rules_at: RulesAt, engine: AsyncEngine, caller: WhoCa
         level: Level | None = None,
         department: DepartmentCode | None = None,
         deputy: UUID | None = None,
+        begin: Annotated[AwareDatetime | None, Query(alias="from")] = None,
+        until: AwareDatetime | None = None,
         page: number = 1,
         size: length = 20,
     ) -> dict[str, Any]:
@@ -147,7 +149,11 @@ def router(opener: Opener, rules_at: RulesAt, engine: AsyncEngine, caller: WhoCa
             columns.lead: department,
             columns.author_id: deputy,
         }
-        conditions = [_visible(actor), *(c == value for c, value in asked.items() if value is not None)]
+        conditions = [
+            _visible(actor),
+            *(c == value for c, value in asked.items() if value is not None),
+            *queries.submitted_in(begin, until),
+        ]
         async with engine.connect() as connection:
             found, total = await queries.page(connection, conditions, number=page, size=size)
         items = [_listed(motion, opener) for motion in found]
@@ -174,6 +180,19 @@ def router(opener: Opener, rules_at: RulesAt, engine: AsyncEngine, caller: WhoCa
             found = await queries.session(connection, _visible(actor), begin, until)
         moment = at or datetime.now(UTC)
         return figures.report(found, rules_at(moment).motions, moment)
+
+    @routes.get("/motion-rules")
+    async def rules(actor: who) -> dict[str, Any]:
+        require(actor, "deputy", "department", "staff", "operator", "simulation")
+        found = rules_at(datetime.now(UTC)).motions
+        return {
+            "grounds": found.grounds.value,
+            "answer_unit": found.answer.unit,
+            "classes": found.classes.value,
+            "promising": found.promising.value,
+            "axes": found.axes.value,
+            "satisfaction": found.satisfaction.value,
+        }
 
     @routes.get("/motion-deadlines")
     async def deadlines(

@@ -42,6 +42,17 @@ def visible_to_staff(place: str | None) -> ColumnElement[bool]:
     return and_(_put_forward(), or_(congress.is_(None), func.starts_with(congress, place)))
 
 
+def submitted_in(begin: datetime | None, end: datetime | None) -> list[ColumnElement[bool]]:
+    """What was submitted from `begin` until before `end`, each where it is given."""
+    submitted = tables.motions.c.submitted_at
+    found: list[ColumnElement[bool]] = []
+    if begin is not None:
+        found.append(submitted >= begin)
+    if end is not None:
+        found.append(submitted < end)
+    return found
+
+
 def nothing() -> ColumnElement[bool]:
     """Nothing at all."""
     return false()
@@ -72,13 +83,7 @@ async def session(
     connection: AsyncConnection, visible: ColumnElement[bool], begin: datetime | None, end: datetime | None
 ) -> list[Motion]:
     """All motions submitted in a period."""
-    submitted = tables.motions.c.submitted_at
-    conditions = [visible]
-    if begin is not None:
-        conditions.append(submitted >= begin)
-    if end is not None:
-        conditions.append(submitted < end)
-    return await _motions(connection, conditions)
+    return await _motions(connection, [visible, *submitted_in(begin, end)])
 
 
 async def _motions(

@@ -1900,6 +1900,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/motion-rules": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What the rule pack in force names: grounds, classes of answers, grades */
+        get: operations["get_motion_rules"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/motion-deadlines": {
         parameters: {
             query?: never;
@@ -1943,6 +1960,23 @@ export interface paths {
         };
         /** One activity */
         get: operations["get_activities_id"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/activities/{id}/attendances": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who signed up for an activity and who came 报名签到, for staff */
+        get: operations["get_activities_id_attendances"];
         put?: never;
         post?: never;
         delete?: never;
@@ -2828,6 +2862,38 @@ export interface components {
             /** Checked In At */
             checked_in_at: string | null;
         };
+        /**
+         * AttendancePage
+         * @description Who signed up for an activity 报名, the earliest first.
+         */
+        AttendancePage: {
+            /** Total */
+            total: number;
+            /** Page */
+            page: number;
+            /** Size */
+            size: number;
+            /** Items */
+            items: components["schemas"]["Attender"][];
+        };
+        /**
+         * Attender
+         * @description A deputy's part in an activity.
+         */
+        Attender: {
+            /**
+             * Signed Up At
+             * Format: date-time
+             */
+            signed_up_at: string;
+            /** Checked In At */
+            checked_in_at: string | null;
+            /**
+             * Deputy Id
+             * Format: uuid
+             */
+            deputy_id: string;
+        };
         /** Body_upload_api_roster_imports_post */
         Body_upload_api_roster_imports_post: {
             /** File */
@@ -3108,6 +3174,9 @@ export interface components {
         /**
          * Consultation
          * @description A consultation 意见征集; no county means the whole city.
+         *
+         *     For staff: how many answered, how many opinions they wrote, and, of one consultation, how often each option
+         *     of each question was chosen.
          */
         Consultation: {
             /**
@@ -3139,6 +3208,16 @@ export interface components {
             /** Closed At */
             closed_at: string | null;
             mine: components["schemas"]["OwnAnswers"] | null;
+            /** Respondents */
+            respondents?: number | null;
+            /** Opinions */
+            opinions?: number | null;
+            /** Results */
+            results?: {
+                [key: string]: {
+                    [key: string]: number;
+                };
+            } | null;
         };
         /**
          * ConsultationPage
@@ -3213,7 +3292,7 @@ export interface components {
         };
         /**
          * Course
-         * @description A course 网上学堂.
+         * @description A course 网上学堂; for staff also how many study it and how many completed it.
          */
         Course: {
             /**
@@ -3239,6 +3318,10 @@ export interface components {
             /** Quiz */
             quiz: components["schemas"]["CourseQuestion"][];
             progress: components["schemas"]["Progress"] | null;
+            /** Enrolled */
+            enrolled?: number | null;
+            /** Completed */
+            completed?: number | null;
         };
         /**
          * CourseLesson
@@ -3438,6 +3521,8 @@ export interface components {
         Due: {
             /** Kind */
             kind: string;
+            /** Department */
+            department: string | null;
             /**
              * At
              * Format: date-time
@@ -3607,6 +3692,29 @@ export interface components {
             about: {
                 [key: string]: string;
             };
+        };
+        /**
+         * Handler
+         * @description A department's part in a motion: the lead 主办 or a co-handler 会办.
+         */
+        Handler: {
+            /** Department */
+            department: string;
+            /**
+             * Role
+             * @enum {string}
+             */
+            role: "lead" | "co";
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "assigned" | "objected" | "opined" | "released";
+            /**
+             * Since
+             * Format: date-time
+             */
+            since: string;
         };
         /**
          * InviteCosigners
@@ -3797,6 +3905,38 @@ export interface components {
             from_case?: string | null;
         };
         /**
+         * MotionNames
+         * @description What the rule pack in force names, each a code with its Chinese words.
+         *
+         *     `promising` lists the classes of answers that are promises; `answer_unit` is what the answer's limit, and so
+         *     more time for it, is counted in.
+         */
+        MotionNames: {
+            /** Grounds */
+            grounds: {
+                [key: string]: string;
+            };
+            /**
+             * Answer Unit
+             * @enum {string}
+             */
+            answer_unit: "hours" | "days" | "working-days" | "months";
+            /** Classes */
+            classes: {
+                [key: string]: string;
+            };
+            /** Promising */
+            promising: string[];
+            /** Axes */
+            axes: {
+                [key: string]: string;
+            };
+            /** Satisfaction */
+            satisfaction: {
+                [key: string]: string;
+            };
+        };
+        /**
          * MotionPage
          * @description Motions.
          */
@@ -3833,6 +3973,58 @@ export interface components {
             at: string;
             /** Late */
             late: boolean;
+        };
+        /**
+         * MotionReport
+         * @description The figures of a session 办理情况报告; `measures` says how each is counted.
+         */
+        MotionReport: {
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            submitted: components["schemas"]["SubmittedMotions"];
+            /** Cosigned */
+            cosigned: number;
+            /** Signatures */
+            signatures: number;
+            /** States */
+            states: {
+                [key: string]: number;
+            };
+            /** Accepted */
+            accepted: number;
+            /** Turned */
+            turned: number;
+            /** Not Accepted */
+            not_accepted: {
+                [key: string]: number;
+            };
+            /** Withdrawn */
+            withdrawn: number;
+            on_time: components["schemas"]["Share"];
+            /** Classes */
+            classes: {
+                [key: string]: number;
+            };
+            /** Satisfaction */
+            satisfaction: {
+                [key: string]: components["schemas"]["Share"];
+            };
+            /** Redone */
+            redone: number;
+            /** Supervised */
+            supervised: number;
+            /** Promises */
+            promises: {
+                [key: string]: number;
+            };
+            promises_kept: components["schemas"]["Share"];
+            /** Measures */
+            measures: {
+                [key: string]: string;
+            };
         };
         /**
          * MotionRevision
@@ -3993,6 +4185,40 @@ export interface components {
             receipt: string;
             /** Secret */
             secret: string;
+        };
+        /**
+         * Opinion
+         * @description What a deputy wrote to one question of a consultation.
+         */
+        Opinion: {
+            /**
+             * Deputy Id
+             * Format: uuid
+             */
+            deputy_id: string;
+            /** Question */
+            question: string;
+            /** Text */
+            text: string;
+            /**
+             * Answered At
+             * Format: date-time
+             */
+            answered_at: string;
+        };
+        /**
+         * OpinionPage
+         * @description Opinions, the earliest first.
+         */
+        OpinionPage: {
+            /** Total */
+            total: number;
+            /** Page */
+            page: number;
+            /** Size */
+            size: number;
+            /** Items */
+            items: components["schemas"]["Opinion"][];
         };
         /**
          * Overview
@@ -4675,6 +4901,22 @@ export interface components {
             rubric: components["schemas"]["RubricName"] | null;
         };
         /**
+         * Share
+         * @description A share with everything it was made from; null where there is nothing to share.
+         */
+        Share: {
+            /** Share */
+            share: number | null;
+            /** Numerator */
+            numerator: number;
+            /** Denominator */
+            denominator: number;
+            /** Left Out */
+            left_out: {
+                [key: string]: number;
+            };
+        };
+        /**
          * SignIn
          * @description Sign-in name and password.
          */
@@ -4722,6 +4964,20 @@ export interface components {
              * @default false
              */
             informed: boolean;
+        };
+        /**
+         * SubmittedMotions
+         * @description How many motions were submitted, by kind and level.
+         */
+        SubmittedMotions: {
+            /** Total */
+            total: number;
+            /** Kinds */
+            kinds: {
+                [key: string]: {
+                    [key: string]: number;
+                };
+            };
         };
         /**
          * SuperviseCase
@@ -5000,6 +5256,13 @@ export interface components {
              * @default []
              */
             ratings: components["schemas"]["MotionRating"][];
+            /**
+             * Handlers
+             * @default []
+             */
+            handlers: components["schemas"]["Handler"][];
+            /** Extension Asked */
+            extension_asked?: number | null;
             /**
              * Steps
              * @default []
@@ -8699,6 +8962,8 @@ export interface operations {
                 level?: string;
                 department?: string;
                 deputy?: string;
+                from?: string;
+                until?: string;
                 page?: string;
                 size?: string;
             };
@@ -10231,7 +10496,36 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["MotionReport"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_motion_rules: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MotionNames"];
                 };
             };
             /** @description A problem */
@@ -10340,6 +10634,40 @@ export interface operations {
             };
         };
     };
+    get_activities_id_attendances: {
+        parameters: {
+            query?: {
+                page?: string;
+                size?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AttendancePage"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     get_consultations_id: {
         parameters: {
             query?: never;
@@ -10392,7 +10720,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["OpinionPage"];
                 };
             };
             /** @description A problem */

@@ -1,6 +1,9 @@
 /** What a list page asks for, kept in its address: a reload, the back button and a sent link show the same. */
-import { computed, type WritableComputedRef } from 'vue'
+import { computed, watch, type ComputedRef, type WritableComputedRef } from 'vue'
 import { useRoute, useRouter } from 'vue-router'
+import { useReading, type Reading } from '@/api/reading'
+
+export const PAGE_SIZE = 20
 
 /** One filter in the address; choosing another begins at the first page again. */
 export function useAsked(name: string): WritableComputedRef<string> {
@@ -14,4 +17,24 @@ export function useAsked(name: string): WritableComputedRef<string> {
       void router.push({ query })
     },
   })
+}
+
+type Filters = Record<string, string | undefined>
+type Asked<Q extends Filters> = { [K in keyof Q]?: string } & { page: string; size: string }
+
+/**
+ * The page of a list that the address asks for, read again whenever that changes. `filters` gives the filters by the
+ * gateway's names, those that are not set empty; see `useReading` for `kinds`.
+ */
+export function usePage<T, Q extends Filters>(filters: () => Q, read: (query: Asked<Q>) => Promise<T>, kinds: readonly string[]): Reading<T> {
+  const page = useAsked('page')
+  const query: ComputedRef<Asked<Q>> = computed(() => {
+    const set = Object.entries(filters()).filter(([, value]) => value)
+    return { ...Object.fromEntries(set), page: page.value || '1', size: String(PAGE_SIZE) } as Asked<Q>
+  })
+  const reading = useReading(() => read(query.value), kinds)
+  watch(query, (now, before) => {
+    if (JSON.stringify(now) !== JSON.stringify(before)) void reading.reload()
+  })
+  return reading
 }

@@ -47,5 +47,5 @@ export const router = createRouter({
 
 router.beforeEach((to) => {
   if (to.meta.open || me.value !== null) return true
-  return { name: 'sign-in', query: to.fullPath === '/' ? {} : { to: to.fullPath }, replace: true }
+  return { name: 'sign-in', query: to.fullPath === '/' ? {} : { to: to.fullPath.slice(0, to.fullPath.length - to.hash.length) }, hash: to.hash, replace: true }
 })

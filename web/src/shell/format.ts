@@ -34,3 +34,6 @@ export const number = (value: number): string => new Intl.NumberFormat(locale())
 /** A ratio in per cent; a dash where there is none. */
 export const percent = (ratio: number | null | undefined): string =>
   ratio === null || ratio === undefined ? '–' : new Intl.NumberFormat(locale(), { style: 'percent', maximumFractionDigits: 1 }).format(ratio)
+
+/** The moment that a field of day and time says in China Standard Time (yyyy-mm-ddThh:mm), which has no summer time. */
+export const moment = (local: string): string => new Date(`${local}:00+08:00`).toISOString()
