@@ -259,6 +259,9 @@ PAGES = {
     "cases": "/cases",
     "duties": "/duties",
     "roster": "/roster",
+    "activity": "/activity",
+    "scores": "/scores",
+    "rubric": "/rubric",
 }
 
 

@@ -2,7 +2,7 @@
 import { createRouter, createWebHistory } from 'vue-router'
 import { me } from '@/api/session'
 
-export type Role = 'staff' | 'department'
+export type Role = 'staff' | 'department' | 'operator'
 
 declare module 'vue-router' {
   interface RouteMeta {
@@ -15,13 +15,15 @@ declare module 'vue-router' {
   }
 }
 
+export const ROLES = ['staff', 'department', 'operator'] as const
 const STAFF = ['staff'] as const
+const HOME = { staff: 'overview', department: 'cases', operator: 'letters' } as const
 
 export const router = createRouter({
   history: createWebHistory('/console/'),
   scrollBehavior: (_to, _from, saved) => saved ?? { top: 0 },
   routes: [
-    { path: '/', redirect: () => ({ name: me.value?.roles.includes('staff') ? 'overview' : 'cases' }) },
+    { path: '/', redirect: () => ({ name: HOME[ROLES.find((one) => me.value?.roles.includes(one)) ?? 'department'] }) },
     { path: '/sign-in', name: 'sign-in', component: () => import('./pages/SignIn.vue'), meta: { open: true } },
     { path: '/overview', name: 'overview', component: () => import('./pages/Overview.vue'), meta: { roles: STAFF, menu: 'overview' } },
     { path: '/triage', name: 'triage', component: () => import('./pages/Triage.vue'), meta: { roles: STAFF, menu: 'triage' } },
@@ -29,6 +31,10 @@ export const router = createRouter({
     { path: '/cases/:id', name: 'case', component: () => import('./pages/CasePage.vue'), props: true, meta: { menu: 'cases' } },
     { path: '/duties', name: 'duties', component: () => import('./pages/Duties.vue'), meta: { roles: STAFF, menu: 'duties' } },
     { path: '/roster', name: 'roster', component: () => import('./pages/Roster.vue'), meta: { roles: STAFF, menu: 'roster' } },
+    { path: '/activity', name: 'activity', component: () => import('./pages/Activity.vue'), meta: { roles: STAFF, menu: 'activity' } },
+    { path: '/scores', name: 'scores', component: () => import('./pages/Scores.vue'), meta: { roles: STAFF, menu: 'scores' } },
+    { path: '/rubric', name: 'rubric', component: () => import('./pages/Rubric.vue'), meta: { roles: STAFF, menu: 'rubric' } },
+    { path: '/letters', name: 'letters', component: () => import('./pages/Letters.vue'), meta: { roles: ['operator'], menu: 'letters' } },
     { path: '/:rest(.*)*', name: 'missing', component: () => import('./pages/Missing.vue') },
   ],
 })
