@@ -64,7 +64,7 @@ async def test_a_department_sees_a_cases_photos_and_answers_with_photos_of_its_o
             for colour in ("green", "blue")
         ]
         await dialog.locator("input[type=file]").set_input_files(files)  # type: ignore[arg-type]
-        await expect(dialog.locator(".el-upload-list__item.is-success")).to_have_count(2)
+        await expect(dialog.locator(".photos li.done")).to_have_count(2)
         await visit.picture("console-answer-photos")
         assert await visit.axe() == []
         await dialog.get_by_role("button", name="提交").click()
