@@ -7,12 +7,12 @@ tests hold every answer that a page got against them. Fields may be added to an 
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from shared.contracts import cases, identity, motions, participation
+from shared.contracts import cases, identity, motions, operations, participation
 from shared.contracts.registry import Role
 
 
@@ -215,6 +215,56 @@ class Overview(Answer):
     trend: tuple[OverviewPeriod, ...]
 
 
+class Likeness(Answer):
+    """Why a case is thought to be about the same."""
+
+    likeness: float
+    place: Literal["same-town", "same-county"]
+    days_apart: int
+    same_category: bool
+
+
+class SimilarCase(Answer):
+    """An open case about the same; others' cases are told without title and department."""
+
+    id: UUID
+    category: str | None
+    county: str
+    town: str | None
+    state: cases.CaseState
+    filed_at: datetime
+    followers: int
+    mine: bool
+    joined: bool
+    score: float
+    why: Likeness
+    title: str | None = None
+    department: str | None = None
+
+
+class SimilarCases(Answer):
+    """Open cases about the same 相似事项, most alike first."""
+
+    items: tuple[SimilarCase, ...]
+
+
+class DeadLetter(Answer):
+    """A message that could not be handled 死信: where it lay, why, and what became of it; never its content."""
+
+    id: UUID
+    type: str | None
+    topic: str
+    partition: int
+    offset: int
+    appended_at: datetime
+    reason: operations.DeadReason
+    detail: str
+    attempts: int
+    state: Literal["dead", "replaying", "replayed"]
+    created_at: datetime
+    replayed_at: datetime | None
+
+
 class Contact(Answer):
     """A resident's contact data 联系方式."""
 
@@ -282,6 +332,146 @@ class Rubric(Answer):
     version: int
     effective_from: date
     document: RubricDocument
+
+
+class RubricText(Answer):
+    """An adopted rubric as YAML, to read or to begin a draft from."""
+
+    name: str
+    version: int
+    effective_from: date
+    text: str
+
+
+class RubricFlaw(Answer):
+    """One thing wrong with a rubric: where, in which line, and why."""
+
+    path: str
+    line: int | None
+    reason: str
+
+
+class CheckedRubric(Answer):
+    """A rubric without flaws; `document` is what simulations and the adoption take."""
+
+    name: str
+    version: int
+    title: str
+    document: dict[str, Any]
+
+
+class RubricCheck(Answer):
+    """What came of checking a rubric: itself, or its flaws."""
+
+    rubric: CheckedRubric | None
+    flaws: tuple[RubricFlaw, ...]
+
+
+class TitledRubric(Answer):
+    """A rubric in short."""
+
+    name: str
+    version: int
+    title: str
+
+
+class SimulatedGroup(Answer):
+    """A group of deputies under two rubrics; means in hundredths of a point."""
+
+    key: str | None
+    deputies: int
+    rise: int
+    fall: int
+    present_mean: float
+    draft_mean: float
+
+
+class SimulatedChange(Answer):
+    """A deputy under two rubrics: totals in hundredths of a point, ranks from 1."""
+
+    deputy_id: UUID
+    number: str | None
+    name: str | None
+    level: str
+    county: str | None
+    present: int
+    draft: int
+    present_rank: int
+    draft_rank: int
+
+
+class Simulation(Answer):
+    """A period under the adopted rubrics and under a draft, side by side."""
+
+    begin: date
+    until: date
+    draft: TitledRubric
+    present: tuple[TitledRubric, ...]
+    facts: int
+    cut: tuple[str, ...]
+    deputies: int
+    rise: int
+    fall: int
+    groups: dict[Literal["level", "county", "town"], tuple[SimulatedGroup, ...]]
+    risers: tuple[SimulatedChange, ...]
+    fallers: tuple[SimulatedChange, ...]
+
+
+class WholeActivity(Answer):
+    """Deputies of a place, and how many were active in each month; null where so few would point at persons."""
+
+    deputies: int
+    active: tuple[int, ...] | None
+
+
+class PlaceActivity(WholeActivity):
+    """One place; null are deputies of no county or town."""
+
+    place: str | None
+
+
+class ActivityRates(Answer):
+    """Activity 活跃率 of a year by month, of the whole and of each place."""
+
+    year: int
+    county: str | None
+    definition: dict[str, str]
+    months: tuple[str, ...]
+    whole: WholeActivity
+    places: tuple[PlaceActivity, ...]
+
+
+class GradeName(Answer):
+    """A grade 等次."""
+
+    key: str
+    title: str
+
+
+class Standing(Answer):
+    """A deputy among their peers; points in hundredths. `reason` says why one is not chosen or ranked."""
+
+    deputy_id: UUID
+    number: str
+    name: str
+    level: str
+    county: str | None
+    town: str | None
+    total: int
+    state: str
+    peers: tuple[str | None, ...]
+    rank: int | None
+    grade: GradeName | None
+    outstanding: bool
+    tied: bool
+    reason: str | None
+
+
+class StandingPage(Page):
+    """Deputies by rank."""
+
+    year: int
+    items: tuple[Standing, ...]
 
 
 class RubricName(Answer):

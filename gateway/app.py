@@ -16,6 +16,7 @@ from starlette.types import Scope
 from gateway import (
     browser,
     concerns,
+    exports,
     following,
     open311,
     openapi,
@@ -106,6 +107,7 @@ def build(parts: Parts) -> FastAPI:
     following.add(app, follower, residents.wrong)
     residents.add(app, taking, follower, intake, parts.services, city)
     reads.add(app, parts.services, parts.health, who)
+    exports.add(app, parts.services, city, parts.clock, who)
     stream.add(app, parts.hints, parts.settings, who)
     browser.add(app, parts.services, parts.settings)
     places.add(app, city, parts.clock)

@@ -36,7 +36,19 @@ PUBLIC = OF_RESIDENTS | {
     "/f/{secret}",
 }
 """Routes that need no token."""
-NO_COMMANDS = frozenset({"/api/sign-in", "/api/session", "/api/token", "/api/concerns/open", PHOTO_PATH})
+NO_COMMANDS = frozenset(
+    {
+        "/api/sign-in",
+        "/api/session",
+        "/api/token",
+        "/api/concerns/open",
+        "/api/cases/similar",
+        "/api/rubric-checks",
+        "/api/rubric-simulations",
+        "/api/routing-replays",
+        PHOTO_PATH,
+    }
+)
 """POSTs that are no commands."""
 
 _PROBLEM: dict[str, Any] = {

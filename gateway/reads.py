@@ -204,6 +204,7 @@ READS = (
         "evaluation",
         "Ranks among peers, grades, outstanding deputies within the quota, for staff",
         ("year", "level", "county", "outstanding", *PAGE),
+        answer=answers.StandingPage,
     ),
     Read(
         "/scores/{id}/report",
@@ -220,9 +221,17 @@ READS = (
         "evaluation",
         "Active deputies 活跃率 by month and county, or by a county's towns, for staff",
         ("year", "county"),
+        answer=answers.ActivityRates,
     ),
     Read("/appeals", "evaluation", "Appeals 申诉 one may see", ("state", "deputy", *PAGE)),
     Read("/rubrics", "evaluation", "Rubrics 评价办法", answer=tuple[answers.Rubric, ...]),
+    Read(
+        "/rubrics/{id}",
+        "evaluation",
+        "An adopted rubric as YAML, its last version or the one asked for, for staff",
+        ("version",),
+        answer=answers.RubricText,
+    ),
     Read("/notices", "notify", "Own notices", ("unread", *PAGE), answer=answers.NoticePage),
 )
 
@@ -235,6 +244,14 @@ class RubricDraft(BaseModel):
     rubric: dict[str, Any]
     begin: date | None = None
     until: date | None = None
+
+
+class RubricWriting(BaseModel):
+    """A rubric as it is being written, in YAML."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: Annotated[str, Field(max_length=100_000)]
 
 
 class RoutingDraft(BaseModel):
@@ -309,6 +326,7 @@ def add(app: FastAPI, services: Services, health: Health, caller: Callable[..., 
         "/api/rubric-simulations",
         summary="A period under a draft rubric beside the adopted ones; changes nothing",
         tags=["rubrics"],
+        responses={200: {"model": answers.Simulation}},
     )
     async def simulate(body: RubricDraft, person: who) -> Response:
         require(person.actor, "staff", "operator", "simulation")
@@ -320,6 +338,17 @@ def add(app: FastAPI, services: Services, health: Health, caller: Callable[..., 
             seconds=_SIMULATION_SECONDS,
         )
         return passed_on(await asked)
+
+    @app.post(
+        "/api/rubric-checks",
+        summary="What is wrong with a rubric that is being written, with line and reason; keeps nothing",
+        tags=["rubrics"],
+        responses={200: {"model": answers.RubricCheck}},
+    )
+    async def check(body: RubricWriting, person: who) -> Response:
+        require(person.actor, "staff", "operator", "simulation")
+        asked = {"text": body.text}
+        return passed_on(await services.ask("evaluation", "/rubric-checks", token=person.token, body=asked))
 
     @app.post(
         "/api/routing-replays",
@@ -343,7 +372,10 @@ def add(app: FastAPI, services: Services, health: Health, caller: Callable[..., 
         return passed_on(await services.ask("identity", "/token", form=form))
 
     @app.post(
-        "/api/cases/similar", summary="Open cases about the same, before filing 相似事项", tags=["cases"]
+        "/api/cases/similar",
+        summary="Open cases about the same, before filing 相似事项",
+        tags=["cases"],
+        responses={200: {"model": answers.SimilarCases}},
     )
     async def similar(body: SimilarAsked, person: who) -> Response:
         asked = content_of(body)
@@ -461,13 +493,20 @@ def _add_operations(
         "person": Annotated[Caller, Depends(caller)],
         "return": Response,
     }
-    extra = {"parameters": [{"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}]}
+    one = "{id}" in path
+    parameters = [
+        {"name": name, "in": place, "required": place == "path", "schema": {"type": "string"}}
+        for name, place in ([("id", "path")] if one else [("state", "query"), ("limit", "query")])
+    ]
     app.add_api_route(
         f"/api{path}",
         letters,
         methods=["GET"],
-        summary="Dead letters of a service",
+        summary="A dead letter of a service, without its content"
+        if one
+        else "Dead letters of a service 死信",
         tags=["operations"],
-        operation_id="get_dead_letter" if "{id}" in path else "get_dead_letters",
-        openapi_extra=extra if "{id}" in path else None,
+        operation_id="get_dead_letter" if one else "get_dead_letters",
+        responses={200: {"model": answers.DeadLetter if one else tuple[answers.DeadLetter, ...]}},
+        openapi_extra={"parameters": parameters},
     )

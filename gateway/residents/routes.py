@@ -6,7 +6,7 @@ import asyncio
 import hmac
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Annotated, Any
 from uuid import UUID, uuid4
@@ -170,6 +170,10 @@ def add(
             if hmac.compare_digest(digest_of(derived), opened.digest):
                 secret = derived
         done = request.query_params.get("done", "")
+        codes: dict[str, Callable[[str], str]] = {
+            "place": place_name,
+            "department": lambda code: names.get(code, code),
+        }
         return page(
             request,
             "concern.html",
@@ -180,7 +184,8 @@ def add(
             link=f"{request.url.scheme}://{request.url.netloc}{LINK.format(secret=secret)}",
             token=form_token(opened),
             ids={name: str(uuid4()) for name in _ACTIONS} | ({action: form["id"]} if "id" in form else {}),
-            department_name=lambda code: names.get(code, code),
+            department_name=codes["department"],
+            named=lambda about: {k: codes[k](v) if k in codes else v for k, v in about.items()},
             form=form,
             action=action,
             fault=fault,

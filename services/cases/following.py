@@ -99,6 +99,7 @@ def _step(step: Mapping[str, Any], opener: Opener) -> dict[str, Any]:
         "department": step["department"],
         "text": text,
         "reason": step["reason"] if name in _REASONED else step["dates_reason"],
+        "why": step["why"],
         "answer_by": step["answer_by"],
     }
 

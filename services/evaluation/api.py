@@ -17,7 +17,7 @@ from uuid import UUID
 from aiokafka.errors import KafkaError
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import to_json
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -38,7 +38,7 @@ from services.evaluation.domain import (
 )
 from services.evaluation.package import Signer
 from services.evaluation.replay import Replay
-from services.evaluation.rubric_file import parse_rubric
+from services.evaluation.rubric_file import RubricInvalid, parse_rubric, read_rubric, written
 from services.evaluation.store import EvaluationStore
 from shared.contracts.envelope import Actor
 from shared.contracts.evaluation import AppealState
@@ -73,6 +73,14 @@ class Draft(BaseModel):
     rubric: dict[str, Any]
     begin: date | None = None
     until: date | None = None
+
+
+class DraftText(BaseModel):
+    """A rubric as it is being written, in YAML."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    text: Annotated[str, Field(max_length=100_000)]
 
 
 def _only_own(actor: Actor, deputy_id: UUID) -> None:
@@ -314,7 +322,7 @@ def router(
         county: PlaceCode | None = None,
         outstanding: Annotated[bool, Query(description="only who is chosen or tied at the edge")] = False,
         page: Page = 1,
-        size: Size = 50,
+        size: Annotated[int, Query(ge=1, le=10_000)] = 50,  # everybody is ranked each time
     ) -> dict[str, Any]:
         require(actor, *_EVERYTHING)
         async with engine.connect() as connection:
@@ -370,6 +378,30 @@ def router(
         require(actor, *_EVERYTHING, "deputy")
         async with engine.connect() as connection:
             return await queries.rubrics(connection)
+
+    @routes.get("/rubrics/{name}")
+    async def rubric_text(
+        name: str, actor: who, version: Annotated[int | None, Query(ge=1, le=1_000_000)] = None
+    ) -> dict[str, Any]:
+        require(actor, *_EVERYTHING)
+        async with engine.connect() as connection:
+            adopted = await queries.rubrics(connection)
+        known = [one for one in adopted if one["name"] == name and version in (None, one["version"])]
+        if not known:
+            raise errors.rubric_unknown()
+        newest = max(known, key=lambda one: int(one["version"]))
+        told = {part: newest[part] for part in ("name", "version", "effective_from")}
+        return {**told, "text": written(newest["document"])}
+
+    @routes.post("/rubric-checks")
+    async def check(draft: DraftText, actor: who) -> dict[str, Any]:
+        require(actor, *_EVERYTHING)
+        try:
+            document, rubric = await asyncio.to_thread(read_rubric, draft.text)
+        except RubricInvalid as invalid:
+            return {"rubric": None, "flaws": [vars(flaw) for flaw in invalid.flaws]}
+        shown = {"name": rubric.name, "version": rubric.version, "title": rubric.title}
+        return {"rubric": {**shown, "document": document}, "flaws": []}
 
     @routes.get("/figures")
     async def figures(actor: who) -> dict[str, Any]:

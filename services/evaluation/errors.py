@@ -67,6 +67,11 @@ def rubric_item_redefined(item: str) -> Refusal:
     )
 
 
+def rubric_unknown() -> Refusal:
+    """No such rubric, or no such version of it, was adopted."""
+    return Refusal("rubric-unknown", "No such rubric was adopted.", "not-found")
+
+
 def not_your_score() -> Refusal:
     """Scores and archives are for the deputy and for staff."""
     return Refusal("not-your-score", "You can see only your own score and archive.", "forbidden")

@@ -340,6 +340,9 @@ def read_rubric(text: str) -> tuple[dict[str, Any], Rubric]:
         RubricInvalid: the text is no YAML, names a key twice, or holds a rubric with flaws.
     """
     try:
+        for token in yaml.scan(text, Loader=yaml.SafeLoader):
+            if isinstance(token, yaml.AliasToken):  # a few of them can stand for millions of lines
+                raise RubricInvalid((Flaw("the file", token.start_mark.line + 1, "write it out, without *"),))
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         if node is None:
             raise RubricInvalid((Flaw("the file", 1, "is empty"),))
@@ -357,6 +360,28 @@ def read_rubric(text: str) -> tuple[dict[str, Any], Rubric]:
     # As JSON, which knows no dates: so it is stored, told and held against the log.
     plain: dict[str, Any] = from_json(to_json(document))
     return plain, rubric
+
+
+def written(document: Mapping[str, Any]) -> str:
+    """A rubric's document as YAML to be read and changed: keys in their usual order, items by category.
+
+    The database keeps no order of keys, and comments of the file that it came from are gone.
+    """
+    categories = list(document["categories"])
+    items = sorted(document["items"].items(), key=lambda pair: categories.index(pair[1]["category"]))
+    told = _ordered(document, _Rubric) | {
+        "categories": {key: _ordered(document["categories"][key], _Category) for key in categories},
+        "items": {key: _ordered(item, _Item) for key, item in items},
+    }
+    return yaml.safe_dump(told, allow_unicode=True, sort_keys=False, width=100)
+
+
+def _ordered(document: Mapping[str, Any], model: type[_Limited]) -> dict[str, Any]:
+    """The keys as people write them: the limits, which a model inherits, behind the base or at the end."""
+    names = [name for name in model.model_fields if name not in _Limited.model_fields]
+    at = names.index("base") + 1 if "base" in names else len(names)
+    names[at:at] = _Limited.model_fields
+    return {name: document[name] for name in names if name in document}
 
 
 def overlapping(rubrics: Mapping[str, Rubric]) -> Iterator[tuple[str, str]]:

@@ -220,6 +220,9 @@ PAGES = {
     "course-new": "/courses/new",
     "motions": "/motions",
     "motion-report": "/motions/report",
+    "activity": "/activity",
+    "scores": "/scores",
+    "rubric": "/rubric",
 }
 HALLS = ("activities", "consultations", "courses", "motions")
 """Lists of which one thing is looked at, too."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -538,3 +540,50 @@ async def test_the_pages_speak_english_too(deputy: Visit) -> None:
     await page.reload()
     await expect(page.get_by_role("heading", name="Me", exact=True)).to_be_visible()
     assert await page.evaluate("document.documentElement.lang") == "en"
+
+
+async def test_the_archive_is_taken_along_as_pdf_signed_package_spreadsheet_and_draft_report(
+    deputy: Visit,
+) -> None:
+    page = await deputy.open("/archive")
+    for name, begin, suffix in (
+        ("积分明细（PDF）", b"%PDF-", ".pdf"),
+        ("述职报告初稿（Word）", b"PK", ".docx"),
+        ("签名档案包（ZIP）", b"PK", ".zip"),
+        ("履职档案表格（Excel）", b"PK", ".xlsx"),
+    ):
+        async with page.expect_download() as coming:
+            await page.get_by_role("button", name=name).click()
+        file = await coming.value
+        assert file.suggested_filename.endswith(suffix)
+        content = await asyncio.to_thread(Path(await file.path()).read_bytes)
+        assert content.startswith(begin)
+    await deputy.picture("phone-archive-downloads")
+    assert await deputy.axe() == []
+
+
+async def test_cases_about_the_same_show_while_one_is_being_written_and_are_joined(
+    deputy: Visit, town: Town
+) -> None:
+    title, text = "轮渡码头候船厅漏雨", "轮渡码头候船厅顶棚漏雨，座椅全湿，候船的人只能站着等。"
+    content = {"title": title, "text": text, "county": "330203", "town": "330203100", "category": "城乡建设"}
+    case_id = (await town.done("POST", "/api/cases", OTHER_DEPUTY, content))["id"]
+
+    async def found() -> bool:
+        asked = {"title": title, "text": text, "county": "330203"}
+        status, said = await town.ask("POST", "/api/cases/similar", DEPUTY, asked)
+        return status == 200 and case_id in {one["id"] for one in said["items"]}
+
+    await wait_until(found, what="the similar case", seconds=PATIENCE, every=0.2)
+    page = await deputy.open("/cases/new")
+    await page.get_by_label("标题").fill(title)
+    await page.get_by_label("情况说明").fill(text)
+    similar = page.get_by_role("status").filter(has_text="可能是同一件事")
+    await expect(similar).to_be_visible()
+    await deputy.picture("phone-similar")
+    assert await deputy.axe() == []
+    await similar.get_by_role("button", name="附议").first.click()
+    await page.get_by_role("dialog").get_by_role("button", name="附议").click()
+    await expect(similar.get_by_text("已附议").first).to_be_visible()
+    case = await town.done("GET", f"/api/cases/{case_id}", OTHER_DEPUTY)
+    assert case["followers"] == [town.people[DEPUTY]]

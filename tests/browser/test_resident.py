@@ -73,6 +73,7 @@ async def test_a_resident_finds_the_deputy_leaves_a_concern_and_follows_it_witho
         await expect(page).to_have_url(re.compile(rf"/r/concerns/{receipt}$"))
         await expect(page.get_by_role("heading", name="已交承办单位")).to_be_visible()
         await expect(page.get_by_text("市住房和城乡建设局").first).to_be_visible()
+        await expect(page.get_by_text("类别“城乡建设”由代表选定；该单位负责全市")).to_be_visible()
         assert secret not in await page.content(), "the link is shown to who submitted it, and then no more"
 
         await town.done("POST", f"/api/cases/{case_id}/accept", HOUSING)

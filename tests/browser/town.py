@@ -84,6 +84,12 @@ class Town:
             return found
         return status, json.loads(text) if text else None
 
+    async def upload(self, photo: bytes, who: str) -> tuple[int, Any]:
+        """Upload a photo; status and what the gateway says of it."""
+        headers = {"Authorization": f"Bearer {self.tokens[who]}", "Content-Type": "image/jpeg"}
+        async with self.session.post(f"{self.url}/api/photos", headers=headers, data=photo) as answer:
+            return answer.status, await answer.json()
+
     async def done(self, method: str, path: str, who: str, content: Any = None) -> Any:
         """A request that must succeed."""
         status, body = await self.ask(method, path, who, content)

@@ -410,6 +410,33 @@ async def test_an_upheld_appeal_corrects_the_row_and_the_audit_follows(city: Cit
     await wait_until(agrees, what="an audit that agrees", seconds=60)
 
 
+async def test_a_rubric_is_read_as_yaml_and_a_draft_is_checked_with_line_and_reason(city: City) -> None:
+    async def check(token: str, text: str) -> tuple[int, Any]:
+        headers = {"Authorization": f"Bearer {token}"}
+        async with (
+            aiohttp.ClientSession(headers=headers) as session,
+            session.post(f"{city.url}/rubric-checks", json={"text": text}) as answer,
+        ):
+            return answer.status, await answer.json()
+
+    status, told = await city.get("/rubrics/ningbo", city.staff, version=1)
+    assert (status, told["version"]) == (200, 1)
+    status, found = await check(city.staff, told["text"])
+    assert (status, found["flaws"]) == (200, [])
+    assert found["rubric"]["document"] == SHIPPED
+    wrong = told["text"].replace("category: duties", "category: nothing", 1)
+    line = wrong[: wrong.index("category: nothing")].count("\n") + 1
+    _, found = await check(city.staff, wrong)
+    assert found["rubric"] is None
+    assert [(flaw["line"], flaw["reason"]) for flaw in found["flaws"]] == [
+        (line, "there is no such category")
+    ]
+    assert (await check(city.staff, "x" * 100_001))[0] == 422
+    assert (await check(city.issuer.token(UUID(int=1), "deputy"), told["text"]))[0] == 403
+    assert (await city.get("/rubrics/none", city.staff))[0] == 404
+    assert (await city.get("/rubrics/ningbo", city.issuer.token(UUID(int=1), "deputy")))[0] == 403
+
+
 async def test_staff_adopt_a_rubric_for_a_coming_year_once(city: City) -> None:
     document = {**SHIPPED, "version": 2, "base": 60}
     adopt = message(

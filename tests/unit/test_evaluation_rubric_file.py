@@ -12,7 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.evaluation.domain import YEAR, Condition, Limits, Rubric
-from services.evaluation.rubric_file import Flaw, RubricInvalid, overlapping, parse_rubric, read_rubric
+from services.evaluation.rubric_file import (
+    Flaw,
+    RubricInvalid,
+    overlapping,
+    parse_rubric,
+    read_rubric,
+    written,
+)
+
+RUBRIC_FILES = sorted((Path(__file__).parents[2] / "services/evaluation/rubrics").glob("*.yaml"))
 
 SHIPPED = (Path(__file__).parents[2] / "services/evaluation/rubrics/ningbo.yaml").read_text(encoding="utf-8")
 
@@ -184,12 +193,32 @@ def test_rubrics_whose_stated_dates_overlap_are_found() -> None:
 
 
 def test_every_shipped_rubric_is_read_and_gives_nothing_for_money() -> None:
-    files = sorted((Path(__file__).parents[2] / "services/evaluation/rubrics").glob("*.yaml"))
-    assert [read_rubric(file.read_text(encoding="utf-8"))[1].name for file in files] == [
+    assert [read_rubric(file.read_text(encoding="utf-8"))[1].name for file in RUBRIC_FILES] == [
         "dongbao",
         "ningbo",
         "yinchuan",
     ]
+
+
+def test_a_rubric_written_out_again_says_the_same_in_its_usual_order() -> None:
+    for path in RUBRIC_FILES:
+        document, rubric = read_rubric(path.read_text("utf-8"))
+        as_kept = json.loads(json.dumps(document, sort_keys=True))  # the database keeps no order of keys
+        text = written(as_kept)
+        again, same = read_rubric(text)
+        assert again == document
+        assert {item.key: item for item in same.items} == {item.key: item for item in rubric.items}
+        assert text.startswith(f"name: {rubric.name}\nversion: {rubric.version}\n")
+
+
+def test_a_text_that_stands_for_millions_of_lines_is_refused_at_its_first_alias() -> None:
+    layers = "\n".join(
+        f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]"
+        for before, name in zip("abcdefghi", "bcdefghij", strict=True)
+    )
+    with pytest.raises(RubricInvalid) as caught:
+        read_rubric(f"a: &a [x]\n{layers}\n")
+    assert caught.value.flaws == (Flaw("the file", 2, "write it out, without *"),)
 
 
 def test_all_flaws_are_told_at_once() -> None:

@@ -129,3 +129,16 @@ async def test_a_cookie_is_enough_to_read_and_a_bearer_token_needs_no_page() -> 
     body = {"kind": "visit", "happened_on": "2026-01-01", "note": "走访"}
     assert (await at.ask("POST", "/api/duties", role="deputy", content=body)).status == 200
     assert (await at.ask("GET", "/api/me", role=None)).status == 401
+
+
+async def test_an_operator_signs_in_with_client_id_and_secret_and_no_other_machine_does() -> None:
+    at = door()
+    body = {"login": "operator", "password": "a-secret", "operator": True}
+    for roles, status in ((["operator", "staff"], 200), (["operator", "simulation"], 403), (["intake"], 403)):
+        told = {**GRANTED, "person": "operator", "roles": roles}
+        at.services.answers["identity", "/token"] = Answer(200, {}, json.dumps(told).encode())
+        said = await at.ask("POST", "/api/session", role=None, headers=OWN, content=body)
+        assert said.status == status
+        assert ("set-cookie" in said.headers) == (status == 200)
+    form = {"grant_type": "client_credentials", "client_id": "operator", "client_secret": "a-secret"}
+    assert at.services.bodies == [form] * 3

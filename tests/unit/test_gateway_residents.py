@@ -17,6 +17,7 @@ from gateway.receipts import read_receipt
 from gateway.residents.rendering import HERE, LANGUAGES, words
 from gateway.services import Answer
 from services.cases.domain import STATES, STEPS
+from services.cases.routing.reasons import SENTENCES
 from tests.gateway_door import Door, Said, door, refused
 
 CODE = "7k2m9q4t1x"
@@ -256,6 +257,7 @@ def test_both_languages_have_the_same_words_with_the_same_gaps_and_every_state_a
     assert [key for key in chinese if gaps.findall(chinese[key]) != gaps.findall(english[key])] == []
     assert {key for state in STATES for key in (f"state.{state}", f"meaning.{state}")} <= set(chinese)
     assert {f"step.{step}" for step in STEPS} <= set(chinese)
+    assert {f"ground.{code}" for code in SENTENCES} <= set(chinese)
 
 
 def test_no_word_of_a_page_stands_in_a_template_or_in_code() -> None:
@@ -274,3 +276,34 @@ def test_every_word_that_a_template_asks_for_is_there_and_none_is_left_over() ->
     dotted = {key for key in asked if key.split(".")[0] in {one.split(".")[0] for one in known}}
     assert {key for key in dotted if not key.endswith((".html", ".css"))} <= known
     assert {key for key in known - asked if not key.startswith(tuple(made))} == set()
+
+
+async def test_a_routing_is_explained_in_the_readers_language_and_never_by_the_services_own_sentence(
+    at: Door,
+) -> None:
+    receipt, cookie = await submitted(at)
+    why = [
+        {
+            "code": "judged",
+            "about": {"category": "城乡建设<b>", "classifier": "words-1", "confidence": "0.91"},
+        },
+        {"code": "county", "about": {"place": "330203"}},
+        {"code": "not-active", "about": {"department": "housing"}},
+        {"code": "of-a-later-version", "about": {}},
+    ]
+    step = {"step": "routed", "title": "派单", "department": "housing", "at": "2026-11-03T09:00:00Z"}
+    steps = [
+        {**step, "text": None, "reason": "category by words-1; serves county 330203", "why": why},
+    ]
+    concern_seen = {**SEEN, "receipt": read_receipt(receipt), "state": "routed", "steps": steps}
+    seen = {"case_id": str(uuid4()), "concern": concern_seen}
+    at.services.answers["cases", "/concerns/seen"] = answer(200, seen)
+    for language, sentence in {
+        "zh": "类别“城乡建设&lt;b&gt;”由系统判定；该单位负责海曙区；住建局已停用，未派",
+        "en": "the system found the category 城乡建设&lt;b&gt;; the department serves 海曙区; 住建局 is no longer active",
+    }.items():
+        headers = {"cookie": cookie}
+        said = await at.ask("GET", f"/r/concerns/{receipt}?lang={language}", role=None, headers=headers)
+        page = said.raw.decode()
+        assert sentence in page
+        assert "serves county 330203" not in page

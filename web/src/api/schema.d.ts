@@ -2291,6 +2291,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/rubrics/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** An adopted rubric as YAML, its last version or the one asked for, for staff */
+        get: operations["get_rubrics_id"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/notices": {
         parameters: {
             query?: never;
@@ -2336,6 +2353,23 @@ export interface paths {
         put?: never;
         /** A period under a draft rubric beside the adopted ones; changes nothing */
         post: operations["simulate_api_rubric_simulations_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rubric-checks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** What is wrong with a rubric that is being written, with line and reason; keeps nothing */
+        post: operations["check_api_rubric_checks_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2468,7 +2502,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Dead letters of a service */
+        /** Dead letters of a service 死信 */
         get: operations["get_dead_letters"];
         put?: never;
         post?: never;
@@ -2485,8 +2519,59 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Dead letters of a service */
+        /** A dead letter of a service, without its content */
         get: operations["get_dead_letter"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/exports/cases": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The list /cases under its filters as a file 导出 */
+        get: operations["get_export_of_cases"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/exports/roster": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The list /deputies under its filters as a file 导出 */
+        get: operations["get_export_of_roster"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/exports/scores": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The list /standings under its filters as a file 导出 */
+        get: operations["get_export_of_scores"];
         put?: never;
         post?: never;
         delete?: never;
@@ -2624,6 +2709,25 @@ export interface components {
             size: number;
             /** Items */
             items: components["schemas"]["Activity"][];
+        };
+        /**
+         * ActivityRates
+         * @description Activity 活跃率 of a year by month, of the whole and of each place.
+         */
+        ActivityRates: {
+            /** Year */
+            year: number;
+            /** County */
+            county: string | null;
+            /** Definition */
+            definition: {
+                [key: string]: string;
+            };
+            /** Months */
+            months: string[];
+            whole: components["schemas"]["WholeActivity"];
+            /** Places */
+            places: components["schemas"]["PlaceActivity"][];
         };
         /**
          * AdoptCatalogue
@@ -3131,6 +3235,22 @@ export interface components {
             code: string;
         };
         /**
+         * CheckedRubric
+         * @description A rubric without flaws; `document` is what simulations and the adoption take.
+         */
+        CheckedRubric: {
+            /** Name */
+            name: string;
+            /** Version */
+            version: number;
+            /** Title */
+            title: string;
+            /** Document */
+            document: {
+                [key: string]: unknown;
+            };
+        };
+        /**
          * CloseCase
          * @description Close an answered case 办结; the result stays the department's unless `result` corrects it.
          */
@@ -3360,6 +3480,51 @@ export interface components {
             text: string;
             /** Options */
             options: string[];
+        };
+        /**
+         * DeadLetter
+         * @description A message that could not be handled 死信: where it lay, why, and what became of it; never its content.
+         */
+        DeadLetter: {
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /** Type */
+            type: string | null;
+            /** Topic */
+            topic: string;
+            /** Partition */
+            partition: number;
+            /** Offset */
+            offset: number;
+            /**
+             * Appended At
+             * Format: date-time
+             */
+            appended_at: string;
+            /**
+             * Reason
+             * @enum {string}
+             */
+            reason: "undecodable" | "unknown-type" | "wrong-topic" | "invalid-data" | "untrusted" | "handler-failed";
+            /** Detail */
+            detail: string;
+            /** Attempts */
+            attempts: number;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "dead" | "replaying" | "replayed";
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Replayed At */
+            replayed_at: string | null;
         };
         /**
          * DecideAppeal
@@ -3682,6 +3847,16 @@ export interface components {
             text: string;
         };
         /**
+         * GradeName
+         * @description A grade 等次.
+         */
+        GradeName: {
+            /** Key */
+            key: string;
+            /** Title */
+            title: string;
+        };
+        /**
          * Ground
          * @description One ground of a routing: a code, and what belongs to it.
          */
@@ -3735,6 +3910,23 @@ export interface components {
             title: string;
             /** Minutes */
             minutes: number;
+        };
+        /**
+         * Likeness
+         * @description Why a case is thought to be about the same.
+         */
+        Likeness: {
+            /** Likeness */
+            likeness: number;
+            /**
+             * Place
+             * @enum {string}
+             */
+            place: "same-town" | "same-county";
+            /** Days Apart */
+            days_apart: number;
+            /** Same Category */
+            same_category: boolean;
         };
         /**
          * MarkNotices
@@ -4351,6 +4543,18 @@ export interface components {
             children: components["schemas"]["Place"][];
         };
         /**
+         * PlaceActivity
+         * @description One place; null are deputies of no county or town.
+         */
+        PlaceActivity: {
+            /** Deputies */
+            deputies: number;
+            /** Active */
+            active: number[] | null;
+            /** Place */
+            place: string | null;
+        };
+        /**
          * PledgedItem
          * @description One thing that an answer promises 承诺事项, and by when.
          */
@@ -4835,6 +5039,15 @@ export interface components {
             cap?: number | null;
         };
         /**
+         * RubricCheck
+         * @description What came of checking a rubric: itself, or its flaws.
+         */
+        RubricCheck: {
+            rubric: components["schemas"]["CheckedRubric"] | null;
+            /** Flaws */
+            flaws: components["schemas"]["RubricFlaw"][];
+        };
+        /**
          * RubricDocument
          * @description A rubric as it was adopted; points as people write them.
          */
@@ -4863,6 +5076,18 @@ export interface components {
             until?: string | null;
         };
         /**
+         * RubricFlaw
+         * @description One thing wrong with a rubric: where, in which line, and why.
+         */
+        RubricFlaw: {
+            /** Path */
+            path: string;
+            /** Line */
+            line: number | null;
+            /** Reason */
+            reason: string;
+        };
+        /**
          * RubricName
          * @description Which rubric 评价办法 counted.
          */
@@ -4871,6 +5096,31 @@ export interface components {
             name: string;
             /** Version */
             version: number;
+        };
+        /**
+         * RubricText
+         * @description An adopted rubric as YAML, to read or to begin a draft from.
+         */
+        RubricText: {
+            /** Name */
+            name: string;
+            /** Version */
+            version: number;
+            /**
+             * Effective From
+             * Format: date
+             */
+            effective_from: string;
+            /** Text */
+            text: string;
+        };
+        /**
+         * RubricWriting
+         * @description A rubric as it is being written, in YAML.
+         */
+        RubricWriting: {
+            /** Text */
+            text: string;
         };
         /**
          * Said
@@ -4899,6 +5149,21 @@ export interface components {
                 [key: string]: number;
             };
             rubric: components["schemas"]["RubricName"] | null;
+        };
+        /**
+         * SessionStart
+         * @description Sign-in name and password; operators 运维人员, who are no people of the roster, have a client id and its secret.
+         */
+        SessionStart: {
+            /** Login */
+            login: string;
+            /** Password */
+            password: string;
+            /**
+             * Operator
+             * @default false
+             */
+            operator: boolean;
         };
         /**
          * Share
@@ -4944,6 +5209,188 @@ export interface components {
             town?: string | null;
             /** Category */
             category?: string | null;
+        };
+        /**
+         * SimilarCase
+         * @description An open case about the same; others' cases are told without title and department.
+         */
+        SimilarCase: {
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /** Category */
+            category: string | null;
+            /** County */
+            county: string;
+            /** Town */
+            town: string | null;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "submitted" | "triage" | "routed" | "accepted" | "in-progress" | "waiting" | "answered" | "closed" | "withdrawn" | "merged" | "declined";
+            /**
+             * Filed At
+             * Format: date-time
+             */
+            filed_at: string;
+            /** Followers */
+            followers: number;
+            /** Mine */
+            mine: boolean;
+            /** Joined */
+            joined: boolean;
+            /** Score */
+            score: number;
+            why: components["schemas"]["Likeness"];
+            /** Title */
+            title?: string | null;
+            /** Department */
+            department?: string | null;
+        };
+        /**
+         * SimilarCases
+         * @description Open cases about the same 相似事项, most alike first.
+         */
+        SimilarCases: {
+            /** Items */
+            items: components["schemas"]["SimilarCase"][];
+        };
+        /**
+         * SimulatedChange
+         * @description A deputy under two rubrics: totals in hundredths of a point, ranks from 1.
+         */
+        SimulatedChange: {
+            /**
+             * Deputy Id
+             * Format: uuid
+             */
+            deputy_id: string;
+            /** Number */
+            number: string | null;
+            /** Name */
+            name: string | null;
+            /** Level */
+            level: string;
+            /** County */
+            county: string | null;
+            /** Present */
+            present: number;
+            /** Draft */
+            draft: number;
+            /** Present Rank */
+            present_rank: number;
+            /** Draft Rank */
+            draft_rank: number;
+        };
+        /**
+         * SimulatedGroup
+         * @description A group of deputies under two rubrics; means in hundredths of a point.
+         */
+        SimulatedGroup: {
+            /** Key */
+            key: string | null;
+            /** Deputies */
+            deputies: number;
+            /** Rise */
+            rise: number;
+            /** Fall */
+            fall: number;
+            /** Present Mean */
+            present_mean: number;
+            /** Draft Mean */
+            draft_mean: number;
+        };
+        /**
+         * Simulation
+         * @description A period under the adopted rubrics and under a draft, side by side.
+         */
+        Simulation: {
+            /**
+             * Begin
+             * Format: date
+             */
+            begin: string;
+            /**
+             * Until
+             * Format: date
+             */
+            until: string;
+            draft: components["schemas"]["TitledRubric"];
+            /** Present */
+            present: components["schemas"]["TitledRubric"][];
+            /** Facts */
+            facts: number;
+            /** Cut */
+            cut: string[];
+            /** Deputies */
+            deputies: number;
+            /** Rise */
+            rise: number;
+            /** Fall */
+            fall: number;
+            /** Groups */
+            groups: {
+                [key: string]: components["schemas"]["SimulatedGroup"][];
+            };
+            /** Risers */
+            risers: components["schemas"]["SimulatedChange"][];
+            /** Fallers */
+            fallers: components["schemas"]["SimulatedChange"][];
+        };
+        /**
+         * Standing
+         * @description A deputy among their peers; points in hundredths. `reason` says why one is not chosen or ranked.
+         */
+        Standing: {
+            /**
+             * Deputy Id
+             * Format: uuid
+             */
+            deputy_id: string;
+            /** Number */
+            number: string;
+            /** Name */
+            name: string;
+            /** Level */
+            level: string;
+            /** County */
+            county: string | null;
+            /** Town */
+            town: string | null;
+            /** Total */
+            total: number;
+            /** State */
+            state: string;
+            /** Peers */
+            peers: (string | null)[];
+            /** Rank */
+            rank: number | null;
+            grade: components["schemas"]["GradeName"] | null;
+            /** Outstanding */
+            outstanding: boolean;
+            /** Tied */
+            tied: boolean;
+            /** Reason */
+            reason: string | null;
+        };
+        /**
+         * StandingPage
+         * @description Deputies by rank.
+         */
+        StandingPage: {
+            /** Total */
+            total: number;
+            /** Page */
+            page: number;
+            /** Size */
+            size: number;
+            /** Year */
+            year: number;
+            /** Items */
+            items: components["schemas"]["Standing"][];
         };
         /**
          * StrikeNote
@@ -5032,6 +5479,18 @@ export interface components {
             category?: string | null;
         };
         /**
+         * TitledRubric
+         * @description A rubric in short.
+         */
+        TitledRubric: {
+            /** Name */
+            name: string;
+            /** Version */
+            version: number;
+            /** Title */
+            title: string;
+        };
+        /**
          * TransferCase
          * @description Move a case from the department that holds it to another 转办.
          */
@@ -5063,6 +5522,16 @@ export interface components {
             url: string;
             /** Department */
             department?: string | null;
+        };
+        /**
+         * WholeActivity
+         * @description Deputies of a place, and how many were active in each month; null where so few would point at persons.
+         */
+        WholeActivity: {
+            /** Deputies */
+            deputies: number;
+            /** Active */
+            active: number[] | null;
         };
         /**
          * WholeCase
@@ -11055,7 +11524,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["StandingPage"];
                 };
             };
             /** @description A problem */
@@ -11243,7 +11712,40 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["ActivityRates"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_rubrics_id: {
+        parameters: {
+            query?: {
+                version?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RubricText"];
                 };
             };
             /** @description A problem */
@@ -11326,12 +11828,7 @@ export interface operations {
     simulate_api_rubric_simulations_post: {
         parameters: {
             query?: never;
-            header?: {
-                /** @description the command's id; the same id again acts once and gets the first outcome */
-                "Idempotency-Key"?: string;
-                /** @description business time; only for the simulation, where it is allowed */
-                "Simulated-Time"?: string;
-            };
+            header?: never;
             path?: never;
             cookie?: never;
         };
@@ -11341,22 +11838,47 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Accepted */
+            /** @description Successful Response */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Accepted"];
+                    "application/json": components["schemas"]["Simulation"];
                 };
             };
-            /** @description No outcome yet: ask again at `Location` */
-            202: {
+            /** @description A problem */
+            default: {
                 headers: {
-                    Location?: string;
                     [name: string]: unknown;
                 };
-                content?: never;
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    check_api_rubric_checks_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RubricWriting"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RubricCheck"];
+                };
             };
             /** @description A problem */
             default: {
@@ -11372,12 +11894,7 @@ export interface operations {
     replay_api_routing_replays_post: {
         parameters: {
             query?: never;
-            header?: {
-                /** @description the command's id; the same id again acts once and gets the first outcome */
-                "Idempotency-Key"?: string;
-                /** @description business time; only for the simulation, where it is allowed */
-                "Simulated-Time"?: string;
-            };
+            header?: never;
             path?: never;
             cookie?: never;
         };
@@ -11387,22 +11904,14 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Accepted */
+            /** @description Successful Response */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Accepted"];
+                    "application/json": unknown;
                 };
-            };
-            /** @description No outcome yet: ask again at `Location` */
-            202: {
-                headers: {
-                    Location?: string;
-                    [name: string]: unknown;
-                };
-                content?: never;
             };
             /** @description A problem */
             default: {
@@ -11447,12 +11956,7 @@ export interface operations {
     similar_api_cases_similar_post: {
         parameters: {
             query?: never;
-            header?: {
-                /** @description the command's id; the same id again acts once and gets the first outcome */
-                "Idempotency-Key"?: string;
-                /** @description business time; only for the simulation, where it is allowed */
-                "Simulated-Time"?: string;
-            };
+            header?: never;
             path?: never;
             cookie?: never;
         };
@@ -11462,22 +11966,14 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Accepted */
+            /** @description Successful Response */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Accepted"];
+                    "application/json": components["schemas"]["SimilarCases"];
                 };
-            };
-            /** @description No outcome yet: ask again at `Location` */
-            202: {
-                headers: {
-                    Location?: string;
-                    [name: string]: unknown;
-                };
-                content?: never;
             };
             /** @description A problem */
             default: {
@@ -11611,7 +12107,10 @@ export interface operations {
     };
     get_dead_letters: {
         parameters: {
-            query?: never;
+            query?: {
+                state?: string;
+                limit?: string;
+            };
             header?: never;
             path: {
                 service: "identity" | "cases" | "participation" | "learning" | "evaluation" | "notify";
@@ -11626,7 +12125,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["DeadLetter"][];
                 };
             };
             /** @description A problem */
@@ -11658,7 +12157,127 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["DeadLetter"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_export_of_cases: {
+        parameters: {
+            query?: {
+                form?: "xlsx" | "csv";
+                lang?: "zh" | "en";
+                q?: string;
+                state?: string;
+                department?: string;
+                deputy?: string;
+                county?: string;
+                place?: string;
+                category?: string;
+                merged_into?: string;
+                overdue?: string;
+                extension_asked?: string;
+                filed_from?: string;
+                filed_until?: string;
+                sort?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_export_of_roster: {
+        parameters: {
+            query?: {
+                form?: "xlsx" | "csv";
+                lang?: "zh" | "en";
+                county?: string;
+                town?: string;
+                level?: string;
+                q?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_export_of_scores: {
+        parameters: {
+            query?: {
+                form?: "xlsx" | "csv";
+                lang?: "zh" | "en";
+                year?: string;
+                level?: string;
+                county?: string;
+                outstanding?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
                 };
             };
             /** @description A problem */
@@ -11710,7 +12329,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["SignIn"];
+                "application/json": components["schemas"]["SessionStart"];
             };
         };
         responses: {

@@ -29,12 +29,12 @@ export async function recall(): Promise<void> {
   }
 }
 
-/** Sign in. Throws Problem. */
-export async function signIn(login: string, password: string): Promise<void> {
+/** Sign in, as a person or as an operator 运维人员. Throws Problem. */
+export async function signIn(login: string, password: string, operator = false): Promise<void> {
   const before = me.value?.person
   let said
   try {
-    said = await client.POST('/api/session', { body: { login, password } })
+    said = await client.POST('/api/session', { body: { login, password, operator } })
   } catch {
     throw new Problem(0, 'offline', 'The network cannot be reached.')
   }

@@ -2,7 +2,7 @@
 import { createRouter, createWebHistory } from 'vue-router'
 import { me } from '@/api/session'
 
-export type Role = 'staff' | 'department'
+export type Role = 'staff' | 'department' | 'operator'
 
 declare module 'vue-router' {
   interface RouteMeta {
@@ -15,13 +15,15 @@ declare module 'vue-router' {
   }
 }
 
+export const ROLES = ['staff', 'department', 'operator'] as const
 const STAFF = ['staff'] as const
+const HOME = { staff: 'overview', department: 'cases', operator: 'letters' } as const
 
 export const router = createRouter({
   history: createWebHistory('/console/'),
   scrollBehavior: (_to, _from, saved) => saved ?? { top: 0 },
   routes: [
-    { path: '/', redirect: () => ({ name: me.value?.roles.includes('staff') ? 'overview' : 'cases' }) },
+    { path: '/', redirect: () => ({ name: HOME[ROLES.find((one) => me.value?.roles.includes(one)) ?? 'department'] }) },
     { path: '/sign-in', name: 'sign-in', component: () => import('./pages/SignIn.vue'), meta: { open: true } },
     { path: '/overview', name: 'overview', component: () => import('./pages/Overview.vue'), meta: { roles: STAFF, menu: 'overview' } },
     { path: '/triage', name: 'triage', component: () => import('./pages/Triage.vue'), meta: { roles: STAFF, menu: 'triage' } },
@@ -31,7 +33,7 @@ export const router = createRouter({
     { path: '/roster', name: 'roster', component: () => import('./pages/Roster.vue'), meta: { roles: STAFF, menu: 'roster' } },
     { path: '/activities', name: 'activities', component: () => import('./pages/Activities.vue'), meta: { roles: STAFF, menu: 'activities' } },
     { path: '/activities/new', name: 'activity-new', component: () => import('./pages/ActivityNew.vue'), meta: { roles: STAFF, menu: 'activities' } },
-    { path: '/activities/:id', name: 'activity', component: () => import('./pages/ActivityPage.vue'), props: true, meta: { roles: STAFF, menu: 'activities' } },
+    { path: '/activities/:id', name: 'activity-page', component: () => import('./pages/ActivityPage.vue'), props: true, meta: { roles: STAFF, menu: 'activities' } },
     { path: '/consultations', name: 'consultations', component: () => import('./pages/Consultations.vue'), meta: { roles: STAFF, menu: 'consultations' } },
     { path: '/consultations/new', name: 'consultation-new', component: () => import('./pages/ConsultationNew.vue'), meta: { roles: STAFF, menu: 'consultations' } },
     { path: '/consultations/:id', name: 'consultation', component: () => import('./pages/ConsultationPage.vue'), props: true, meta: { roles: STAFF, menu: 'consultations' } },
@@ -41,6 +43,10 @@ export const router = createRouter({
     { path: '/motions', name: 'motions', component: () => import('./pages/Motions.vue'), meta: { menu: 'motions' } },
     { path: '/motions/report', name: 'motion-report', component: () => import('./pages/MotionReport.vue'), meta: { roles: STAFF, menu: 'motions' } },
     { path: '/motions/:id', name: 'motion', component: () => import('./pages/MotionPage.vue'), props: true, meta: { menu: 'motions' } },
+    { path: '/activity', name: 'activity', component: () => import('./pages/Activity.vue'), meta: { roles: STAFF, menu: 'activity' } },
+    { path: '/scores', name: 'scores', component: () => import('./pages/Scores.vue'), meta: { roles: STAFF, menu: 'scores' } },
+    { path: '/rubric', name: 'rubric', component: () => import('./pages/Rubric.vue'), meta: { roles: STAFF, menu: 'rubric' } },
+    { path: '/letters', name: 'letters', component: () => import('./pages/Letters.vue'), meta: { roles: ['operator'], menu: 'letters' } },
     { path: '/:rest(.*)*', name: 'missing', component: () => import('./pages/Missing.vue') },
   ],
 })

@@ -4,6 +4,7 @@ import { departmentName, placeName } from './surroundings'
 import type { Schemas } from '@/api/client'
 
 type Step = Schemas['CaseStep']
+const MOVES = ['routed', 'transferred']
 
 /** The grounds of a routing; what the service says in its own words where it gives none, or one unknown here. */
 export function grounds(step: Step | undefined): string | null {
@@ -12,4 +13,9 @@ export function grounds(step: Step | undefined): string | null {
   return step.why
     .map(({ code, about }) => t(`ground.${code}`, { ...about, place: placeName(about.place), department: departmentName(about.department) }))
     .join(t('ground.between'))
+}
+
+/** Why a case is where it is: the grounds of its last routing. */
+export function routedBecause(one: Schemas['WholeCase']): string | null {
+  return grounds([...one.steps].reverse().find((step) => MOVES.includes(step.step))) ?? one.reason
 }

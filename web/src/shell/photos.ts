@@ -1,5 +1,7 @@
 /** Photos on their way from the camera to the gateway. */
-import { ask, client, newId } from '@/api/client'
+import { onScopeDispose, watch } from 'vue'
+import { ask, client, newId, type Schemas } from '@/api/client'
+import type { Reading } from '@/api/reading'
 
 /** A photo that was taken; `digest` is what the gateway called it when it was uploaded. */
 export interface Photo {
@@ -36,4 +38,17 @@ export async function upload({ blob }: Photo, how?: { signIn: boolean }): Promis
   const body = blob as unknown as string // the document's word for bytes
   const headers = { 'Content-Type': blob.type || 'application/octet-stream' }
   return (await ask(() => client.POST('/api/photos', { body, headers, bodySerializer: (bytes) => bytes }), how)).digest
+}
+
+const AGAIN_MS = 2_000
+
+/** Read a case again, less and less often, until its service has taken its photos over: it says nothing then. */
+export function rereadUntilKept(reading: Reading<Schemas['WholeCase']>): void {
+  let again: ReturnType<typeof setTimeout> | undefined
+  let waits = 0
+  watch(reading.data, (found) => {
+    clearTimeout(again)
+    if (found?.photos.some((photo) => photo.state === 'claimed')) again = setTimeout(() => void reading.reload(), AGAIN_MS * ++waits)
+  })
+  onScopeDispose(() => clearTimeout(again))
 }

@@ -1,0 +1,158 @@
+"""Scores, activity and the rubric in the console, and lists as files."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import re
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from openpyxl import load_workbook
+from playwright.async_api import Locator, Page, expect
+
+from shared.testing.wait import wait_until
+from tests.browser.conftest import Visit
+from tests.browser.test_console import DESK, open_at, sign_in
+from tests.browser.town import DEPUTY, PATIENCE, STAFF, Town
+
+pytestmark = pytest.mark.timeout(300, func_only=True)
+
+
+@pytest_asyncio.fixture
+async def staff(visiting: Callable[..., Any]) -> AsyncIterator[Visit]:
+    async with visiting(**DESK) as visit:
+        await sign_in(visit, STAFF)
+        yield visit
+
+
+async def kept(page: Page, press: Locator) -> tuple[str, bytes]:
+    """The name and content of the file that a press brings."""
+    async with page.expect_download() as coming:
+        await press.click()
+    file = await coming.value
+    return file.suggested_filename, await asyncio.to_thread(Path(await file.path()).read_bytes)
+
+
+async def test_activity_of_too_few_deputies_is_said_to_be_hidden_and_counties_open_their_towns(
+    staff: Visit,
+) -> None:
+    page = await open_at(staff, "/activity")
+    row = page.get_by_role("row").filter(has_text="海曙区")
+    await expect(row).to_contain_text("人数少，不单列")
+    await expect(page.get_by_role("row").filter(has_text="合计")).to_contain_text("人数少，不单列")
+    await staff.picture("console-activity-few")
+    await row.get_by_role("link", name="海曙区").click()
+    await expect(page).to_have_url(re.compile("county=330203"))
+    await expect(page.get_by_role("heading", name="海曙区活跃率")).to_be_visible()
+    await expect(page.get_by_role("row").filter(has_text="高桥镇")).to_be_visible()
+    await page.go_back()
+    await expect(page.get_by_role("heading", name="活跃率", exact=True)).to_be_visible()
+
+
+async def test_activity_of_enough_deputies_is_told_as_bars_and_by_month(staff: Visit, town: Town) -> None:
+    page = staff.page
+    year = (await town.done("GET", "/api/surroundings", STAFF))["now"][:4]
+    months = [f"{year}-{month:02d}" for month in range(1, 13)]
+
+    async def many(route: Any) -> None:
+        """What the service says of a city with more deputies than the town has."""
+        places = [
+            {"place": "330203", "deputies": 40, "active": [10] * 12},
+            {"place": "330225", "deputies": 8, "active": None},
+            {"place": None, "deputies": 3, "active": None},
+        ]
+        whole = {"deputies": 51, "active": [17] * 12}
+        told = {"definition": {}, "months": months, "whole": whole, "places": places}
+        await route.fulfill(json={"year": int(year), "county": None, **told})
+
+    await page.route("**/api/activity?*", many)
+    await open_at(staff, "/activity")
+    await expect(page.get_by_role("row").filter(has_text="海曙区")).to_contain_text("25%")
+    await expect(page.get_by_role("row").filter(has_text="象山县")).to_contain_text("人数少，不单列")
+    await expect(page.get_by_role("row").filter(has_text="合计")).to_contain_text("33.3%")
+    await expect(page.locator(".bars canvas")).to_have_count(2)
+    await staff.picture("console-activity")
+    assert await staff.axe() == []
+
+
+async def test_a_rubric_is_checked_line_by_line_tried_beside_the_present_and_adopted(
+    staff: Visit, town: Town
+) -> None:
+    page = await open_at(staff, "/rubric")
+    draft = page.get_by_label("草稿（YAML）")
+    await expect(draft).to_have_value(re.compile(r"^name: ningbo\nversion: 2\n"))
+    text = await draft.input_value()
+    wrong = text.replace("category: supervision", "category: nothing", 1)
+    await draft.fill(wrong)
+    await page.get_by_role("button", name="检查").click()
+    await expect(page.get_by_text("有1处错误")).to_be_visible()
+    line = wrong[: wrong.index("category: nothing")].count("\n") + 1
+    await page.get_by_role("button", name=f"第{line}行").click()
+    chosen = await draft.evaluate("area => area.value.slice(area.selectionStart, area.selectionEnd)")
+    assert chosen.strip() == "category: nothing"
+    await staff.picture("console-rubric-flaw")
+    assert await staff.axe() == []
+
+    better = re.sub(r"(  case-filed:\n(?:    .*\n)*?    points: )1(?:\.0)?\n", r"\g<1>2\n", text)
+    assert better != text
+    await draft.fill(better)
+    await page.reload()  # the draft is still there
+    await expect(draft).to_have_value(better)
+    await page.get_by_role("button", name="与现行对比").click()
+    found = page.locator("section", has_text="草稿与现行对比")
+    await expect(found.get_by_role("row").filter(has_text="海曙区")).to_be_visible()
+    await expect(found.get_by_role("row").filter(has_text="方玲")).to_contain_text("+")
+    await staff.picture("console-rubric")
+    assert await staff.axe() == []
+
+    await page.get_by_role("button", name="启用", exact=True).click()
+    dialog = page.get_by_role("dialog")
+    await dialog.get_by_role("button", name="确定").click()
+    await expect(dialog).to_be_hidden()
+    await expect(page.get_by_role("row").filter(has_text="ningbo")).to_have_count(2)
+    adopted = await town.done("GET", "/api/rubrics", STAFF)
+    assert [one["version"] for one in adopted if one["name"] == "ningbo"] == [2, 1]
+    # the same version again is refused, and the refusal says what to do
+    await page.get_by_role("button", name="启用", exact=True).click()
+    staff.expected.append("409")
+    await dialog.get_by_role("button", name="确定").click()
+    await expect(dialog.get_by_role("alert")).to_contain_text("version")
+
+
+async def test_scores_stand_by_rank_and_every_list_is_kept_as_a_file_under_its_filters(
+    staff: Visit, town: Town
+) -> None:
+    async def scored() -> bool:
+        found = await town.done("GET", f"/api/scores/{town.people[DEPUTY]}", DEPUTY)
+        return bool(found["total"] > 0)
+
+    await wait_until(scored, what="a score", seconds=PATIENCE, every=0.2)
+    page = await open_at(staff, "/scores")
+    await expect(page.get_by_role("row").filter(has_text="方玲")).to_be_visible()
+    name, content = await kept(page, page.get_by_role("button", name="导出表格"))
+    assert re.fullmatch(r"scores-\d{8}\.xlsx", name)
+    sheet = load_workbook(io.BytesIO(content)).active
+    assert sheet is not None
+    assert {"方玲", "水生"} <= {str(row[2].value) for row in sheet.iter_rows(min_row=2)}
+
+    await town.file("=1+1 像公式的标题", "导出后仍然是文字。")
+    await open_at(staff, "/cases?q=像公式的标题")
+    name, content = await kept(page, page.get_by_role("button", name="导出表格"))
+    assert name.startswith("cases-")
+    sheet = load_workbook(io.BytesIO(content)).active
+    assert sheet is not None
+    assert [(row[0].value, row[0].data_type) for row in sheet.iter_rows(min_row=2)] == [
+        ("=1+1 像公式的标题", "s")
+    ]
+
+    await open_at(staff, "/roster?level=county")
+    await page.get_by_role("button", name=re.compile("下拉|Dropdown")).click()
+    name, content = await kept(page, page.get_by_role("menuitem", name="CSV"))
+    rows = list(csv.reader(io.StringIO(content.decode("utf-8-sig"))))
+    assert name.endswith(".csv")
+    assert {"B1", "B2"} <= {row[0] for row in rows[1:]}

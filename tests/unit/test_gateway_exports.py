@@ -1,0 +1,217 @@
+"""Lists as files: rows under the caller's filters and token, whole or refused, and no cell a formula."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import Any
+from urllib.parse import parse_qs, urlencode
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from openpyxl import load_workbook
+
+from gateway.exports import ROWS_MAX, TABLES, WORDS, as_csv, as_xlsx
+from gateway.reads import READS
+from gateway.services import Answer
+from services.cases.domain import STATES
+from tests.gateway_door import Door, door
+
+CASE = {
+    "id": "c",
+    "title": "路灯不亮",
+    "state": "routed",
+    "category": "城乡建设",
+    "origin": "resident",
+    "county": "330203",
+    "town": None,
+    "department": "housing",
+    "filed_at": "2026-03-01T18:30:00Z",
+    "answer_by": None,
+    "answered_at": None,
+    "on_time": False,
+    "result": None,
+    "stars": 4,
+    "contact": "13800000000",
+}
+STANDING = {
+    "rank": 1,
+    "number": "B1",
+    "name": "方玲",
+    "level": "county",
+    "county": "330203",
+    "town": None,
+    "total": 1250,
+    "grade": {"key": "good", "title": "良好"},
+    "outstanding": True,
+    "reason": None,
+}
+
+
+class Lists:
+    """The services' lists: each has so many rows, told page by page."""
+
+    def __init__(self) -> None:
+        self.rows, self.row, self.status = 3, CASE, 200
+        self.asked: list[tuple[str, dict[str, str], str | None]] = []
+
+    async def ask(self, _: str, path: str, *, token: str | None = None, query: str = "") -> Answer:
+        asked = {name: values[0] for name, values in parse_qs(query).items()}
+        self.asked.append((path, asked, token))
+        if path == "/departments":
+            return self._said(200, {"items": [{"code": "housing", "name": "住建局"}]})
+        if self.status != 200:
+            return self._said(self.status, {"code": "not-for-you", "detail": "No."})
+        size = int(asked["size"])
+        first = int(asked.get("after", 0)) if path == "/cases" else (int(asked["page"]) - 1) * size
+        items = [{**self.row, "number": f"B{n}"} for n in range(first, min(first + size, self.rows))]
+        found: dict[str, Any] = {"items": items, "total": self.rows}
+        if path == "/cases":
+            ended = first + size >= self.rows
+            found |= {"next": None if ended else "?" + urlencode({"after": first + size})}
+            found["total_is_estimate"] = "q" in asked
+        return self._said(200, found)
+
+    @staticmethod
+    def _said(status: int, content: Any) -> Answer:
+        return Answer(status, {"content-type": "application/json"}, json.dumps(content).encode())
+
+
+def read_csv(raw: bytes) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(raw.decode("utf-8-sig"), newline="")))
+
+
+@pytest.fixture
+def at() -> Door:
+    return door()
+
+
+@pytest.fixture
+def lists(at: Door, monkeypatch: pytest.MonkeyPatch) -> Lists:
+    found = Lists()
+    monkeypatch.setattr(at.services, "ask", found.ask)
+    return found
+
+
+async def test_a_list_is_handed_on_under_its_filters_with_names_for_codes_and_no_contact_data(
+    at: Door, lists: Lists
+) -> None:
+    token = at.token("staff")
+    path = "/api/exports/cases?form=csv&state=routed&page=7&size=1&after=x&contact=yes"
+    said = await at.ask("GET", path, token=token)
+    assert said.status == 200
+    assert said.headers["content-disposition"].startswith('attachment; filename="cases-')
+    assert said.headers["cache-control"] == "no-store"
+    heads, *rows = read_csv(said.raw)
+    assert dict(zip(heads, rows[0], strict=True)) == {
+        "标题": "路灯不亮",
+        "状态": "已派单",
+        "类别": "城乡建设",
+        "问题来源": "代居民反映",
+        "县（市、区）": "海曙区",
+        "乡镇（街道）": "",
+        "承办单位": "住建局",
+        "提交时间": "2026-03-02 02:30",
+        "答复期限": "",
+        "答复时间": "",
+        "按期答复": "否",
+        "办理结果": "",
+        "评价（星）": "4",
+    }
+    assert len(rows) == 3
+    assert lists.asked[-1] == ("/cases", {"state": "routed", "size": "500", "page": "1"}, token)
+    assert "13800000000" not in said.raw.decode()
+
+
+async def test_scores_are_whole_points_and_the_words_follow_the_language(at: Door, lists: Lists) -> None:
+    lists.rows, lists.row = 1, STANDING
+    said = await at.ask("GET", "/api/exports/scores?lang=en&year=2026")
+    sheet = load_workbook(io.BytesIO(said.raw)).active
+    assert sheet is not None
+    heads, row = [[cell.value for cell in line] for line in sheet.iter_rows()]
+    assert dict(zip(heads, row, strict=True)) == {
+        "Rank": 1,
+        "Number": "B0",
+        "Name": "方玲",
+        "Level": "County",
+        "County": "海曙区",
+        "Town": None,
+        "Score": 12.5,
+        "Grade": "良好",
+        "Outstanding": "yes",
+        "Why not ranked or chosen": None,
+    }
+
+
+@pytest.mark.parametrize("table", ["cases", "roster"])
+async def test_a_long_list_is_read_to_its_end(at: Door, lists: Lists, table: str) -> None:
+    lists.rows = 1203
+    said = await at.ask("GET", f"/api/exports/{table}?form=csv")
+    assert len(read_csv(said.raw)) == 1 + 1203
+
+
+@pytest.mark.parametrize("query", ["", "&q=lamp"])  # a search gives no exact number of rows
+async def test_a_list_that_is_too_long_is_refused_and_not_cut(at: Door, lists: Lists, query: str) -> None:
+    lists.rows = ROWS_MAX + 1
+    said = await at.ask("GET", f"/api/exports/cases?form=csv{query}")
+    assert (said.status, said.code) == (422, "export-too-large")
+    assert len(lists.asked) <= 2 or query
+
+
+async def test_a_services_refusal_is_the_answer(at: Door, lists: Lists) -> None:
+    lists.status = 403
+    said = await at.ask("GET", "/api/exports/cases")
+    assert (said.status, said.code) == (403, "not-for-you")
+
+
+@pytest.mark.parametrize(
+    ("table", "role", "status"),
+    [
+        ("cases", "department", 200),
+        ("cases", "deputy", 403),
+        ("roster", "deputy", 403),
+        ("roster", "department", 403),
+        ("scores", "department", 403),
+        ("scores", "operator", 200),
+        ("cases", None, 401),
+    ],
+)
+async def test_who_may_take_which_list_along(
+    at: Door, lists: Lists, table: str, role: Any, status: int
+) -> None:
+    lists.row = STANDING if table == "scores" else CASE
+    assert (await at.ask("GET", f"/api/exports/{table}", role=role)).status == status
+
+
+@given(st.sampled_from("=+-@\t\r"), st.text(max_size=20))
+def test_no_text_becomes_a_formula_in_either_form(first: str, rest: str) -> None:
+    text = first + rest
+    cell = read_csv(as_csv(["标题"], [[text]]))[1][0]
+    assert cell == f"'{text}"
+    sheet = load_workbook(io.BytesIO(as_xlsx("督事", ["标题"], [[text]]))).active
+    assert sheet is not None
+    kept = sheet["A2"]
+    assert kept.data_type != "f"
+    assert kept.quotePrefix or not kept.value
+
+
+def test_every_column_and_state_has_its_words_in_both_languages() -> None:
+    reads = {read.path: read for read in READS}
+    for words in WORDS.values():
+        assert {name: set(part) for name, part in words.items()} == {
+            name: set(part) for name, part in WORDS["zh"].items()
+        }
+        assert set(STATES) <= set(words["state"])
+        for table in TABLES:
+            assert set(table.columns) <= set(words["heading"])
+            assert table.name in words["sheet"]
+    # what is told of a column is a field of the read's answer
+    for table in TABLES:
+        (item,) = [
+            part
+            for part in reads[table.read].answer.model_fields["items"].annotation.__args__
+            if part is not ...
+        ]
+        assert set(table.columns) <= set(item.model_fields)
