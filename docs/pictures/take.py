@@ -61,7 +61,7 @@ def main() -> None:
         keep(phone, "phone-case")
         phone.goto(f"{url}/m/archive")
         keep(phone, "phone-archive")
-        me = phone.request.get(f"{url}/api/session").json()["person"]
+        me = phone.request.get(f"{url}/api/me").json()["person"]
         code = phone.request.get(f"{url}/api/deputies/{me}").json()["code"]
         resident = browser.new_context(locale="zh-CN", **PHONE).new_page()
         resident.goto(f"{url}/r/{code}")
