@@ -28,6 +28,8 @@ from shared.http.problems import Problem
 from shared.telemetry.health import Health
 
 PAGE = ("page", "size")
+_FILE_SECONDS = 60.0
+"""For files that a service makes when asked: a PDF with Chinese type takes its time on a busy machine."""
 _IDENTIFIER = re.compile(r"[A-Za-z0-9-]{1,60}|[0-9a-f]{64}")
 
 
@@ -41,6 +43,8 @@ class Read:
     query: tuple[str, ...] = ()
     public: bool = False
     answer: Any = None
+    seconds: float = 10
+    """How long the service may take."""
 
 
 READS = (
@@ -184,7 +188,13 @@ READS = (
         "The list that adds up to a score: event, evidence, rule, what was capped and why, what would raise it",
         ("year", "on"),
     ),
-    Read("/scores/{id}/sheet", "evaluation", "The same as a sheet for printing (PDF)", ("year", "on")),
+    Read(
+        "/scores/{id}/sheet",
+        "evaluation",
+        "The same as a sheet for printing (PDF)",
+        ("year", "on"),
+        seconds=_FILE_SECONDS,
+    ),
     Read(
         "/scores/{id}/difference",
         "evaluation",
@@ -211,10 +221,21 @@ READS = (
         "evaluation",
         "Draft of a report of the year 述职 (DOCX or PDF)",
         ("year", "kind"),
+        seconds=_FILE_SECONDS,
     ),
     Read("/archive/{id}/parts", "evaluation", "The archive 履职档案 in its eight parts"),
-    Read("/archive/{id}/package", "evaluation", "The archive as a signed package (ZIP of PDF and JSON)"),
-    Read("/archive/{id}/spreadsheet", "evaluation", "The archive as a spreadsheet (XLSX)"),
+    Read(
+        "/archive/{id}/package",
+        "evaluation",
+        "The archive as a signed package (ZIP of PDF and JSON)",
+        seconds=_FILE_SECONDS,
+    ),
+    Read(
+        "/archive/{id}/spreadsheet",
+        "evaluation",
+        "The archive as a spreadsheet (XLSX)",
+        seconds=_FILE_SECONDS,
+    ),
     Read("/archive-keys", "evaluation", "Keys that verify signed archives (JWKS)", public=True),
     Read(
         "/activity",
@@ -438,7 +459,8 @@ def _add(app: FastAPI, read: Read, services: Services, caller: Callable[..., Awa
         if not all(_IDENTIFIER.fullmatch(str(value)) for value in request.path_params.values()):
             raise Problem(404, "not-found", "There is nothing under this name.")
         path = read.path.format(**request.path_params)
-        return passed_on(await services.ask(read.service, path, token=token, query=_query(request)))
+        asked = services.ask(read.service, path, token=token, query=_query(request), seconds=read.seconds)
+        return passed_on(await asked)
 
     if read.public:
 

@@ -137,6 +137,7 @@ class HandServices(Services):
         self.asked: list[tuple[str, str, str]] = []
         self.tokens: list[str | None] = []
         self.bodies: list[Any] = []
+        self.patience: list[float] = []
         self.away: set[str] = set()
         self.answers: dict[tuple[str, str], Answer] = {}
 
@@ -149,10 +150,12 @@ class HandServices(Services):
         query: str = "",
         form: Mapping[str, str] | None = None,
         body: Any = None,
+        seconds: float = 10,
     ) -> Answer:
         self.asked.append((service, path, query))
         self.tokens.append(token)
         self.bodies.append(form or body)
+        self.patience.append(seconds)
         if service in self.away:
             raise HttpProblem(503, "service-away", "It is away.")
         if path == "/sealing-key":

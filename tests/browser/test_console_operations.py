@@ -49,7 +49,7 @@ async def test_an_operator_finds_a_dead_letter_and_hands_it_in_again(
         await row.get_by_role("button", name="重放").click()
         await expect(row).to_contain_text("重放后仍不能处理")
         await expect(row.get_by_role("cell", name="2", exact=True)).to_be_visible()
-        await page.get_by_role("combobox", name="服务").click()
+        await page.get_by_role("combobox", name="服务").press("Enter")
         await page.get_by_role("option", name="学堂").click()
         await expect(page.get_by_text("没有死信")).to_be_visible()
         await expect(page).to_have_url(f"{visit.url}/console/letters?service=learning")

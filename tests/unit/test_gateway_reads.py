@@ -94,6 +94,12 @@ async def test_a_services_problem_is_passed_on_as_it_is(at: Door) -> None:
     assert said.headers["content-type"] == "application/problem+json"
 
 
+async def test_a_file_that_a_service_makes_is_waited_for_longer_than_a_list(at: Door) -> None:
+    for path in ("scores/a/sheet", "scores/a/report", "archive/a/package", "archive/a/spreadsheet", "cases"):
+        await at.ask("GET", f"/api/{path}", role="deputy")
+    assert at.services.patience == [60, 60, 60, 60, 10]
+
+
 async def test_who_one_is_is_asked_about_the_caller_alone(at: Door) -> None:
     await at.ask("GET", "/api/me?person=somebody-else", role="deputy")
     assert at.services.asked == [("identity", f"/people/{at.person}", "")]
