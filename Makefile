@@ -37,7 +37,7 @@ check: $(STAMP) ## format, lint, types, import rules and the quick tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m deploy.local.webbuild check
-	$(BIN)/pytest $(wildcard tests/unit tests/architecture tests/contract) -q
+	$(BIN)/pytest $(wildcard tests/unit tests/architecture tests/contract) -q -n 2 --dist loadfile
 
 test: check ## check, then the tests with real backends and processes
 	$(BIN)/pytest $(wildcard tests/integration tests/e2e tests/browser tests/chaos) --durations=25
