@@ -47,6 +47,7 @@ def stop_event() -> threading.Event:
 def show_addresses(console: Console, suite: Suite) -> None:
     """Print where everything answers."""
     console.print(f"phone pages    {suite.gateway_url}/m/", highlight=False)
+    console.print(f"console        {suite.gateway_url}/console/", highlight=False)
     console.print(f"gateway        {suite.gateway_url}/api/openapi.json", highlight=False)
     for service, urls in suite.service_urls.items():
         console.print(f"{service:<14} {' '.join(urls)}", highlight=False)

@@ -1,6 +1,6 @@
 """Takes the README's pictures of a suite that `make demo` left running.
 
-    python docs/pictures/take.py ADDRESS CITY_DEPUTY:PASSWORD STAFF:PASSWORD DEPARTMENT:PASSWORD
+    python docs/pictures/take.py ADDRESS CITY_DEPUTY:PASSWORD STAFF:PASSWORD
 
 as `make demo` prints them. Chromium is found as the tests find it, or named in CHROMIUM.
 """
@@ -49,7 +49,7 @@ def signed_in(browser: Browser, url: str, door: str, who: str, options: dict[str
 
 def main() -> None:
     """Take all of them."""
-    url, deputy, staff, department = sys.argv[1:]
+    url, deputy, staff = sys.argv[1:]
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
@@ -72,8 +72,6 @@ def main() -> None:
         console.locator("main tbody a").first.click()
         console.wait_for_url(re.compile(r"/console/cases/[0-9a-f-]{36}"))
         keep(console, "console-case")
-        office = signed_in(browser, url, "/console/", department, DESK)
-        keep(office, "console-department")
         browser.close()
 
 
