@@ -8,7 +8,7 @@ buckets under the shipped rubric; evaluation also settles every total and publis
 time. Rates are taken from the first tenth to the last event; medians of alternating rounds with the spread.
 After each run ledger and buckets are compared row by row with the fold of the rules, and a difference ends
 the benchmark. Then 500 events/s, open loop: from just before sending to the score being readable in the
-database. ROUNDS, EVENTS and SECONDS in the environment stand for the options. Writes result.json.
+database. ROUNDS, EVENTS and SECONDS_OF_LATENCY in the environment stand for the options. Writes result.json.
 """
 
 from __future__ import annotations

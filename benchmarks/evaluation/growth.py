@@ -5,7 +5,7 @@
 Each size is loaded anew, as facts of earlier years of the same deputies with their sums, in the migrated schema
 with all its indices; then evaluation takes the same backlog as in `benchmarks.evaluation`, and ledger and sums of
 the backlog's years are held against the rules. Ratios are to the empty ledger and one process of the same run.
-Writes growth.json. Thirty million rows take about 12 GB of disk.
+Writes growth.json. Thirty million rows want more than ten GB of disk.
 """
 
 from __future__ import annotations
