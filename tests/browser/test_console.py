@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import FilePayload, expect
 
 from shared.testing.wait import wait_until
 from tests.browser.conftest import DESK, NARROW, Visit, open_at, sign_in
@@ -185,8 +185,8 @@ async def test_a_roster_is_checked_and_taken_in_with_a_report_of_each_wrong_row(
     heading = "编号,姓名,层级,县(市、区)代码,乡镇代码,选区,任期起,任期止"
     content = f"{heading}\nB7,新代表,县,330203,330203100,海曙区第七选区,2025-01-01,2029-12-31\nB8,,县,330203,,选区,2025-01-01,2029-12-31\n"
     page = await open_at(staff, "/roster")
-    file = {"name": "roster.csv", "mimeType": "text/csv", "buffer": content.encode()}
-    await page.get_by_label("选择文件").set_input_files(file)  # type: ignore[arg-type]
+    file: FilePayload = {"name": "roster.csv", "mimeType": "text/csv", "buffer": content.encode()}
+    await page.get_by_label("选择文件").set_input_files(file)
     await page.get_by_role("button", name="只检查").click()
     await expect(page.get_by_text("还没有导入")).to_be_visible()
     await expect(page.get_by_role("rowheader", name="3")).to_be_visible()

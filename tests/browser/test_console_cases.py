@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import FilePayload, expect
 
 from shared.testing.wait import wait_until
 from tests.browser.test_console import DESK, open_at, sign_in
@@ -59,11 +59,11 @@ async def test_a_department_sees_a_cases_photos_and_answers_with_photos_of_its_o
         await page.get_by_role("button", name="答复", exact=True).click()
         dialog = page.get_by_role("dialog")
         await dialog.get_by_label("答复内容").fill("已重做防水层，照片附后。")
-        files = [
+        files: list[FilePayload] = [
             {"name": f"{colour}.jpg", "mimeType": "image/jpeg", "buffer": photo(colour=colour)}
             for colour in ("green", "blue")
         ]
-        await dialog.locator("input[type=file]").set_input_files(files)  # type: ignore[arg-type]
+        await dialog.locator("input[type=file]").set_input_files(files)
         await expect(dialog.locator(".photos li.done")).to_have_count(2)
         await visit.picture("console-answer-photos")
         assert await visit.axe() == []
