@@ -258,6 +258,18 @@ def score_again(
     raise typer.Exit(score_command.again(console, rubric, year, out, memory))
 
 
+@scores.command(name="rebuild")
+def score_rebuild(
+    *,
+    from_log: Annotated[
+        bool, typer.Option("--from-log", help="not from the warehouse, though there is one")
+    ] = False,
+    compare: Annotated[bool, typer.Option("--compare", help="only say what differs")] = False,
+) -> None:
+    """Make ledger and sums anew from all events beside the running service, and put them in place without a gap."""
+    raise typer.Exit(score_command.rebuild(console, from_log=from_log, compare=compare))
+
+
 @scores.command(name="simulate")
 def score_simulate(draft: Path, begin: _Day = None, until: _Day = None) -> None:
     """Score a period under a draft beside the adopted rubrics: who rises and falls; changes nothing."""

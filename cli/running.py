@@ -23,12 +23,13 @@ class NotRunning(Exception):  # noqa: N818 - told to the person
 
 @dataclass(frozen=True)
 class Access:
-    """An operator's way in."""
+    """An operator's way in; `evaluation` is the environment of that service, for a rebuild beside it."""
 
     gateway: str
     secret: str = field(repr=False)
     services: Mapping[str, list[str]]
     kafka: Mapping[str, str] = field(repr=False)
+    evaluation: Mapping[str, str] = field(repr=False)
 
 
 def leave(suite: Suite) -> Path:
@@ -39,20 +40,24 @@ def leave(suite: Suite) -> Path:
         "secret": suite.secrets.get("operator"),
         "services": suite.service_urls,
         "kafka": suite.stack.env_for("operator"),
+        "evaluation": suite.stack.env_for("evaluation"),
     }
     write_private(path, json.dumps(access))
     return path
 
 
 def find() -> Access:
-    """The access from GATEWAY_URL, OPERATOR_SECRET, SERVICE_URLS and KAFKA_*, else from the run folder.
+    """The access from GATEWAY_URL, OPERATOR_SECRET, SERVICE_URLS, KAFKA_* and DATABASE_URL, else from the run folder.
 
     Raises NotRunning.
     """
     if "GATEWAY_URL" in os.environ and "OPERATOR_SECRET" in os.environ:
         kafka = {name: value for name, value in os.environ.items() if name.startswith("KAFKA_")}
         services = json.loads(os.environ.get("SERVICE_URLS", "{}"))
-        return Access(os.environ["GATEWAY_URL"], os.environ["OPERATOR_SECRET"], services, kafka)
+        database = {name: value for name, value in os.environ.items() if name == "DATABASE_URL"}
+        return Access(
+            os.environ["GATEWAY_URL"], os.environ["OPERATOR_SECRET"], services, kafka, {**kafka, **database}
+        )
     try:
         return Access(**json.loads((run_folder() / _FILE).read_text()))
     except FileNotFoundError:

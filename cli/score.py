@@ -10,25 +10,35 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from uuid import UUID
 
+from aiokafka.errors import KafkaError
+from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
+from sqlalchemy.exc import DBAPIError
 
 from cli.operator import Operator, ask
+from cli.running import NotRunning, find
 from cli.warehouse import address as warehouse_address
 from services.evaluation.domain import Rubric
 from services.evaluation.explaining import points_text
 from services.evaluation.package import NotGenuine
 from services.evaluation.package import verify as verify_package
 from services.evaluation.rubric_file import RubricInvalid, overlapping, read_rubric
+from shared.database.engine import make_engine
+from shared.settings import KafkaSettings
 from shared.storage import open_storage
 from warehouse import reading
 from warehouse.manifests import Contradiction
+
+if TYPE_CHECKING:
+    from services.evaluation.rebuild import Rebuilt
 
 _SIMULATION_SECONDS = 150
 
@@ -302,6 +312,57 @@ def again(console: Console, file: Path, year: int, out: Path | None, memory: str
             file=sys.stderr,
         )
     return 0
+
+
+def rebuild(console: Console, *, from_log: bool, compare: bool) -> int:
+    """Make ledger and sums anew beside the running service from all events, and put them in their place.
+
+    0, 1 where it was not done, with the reason on standard error.
+    """
+    from services.evaluation.rebuild import NoRebuild
+
+    try:
+        access = find()
+        found = asyncio.run(_rebuild(access.evaluation, from_log=from_log, compare=compare))
+    except (NotRunning, NoRebuild, Contradiction, OSError, KafkaError, DBAPIError) as error:
+        print(f"no rebuild: {error}", file=sys.stderr)
+        return 1
+    deputies = len({deputy for deputy, _ in found.differing})
+    console.print(
+        f"{found.records:,} records, {found.rows:,} ledger rows;",
+        f"the sums of {deputies} deputies were not what the events give"
+        + ("" if compare or not deputies else ", and are now"),
+        highlight=False,
+        soft_wrap=True,
+    )
+    if found.unusable:
+        console.print(f"{found.unusable:,} records cannot be used: see the dead letters", highlight=False)
+    console.print(f"writing waited {1000 * found.paused:.0f} ms, reading not at all", highlight=False)
+    return 0
+
+
+async def _rebuild(environment: Mapping[str, str], *, from_log: bool, compare: bool) -> Rebuilt:
+    from services.evaluation.consumers import taken_in
+    from services.evaluation.rebuild import Rebuild
+
+    settings = KafkaSettings.model_validate(
+        {
+            name: environment[name.upper()]
+            for name in KafkaSettings.model_fields
+            if name.upper() in environment
+        }
+    )
+    engine = make_engine(SecretStr(environment["DATABASE_URL"]), pool_size=3, application="rebuild")
+    url = warehouse_address()
+    try:
+        one = Rebuild(engine, settings)
+        if from_log:
+            return await one.run(swap=not compare)
+        contents = await reading.contents(open_storage(url))
+        types = {declaration.type for declaration in taken_in()}
+        return await one.run(reading.records(url, contents, types), contents.positions, swap=not compare)
+    finally:
+        await engine.dispose()
 
 
 def _show_simulation(console: Console, found: dict[str, Any]) -> None:

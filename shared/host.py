@@ -57,11 +57,15 @@ log = logging.logger(__name__)
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a service's own loop may use. `health` counts its turns: a loop that makes none for 60 s is stalled."""
+    """What a service's own loop may use. `health` counts its turns: a loop that makes none for 60 s is stalled.
+
+    `lag` tells how many records wait for this process, as far as it knows.
+    """
 
     engine: AsyncEngine
     clock: BusinessClock
     health: Health
+    lag: Callable[[], int]
 
 
 Loop = Callable[[Surroundings], Coroutine[Any, Any, None]]
@@ -237,7 +241,9 @@ async def _consume_and_relay(
             caught_up=clock.settle,
         )
         tasks.append(asyncio.create_task(tick, name="clock"))
-    surroundings = Surroundings(engine, clock, health)
+    surroundings = Surroundings(
+        engine, clock, health, lambda: sum(subscription.lag or 0 for subscription in subscriptions)
+    )
     for name, loop in service.loops.items():
         tasks.append(own := asyncio.create_task(loop(surroundings), name=name))
         health.watch(name, alive=partial(_runs, own))

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
+
+import msgspec
 
 from shared.storage import Storage, StorageSettings, open_storage
 from warehouse import manifests
@@ -32,12 +34,26 @@ _COMMON = (
 class Contents:
     """What the warehouse held when it was looked at: files by table name, and the last manifest's number.
 
-    `missing` counts the records that the log had lost before they were read.
+    `missing` counts the records that the log had lost before they were read; `positions` as in a manifest.
     """
 
     tables: dict[str, list[File]]
     number: int
     missing: int
+    positions: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Record:
+    """An event as the log held it: what `shared.messaging.received.Record` asks for. `timestamp` in milliseconds."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    value: bytes
+    key: bytes | None = None
+    headers: Sequence[tuple[str, bytes]] = ()
 
 
 @dataclass(frozen=True)
@@ -62,7 +78,7 @@ async def contents(storage: Storage) -> Contents:
         head = manifests.head_of(manifest)
         for file in manifest.files:
             tables[table_name(file.type)].append(file)
-    return Contents(dict(sorted(tables.items())), head.number, head.missing)
+    return Contents(dict(sorted(tables.items())), head.number, head.missing, head.positions)
 
 
 async def query(url: str, sql: str, settings: StorageSettings | None = None) -> Answer:
@@ -90,6 +106,37 @@ def paths(url: str, found: Contents) -> dict[str, list[str]]:
         for file in files:
             by_type[file.type].append(_path(url, file.name))
     return dict(by_type)
+
+
+def records(
+    url: str, found: Contents, types: Container[str], settings: StorageSettings | None = None
+) -> Iterator[list[Record]]:
+    """The events of these types as messages again, up to 5,000 at a time, in any order and with repetitions."""
+    import duckdb
+
+    with duckdb.connect(":memory:", config={"memory_limit": "1GB", "threads": 2}) as connection:
+        lead_to(connection, url, settings)
+        for type_, files in paths(url, found).items():
+            if type_ not in types:
+                continue
+            answer = connection.execute(
+                'SELECT topic, "partition", "offset", epoch_ms(appended), id, source, type, subject, time, '
+                "recordedtime, sequence, data FROM read_parquet($files, union_by_name = true, hive_partitioning = false)",
+                {"files": files},
+            )
+            while rows := answer.fetchmany(5_000):
+                yield [_record(row) for row in rows]
+
+
+def _record(row: Sequence[Any]) -> Record:
+    names = ("id", "source", "type", "subject", "time", "recordedtime", "sequence")
+    document = {
+        "specversion": "1.0",
+        **dict(zip(names, row[4:11], strict=True)),
+        "data": msgspec.Raw(row[11].encode()),
+    }
+    topic, partition, offset, timestamp = row[:4]
+    return Record(topic, partition, offset, timestamp, msgspec.json.encode(document))
 
 
 def lead_to(connection: duckdb.DuckDBPyConnection, url: str, settings: StorageSettings | None) -> None:

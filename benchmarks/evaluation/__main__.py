@@ -56,6 +56,9 @@ FIRST_DAY = date(2020, 1, 1)
 """No event of the stream happened before; what `growth` loads beforehand did."""
 PROBES_PER_SECOND = 100
 RATE = 500
+_WAITING = (
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+)
 
 
 @dataclass(frozen=True)
@@ -149,13 +152,20 @@ class Bench:
         )
 
     async def ours(self, processes: int, *, anew: bool = True) -> Run:
-        """Evaluation as shipped, in one to four processes; `anew` = on an empty database."""
+        """Evaluation as shipped, in one to four processes; `anew` = on an empty database.
+
+        All have started, joined and shared the partitions before the first may look where it stands.
+        """
         if anew:
             self.empty()
         specs = [self._spec(number) for number in range(1, processes + 1)]
-        for spec in specs:
-            self.stack.supervisor.start(spec, wait=False)
         connection = await asyncpg.connect(self.dsn)
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE fences IN EXCLUSIVE MODE")
+            for spec in specs:
+                self.stack.supervisor.start(spec, wait=False)
+            while await connection.fetchval(_WAITING) < processes:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
         mine = [psutil.Process(self.stack.supervisor.pid(spec.name) or 0) for spec in specs]
 
         def client_cpu() -> float:

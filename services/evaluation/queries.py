@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -181,6 +181,13 @@ async def figures(connection: AsyncConnection) -> dict[str, Any]:
     return found
 
 
+_HANDLED_SINCE = """
+WITH handled AS MATERIALIZED (
+    SELECT key::uuid AS event_id FROM inbox WHERE handled_at >= $1 AND key ~ '^[0-9a-f-]{36}$'
+)
+SELECT l.* FROM public.ledger l WHERE EXISTS (SELECT FROM handled) AND event_id IN (SELECT event_id FROM handled)
+"""
+
 _SAMPLE = """
 SELECT id FROM (SELECT id FROM deputies UNION SELECT deputy_id FROM totals) AS known
 ORDER BY hashtextextended(id::text, $1::bigint), id LIMIT $2
@@ -230,6 +237,11 @@ async def ledger_rows(
         select(tables.ledger).where(rows.deputy_id == deputy_id, rows.happened_on.between(begin, until))
     )
     return _entries(found)
+
+
+async def rows_handled_since(connection: AsyncConnection, since: datetime) -> list[LedgerEntry]:
+    """The live ledger's rows of events that were handled one by one since a moment of wall time."""
+    return _entries(await connection.exec_driver_sql(_HANDLED_SINCE, (since,)))
 
 
 def _entries(found: Iterable[Row[Any]]) -> list[LedgerEntry]:

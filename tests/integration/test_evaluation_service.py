@@ -18,16 +18,22 @@ from uuid import UUID, uuid4
 
 import aiohttp
 import asyncpg
+import pytest
 import pytest_asyncio
 from aiohttp import web
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from docx import Document
 from openpyxl import load_workbook
+from pydantic import SecretStr
+from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid6 import uuid7
 
 from deploy.local.stack import LocalStack
+from services.evaluation import tables
+from services.evaluation.consumers import taken_in
 from services.evaluation.package import verify
+from services.evaluation.rebuild import NoRebuild, Rebuild
 from services.evaluation.rubric_file import read_rubric
 from shared.contracts.cases import CaseClosed, CaseFiled
 from shared.contracts.envelope import Envelope
@@ -44,11 +50,15 @@ from shared.contracts.learning import CourseCompleted
 from shared.contracts.operations import CommandOutcome
 from shared.contracts.participation import DutyLogged
 from shared.contracts.registry import Contract, contract_of
+from shared.database.engine import make_engine
+from shared.database.migrate import differences
 from shared.messaging.kafka import connection_options, open_reader
 from shared.testing.issuer import Issuer
 from shared.testing.messages import encoded, message
 from shared.testing.wait import wait_until
 from tests.conftest import CHECKOUT, Processes, kafka_settings, started_producer
+from tests.warehouse_house import House
+from warehouse import reading
 
 RUBRIC_FILE = CHECKOUT / "services/evaluation/rubrics/ningbo.yaml"
 SHIPPED = read_rubric(RUBRIC_FILE.read_text(encoding="utf-8"))[0]
@@ -540,6 +550,93 @@ async def test_killed_and_rebalanced_processes_score_every_event_exactly_once(
     assert "every score agrees" in output
 
 
+def rebuilding(city: City) -> AsyncEngine:
+    return make_engine(
+        SecretStr(city.stack.env_for("evaluation")["DATABASE_URL"]), pool_size=3, application="rebuild"
+    )
+
+
+async def house_of(city: City, folder: Path) -> tuple[str, reading.Contents]:
+    """A warehouse with all that the log holds by now."""
+    house = House(city.stack, (folder / "warehouse").as_uri())
+    assert (await house.round())["lag"] == 0
+    return house.url, await reading.contents(house.storage)
+
+
+TYPES = {declaration.type for declaration in taken_in()}
+
+
+async def test_a_rebuild_beside_the_live_service_puts_sums_right_while_everything_goes_on(
+    city: City, tmp_path: Path
+) -> None:
+    """From the warehouse and the log behind it, with facts and questions that do not stop meanwhile."""
+    me, damaged = UUID(int=1), UUID(int=3)
+    await city.tell(deputy(3), *(case(damaged, uuid4()) for _ in range(4)))
+    await city.all_taken_in()
+    url, contents = await house_of(city, tmp_path)
+    await city.tell(*(case(damaged, uuid4()) for _ in range(3)))
+    await city.all_taken_in()
+    engine, token = rebuilding(city), city.issuer.token(me, "deputy")
+    before = (await city.get(f"/scores/{damaged}", city.staff, year=2021))[1]["total"]
+    async with engine.begin() as connection:
+        await connection.exec_driver_sql(
+            "DELETE FROM ledger WHERE (deputy_id, item, evidence) IN "
+            f"(SELECT deputy_id, item, evidence FROM ledger WHERE deputy_id = '{damaged}' LIMIT 1)"
+        )
+        await connection.exec_driver_sql(
+            f"UPDATE buckets SET points = points + 700 WHERE deputy_id = '{damaged}' AND item = 'case-filed'"
+        )
+    going, asked = True, 0
+
+    async def go_on_telling() -> None:
+        while going:
+            await city.tell(case(me, uuid4()), case(damaged, uuid4()))
+
+    async def go_on_asking() -> None:
+        nonlocal asked
+        while going:
+            status, archive = await city.get(f"/archive/{me}", token)
+            assert status == 200
+            assert archive["items"]
+            asked += 1
+
+    others = [asyncio.create_task(go_on_telling()), asyncio.create_task(go_on_asking())]
+    settings = kafka_settings(city.stack, "evaluation")
+    compared = await Rebuild(engine, settings).run(swap=False)
+    assert [place for place in compared.differing if place[0] != me] == [(damaged, 2021)]
+    building = asyncio.create_task(
+        Rebuild(engine, settings).run(reading.records(url, contents, TYPES), contents.positions)
+    )
+
+    async def begun() -> bool:
+        async with engine.connect() as connection:
+            there = await connection.exec_driver_sql("SELECT FROM pg_namespace WHERE nspname = 'rebuilt'")
+            return bool(there.rowcount) or building.done()
+
+    await wait_until(begun, what="the other tables")
+    with pytest.raises(NoRebuild, match="another rebuild"):
+        await Rebuild(engine, settings).run()
+    found = await building
+    going = False
+    await asyncio.gather(*others)
+    assert found.differing == compared.differing == [(damaged, 2021)]
+    assert asked > 10
+    await city.all_taken_in()
+    code, output = await city.audit()
+    assert code == 0, output
+    async with engine.connect() as connection:
+        assert await connection.run_sync(lambda sync: differences(sync, tables.metadata)) == []
+        left = await connection.exec_driver_sql("SELECT count(*) FROM pg_namespace WHERE nspname = 'rebuilt'")
+        assert left.scalar() == 0
+        options = await connection.exec_driver_sql(
+            "SELECT reloptions FROM pg_class WHERE relname = 'buckets'"
+        )
+        assert options.scalar() == ["fillfactor=70"]
+    assert (await Rebuild(engine, settings).run(swap=False)).differing == []
+    await engine.dispose()
+    assert (await city.get(f"/scores/{damaged}", city.staff, year=2021))[1]["total"] >= before
+
+
 async def test_the_audit_finds_one_altered_point_and_names_the_deputy(city: City) -> None:
     assert (await city.audit())[0] == 0
     dsn = city.stack.env_for("evaluation")["DATABASE_URL"].replace("+asyncpg", "")
@@ -588,3 +685,24 @@ async def test_a_log_without_its_beginning_is_no_ground_for_an_audit(city: City)
     code, output = await city.audit()
     assert code == 2
     assert "begins at offset 1" in output
+
+
+async def test_what_the_log_has_lost_is_rebuilt_from_the_warehouse_and_from_nothing_else(
+    city: City, tmp_path: Path
+) -> None:
+    url, contents = await house_of(city, tmp_path)
+    settings, engine = kafka_settings(city.stack, "evaluation"), rebuilding(city)
+    admin = AIOKafkaAdminClient(**connection_options(kafka_settings(city.stack, "admin")))
+    await admin.start()
+    parts = {
+        part: RecordsToDelete(before_offset=-1)
+        for part in (TopicPartition("case.filed", n) for n in range(12))
+    }
+    await admin.delete_records(parts)
+    await admin.close()
+    with pytest.raises(NoRebuild, match=r"the log of case\.filed begins at"):
+        await Rebuild(engine, settings).run()
+    found = await Rebuild(engine, settings).run(reading.records(url, contents, TYPES), contents.positions)
+    await engine.dispose()
+    assert found.differing == []
+    assert found.rows > 0

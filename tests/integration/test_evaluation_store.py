@@ -248,7 +248,7 @@ NIGHT = datetime(2022, 3, 4, 19, tzinfo=UTC)
 
 
 def around(engine: AsyncEngine) -> Surroundings:
-    return Surroundings(engine, BusinessClock("append"), Health())
+    return Surroundings(engine, BusinessClock("append"), Health(), lambda: 0)
 
 
 async def test_the_nightly_audit_agrees_once_a_night_and_each_altered_figure_raises_the_alarm(
