@@ -82,6 +82,7 @@ class Window(StrEnum):
 
 MONTHS = {Window.MONTH: 1, Window.QUARTER: 3, Window.HALF_YEAR: 6, Window.YEAR: 12}
 WINDOWS = tuple(Window)
+_LENGTH = {window: place for place, window in enumerate(WINDOWS)}
 
 
 def month_of(day: date) -> int:
@@ -560,7 +561,7 @@ def _limited(
     if rungs is not None:
         rungs[Rung(*name, None)] = Standing(sum(periods.values()))
     for window, limits in part.steps:
-        if WINDOWS.index(window) > WINDOWS.index(longest):
+        if _LENGTH[window] > _LENGTH[longest]:
             break
         grouped: dict[int, int] = {}
         for month, points in periods.items():

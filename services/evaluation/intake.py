@@ -55,11 +55,15 @@ class EventReading:
         newest: dict[tuple[str, str, str], Row] = {}
         set_aside: list[Record] = []
         tallies: dict[tuple[str, int], Tally] = {}
-        rows_of = self._scorer.rows
+        rows_of, decoders = self._scorer.rows, self._decoders
+        topic, partition, tally = "", -1, Tally()
         for record in records:
             value = record.value
+            if record.partition != partition or record.topic != topic:  # they come partition by partition
+                topic, partition = record.topic, record.partition
+                tally = tallies.setdefault((topic, partition), Tally())
             try:
-                message: Any = self._decoders[record.topic].decode(value)  # type: ignore[arg-type]
+                message: Any = decoders[topic].decode(value)  # type: ignore[arg-type]
                 if NUL in value:  # type: ignore[operator]
                     set_aside.append(record)
                     continue
@@ -74,13 +78,10 @@ class EventReading:
                 # Sequence, then event id: canonical text sorts as the id does.
                 if held is None or (held[5], held[3]) < (row[5], row[3]):
                     newest[identity] = row
-            place = (record.topic, record.partition)
-            tally = tallies.get(place)
-            if tally is None:
-                tally = tallies[place] = Tally()
             tally.records += 1
             tally.unused += not rows
-            if tally.latest is None or tally.latest < message.time:
-                tally.latest = message.time
+            time = message.time
+            if tally.latest is None or tally.latest < time:
+                tally.latest = time
         columns = list(zip(*sorted(newest.values()), strict=True)) or [()] * _COLUMNS
         return Batch((self._version, *columns), tallies, set_aside)

@@ -38,8 +38,10 @@ and units (None: not by unit), points, day, rubric and its version. A tuple, bec
 class _TypePlan:
     """All items that look at one event type."""
 
-    def __init__(self, schedule: Schedule, type_: str) -> None:
+    def __init__(self, schedule: Schedule, type_: str, texts: frozenset[str]) -> None:
+        """`texts` are the fields that a struct holds as text and never as null."""
         self._schedule = schedule
+        self._texts = texts
         self._items: list[tuple[Rubric, Item]] = [
             (rubric, item) for rubric in schedule.rubrics for item in rubric.items_by_event.get(type_, ())
         ]
@@ -79,7 +81,7 @@ class _TypePlan:
             found[item.key] = (
                 attrgetter(item.deputy),
                 item.key,
-                _evidence(item, day),
+                _evidence(item, day, self._texts),
                 attrgetter(item.per) if scores and item.per else None,
                 item.points if scores else 0,
                 day,
@@ -97,12 +99,17 @@ def _day(moment: date | None) -> date:
     return moment
 
 
-def _evidence(item: Item, day: date) -> Callable[[Any], str]:
-    if len(item.evidence) == 1 and item.evidence[0] != YEAR:
-        named = attrgetter(item.evidence[0])
-        return lambda data: str(named(data))
-    year = str(day.year)
-    return lambda data: "/".join(year if name == YEAR else str(getattr(data, name)) for name in item.evidence)
+def _evidence(item: Item, day: date, texts: frozenset[str]) -> Callable[[Any], str]:
+    """How to read the evidence, as `domain` writes it; the usual shapes without a call of our own."""
+    names, year = item.evidence, str(day.year)
+    if names == (YEAR,):
+        return lambda _: year
+    if len(names) == 1 and names[0] in texts:
+        return attrgetter(names[0])
+    if len(names) == 2 and names[1] == YEAR and names[0] in texts:
+        first = attrgetter(names[0])
+        return lambda data: f"{first(data)}/{year}"
+    return lambda data: "/".join(year if name == YEAR else str(getattr(data, name)) for name in names)
 
 
 class Scorer:
@@ -123,7 +130,7 @@ class Scorer:
         plan = self._plans[type_]
         if plan is None:
             raise SetAside
-        data, time, sequence = message.data, message.time, message.sequence or 0
+        data, time, sequence, id_ = message.data, message.time, message.sequence or 0, message.id
         found: list[Row] = []
         try:
             for deputy, item, evidence, per, points, day, rubric, version in plan.worth(time, data):
@@ -136,7 +143,7 @@ class Scorer:
                         deputy(data),
                         item,
                         evidence(data),
-                        message.id,
+                        id_,
                         type_,
                         sequence,
                         time,
@@ -170,7 +177,9 @@ def _plan(schedule: Schedule, type_: str) -> _TypePlan | None:
                 return None
     if any(len(sources) > 1 for sources in dates.values()):
         return None  # two rubrics disagree on the day, so on which fact it is
-    return _TypePlan(schedule, type_)
+    return _TypePlan(
+        schedule, type_, frozenset(name for name, kinds in fields.items() if kinds <= {str, UUID})
+    )
 
 
 def _kinds(annotation: Any) -> set[Any]:

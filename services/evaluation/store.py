@@ -109,9 +109,10 @@ RETURNING deputy_id, year, total, categories
 """
 
 _SUMS = """
-SELECT b.deputy_id, r.y AS year, b.month, b.item, b.points
+SELECT b.deputy_id, r.y AS year, array_agg(b.item) AS items, array_agg(b.month) AS months, array_agg(b.points) AS points
 FROM buckets b JOIN unnest($1::uuid[], $2::int[]) AS r (d, y)
   ON b.deputy_id = r.d AND b.month BETWEEN r.y * 12 AND r.y * 12 + 11
+GROUP BY 1, 2
 """
 
 _WRITE_TOTALS = """
@@ -278,7 +279,9 @@ class EvaluationStore:
         # Only now, under the lock: whoever settles the same places next reads these sums or newer ones.
         sums: defaultdict[Place, dict[str, dict[int, int]]] = defaultdict(dict)
         for row in await connection.exec_driver_sql(_SUMS, columns):
-            sums[row.deputy_id, row.year].setdefault(row.item, {})[row.month] = row.points
+            of_place = sums[row.deputy_id, row.year]
+            for item, month, points in zip(row.items, row.months, row.points, strict=True):
+                of_place.setdefault(item, {})[month] = points
         changed: dict[Place, Total] = {}
         for place in places:
             rubric = schedule.in_year(place[1])

@@ -132,6 +132,23 @@ def test_parquet_scored_in_sql_gives_the_sums_totals_grades_and_ranks_that_the_r
     )
 
 
+@pytest.mark.parametrize("sequence", [1, 2**18 - 1, 2**18, 2**50])
+def test_of_versions_with_one_sequence_the_one_with_the_highest_id_counts(sequence: int) -> None:
+    """As often as it is read, in any order, beside facts with one version, and for sequences of any size."""
+    course = str(UUID(int=9))
+    versions = [
+        event(number, "course.completed", sequence, course_id=course, minutes=minutes, mark=mark)
+        for number, minutes, mark in ((3, 30, 60), (7, 45, 95), (5, 60, 80))
+    ]
+    older = event(99, "course.completed", sequence - 1, course_id=course, minutes=90, mark=99)
+    other = event(1, "course.completed", sequence, course_id=str(UUID(int=8)), minutes=20, mark=70)
+    for order in ([*versions, older, other, *versions], [other, older, *versions[::-1]]):
+        with Replay(log(order)) as replay:
+            found = replay.sums(RUBRICS[1], BEGIN, UNTIL)
+        assert found == by_the_rules(RUBRICS[1], order)
+        assert found
+
+
 def test_a_category_limited_by_the_month_takes_its_items_together() -> None:
     rubric = read_rubric(_MONTHLY)[1]
     events = [
