@@ -481,14 +481,23 @@ class RubricName(Answer):
     version: int
 
 
+class TermScore(Answer):
+    """A deputy's score of a term 届 up to a year, in hundredths of a point."""
+
+    first_year: int
+    last_year: int
+    total: int
+
+
 class Score(Answer):
-    """A deputy's score of a year, in hundredths of a point."""
+    """A deputy's score of a year, in hundredths of a point; `term` is null where the rubric knows no term."""
 
     deputy_id: UUID
     year: int
     total: int
     categories: dict[str, int]
     rubric: RubricName | None
+    term: TermScore | None
 
 
 class Entry(Answer):

@@ -139,6 +139,7 @@ def router(
             found_year = await _year(connection, year, deputy_id)
             rubric = (await store.read_schedule(connection)).in_year(found_year)
             found = await queries.score(connection, deputy_id, found_year, rubric)
+            term = await queries.score_of_term(connection, deputy_id, found_year, rubric)
         if found is None:
             raise errors.deputy_unknown()
         return {
@@ -147,6 +148,7 @@ def router(
             "total": found.total,
             "categories": found.categories,
             "rubric": {"name": rubric.name, "version": rubric.version} if rubric else None,
+            "term": vars(term) if term else None,
         }
 
     async def explained(actor: Actor, deputy_id: UUID, year: int | None, on: date | None) -> dict[str, Any]:

@@ -14,7 +14,16 @@ from sqlalchemy import Row, and_, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.evaluation import tables
-from services.evaluation.domain import Bucket, Candidate, Identity, LedgerEntry, Rubric, Total, totals
+from services.evaluation.domain import (
+    Bucket,
+    Candidate,
+    Identity,
+    LedgerEntry,
+    Rubric,
+    Total,
+    term_total,
+    totals,
+)
 from services.evaluation.reckoning import Held
 from services.evaluation.rescore import Person
 from shared.database.rows import dictionaries
@@ -61,6 +70,15 @@ class Ranked:
     total: int
 
 
+@dataclass(frozen=True)
+class TermScore:
+    """A score of a term of these years, in hundredths of a point."""
+
+    first_year: int
+    last_year: int
+    total: int
+
+
 async def ranking(
     connection: AsyncConnection,
     year: int,
@@ -90,12 +108,12 @@ async def ranking(
     return Ranked(items, total)
 
 
-async def sums(connection: AsyncConnection, deputy_id: UUID, year: int) -> dict[str, dict[int, int]]:
-    """A deputy's uncapped sums in a year: item to month (see `domain.month_of`) to points."""
+async def sums(connection: AsyncConnection, deputy_id: UUID, years: range) -> dict[str, dict[int, int]]:
+    """A deputy's uncapped sums in years: item to month (see `domain.month_of`) to points."""
     kept = tables.buckets.c
     rows = await connection.execute(
         select(kept.item, kept.month, kept.points).where(
-            kept.deputy_id == deputy_id, kept.month.between(year * 12, year * 12 + 11)
+            kept.deputy_id == deputy_id, kept.month.between(years.start * 12, years.stop * 12 - 1)
         )
     )
     found: dict[str, dict[int, int]] = {}
@@ -108,12 +126,29 @@ async def score(
     connection: AsyncConnection, deputy_id: UUID, year: int, rubric: Rubric | None
 ) -> Total | None:
     """A deputy's score of a year as the facts stand now; None for a deputy of whom nothing is known at all."""
-    found = await sums(connection, deputy_id, year)
+    found = await sums(connection, deputy_id, range(year, year + 1))
     if not found and not await is_known(connection, deputy_id):
         return None
     if rubric is None:
         return Total(0, {}, {})
     return totals(rubric, found)
+
+
+async def score_of_term(
+    connection: AsyncConnection, deputy_id: UUID, year: int, rubric: Rubric | None
+) -> TermScore | None:
+    """A deputy's score of the term 届 so far, from its first year to this one.
+
+    None where the rubric has no term, and where an earlier year was scored under items that it does not have.
+    """
+    if rubric is None or rubric.term is None:
+        return None
+    years = range(rubric.term.begin(year), year + 1)
+    try:
+        total = term_total(rubric, await sums(connection, deputy_id, years), years).total
+    except KeyError:
+        return None
+    return TermScore(years.start, years.start + rubric.term.years - 1, total)
 
 
 async def is_known(connection: AsyncConnection, deputy_id: UUID) -> bool:

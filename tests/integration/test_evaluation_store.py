@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from datetime import MAXYEAR, UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deploy.local.stack import LocalStack
 from services.evaluation import consumers, nightly, queries, reckoning, tables
-from services.evaluation.domain import Bucket, Fact, Schedule, buckets, entries, totals
+from services.evaluation.domain import Bucket, Fact, Schedule, Term, buckets, entries, totals
 from services.evaluation.handlers import Settling, adopt_shipped
 from services.evaluation.intake import EventReading
 from services.evaluation.reckoning import Difference
+from services.evaluation.rubric_file import read_rubric
 from services.evaluation.store import EvaluationStore, EventCount
 from shared.contracts.cases import CaseClosed, CaseFiled
 from shared.contracts.envelope import Envelope
@@ -690,3 +692,32 @@ async def test_the_shipped_rubric_is_adopted_once_even_by_two_first_starts(
         ]
     # The fixture emptied the outbox and adopted; none of the four adopted again.
     assert [tuple(row) for row in told] == [("rubric.adopted", "ningbo")]
+
+
+async def test_the_score_of_a_term_takes_its_years_together_up_to_the_one_asked_for(
+    stack: LocalStack, engine: AsyncEngine, store: EvaluationStore
+) -> None:
+    text_of = (Path(consumers.__file__).parent / "rubrics" / "dongbao.yaml").read_text(encoding="utf-8")
+    document, termed = read_rubric(text_of)
+    async with engine.begin() as connection:
+        await store.add_rubric(
+            connection, termed, document, date(2022, 1, 1), datetime(2021, 12, 1, tzinfo=UTC)
+        )
+
+    def filed(number: int, year: int) -> Envelope:
+        data = CaseFiled(case_id=UUID(int=number), deputy_id=DEPUTIES[0], state="routed", county="330203")
+        return message(data, subject=data.case_id, time=datetime(year, 5, 1, tzinfo=UTC), sequence=1)
+
+    facts = [filed(number, year) for number, year in enumerate((2021, 2022, 2022, 2023), start=1)]
+    await Batches(engine, stack).run(records(facts))
+    async with engine.connect() as connection:
+        schedule = await store.read_schedule(connection)
+
+        async def asked(year: int) -> queries.TermScore | None:
+            return await queries.score_of_term(connection, DEPUTIES[0], year, schedule.in_year(year))
+
+        assert await asked(2021) is None  # the rubric of that year knows no term
+        assert await asked(2022) == queries.TermScore(2022, 2026, 60_00 + 2_00)
+        assert await asked(2023) == queries.TermScore(2022, 2026, 2 * 60_00 + 3_00)
+        earlier = replace(termed, term=Term(2021, 5))
+        assert await queries.score_of_term(connection, DEPUTIES[0], 2023, earlier) is None

@@ -5132,7 +5132,7 @@ export interface components {
         };
         /**
          * Score
-         * @description A deputy's score of a year, in hundredths of a point.
+         * @description A deputy's score of a year, in hundredths of a point; `term` is null where the rubric knows no term.
          */
         Score: {
             /**
@@ -5149,6 +5149,7 @@ export interface components {
                 [key: string]: number;
             };
             rubric: components["schemas"]["RubricName"] | null;
+            term: components["schemas"]["TermScore"] | null;
         };
         /**
          * SessionStart
@@ -5477,6 +5478,18 @@ export interface components {
         TakeUpConcern: {
             /** Category */
             category?: string | null;
+        };
+        /**
+         * TermScore
+         * @description A deputy's score of a term 届 up to a year, in hundredths of a point.
+         */
+        TermScore: {
+            /** First Year */
+            first_year: number;
+            /** Last Year */
+            last_year: number;
+            /** Total */
+            total: number;
         };
         /**
          * TitledRubric
