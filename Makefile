@@ -40,10 +40,10 @@ check: $(STAMP) ## format, lint, types, import rules and the quick tests
 	$(BIN)/pytest $(wildcard tests/unit tests/architecture tests/contract) -q -n 2 --dist loadfile
 
 test: check ## check, then the tests with real backends and processes
-	$(BIN)/pytest $(wildcard tests/integration tests/e2e tests/browser tests/chaos) --durations=25
+	$(BIN)/pytest $(wildcard tests/integration tests/e2e tests/chaos tests/browser) --durations=25
 
 test-full: check ## test, with the long random and load runs
-	SEQUENCES=$${SEQUENCES:-10000} $(BIN)/pytest $(wildcard tests/integration tests/e2e tests/browser tests/chaos) --full
+	SEQUENCES=$${SEQUENCES:-10000} $(BIN)/pytest $(wildcard tests/integration tests/e2e tests/chaos tests/browser) --full
 
 soak: $(STAMP) ## ten thousand random sequences of commands with kills in between (SEED=1, SEQUENCES=500)
 	SEQUENCES=$${SEQUENCES:-10000} $(BIN)/pytest tests/chaos/test_random_commands.py -q -s

@@ -38,7 +38,9 @@ SETTLE_LOOP = "settle"
 _TURN_SECONDS = 1.0
 _REST_SECONDS_MAX = 30.0
 _NOTES_MAX = 10_000
-_PLACES_MAX = 500
+_PLACES_MAX = 100
+"""So many are settled without a pause, in which batches of events go on."""
+_MANY = 500
 _BACKLOG = 5_000
 _TRY_LOCK = "SELECT pg_try_advisory_lock(727_102)"
 
@@ -143,7 +145,7 @@ async def _settle_while_held(holding: AsyncConnection, settling: Settling, aroun
         if held:
             settled = await settling.settle()
         ended = perf_counter()
-        rest = min(9 * (ended - began), _REST_SECONDS_MAX) if settled > _PLACES_MAX else 0
+        rest = min(9 * (ended - began), _REST_SECONDS_MAX) if settled > _MANY else 0
         await asyncio.sleep(_TURN_SECONDS)
         while around.lag() > _BACKLOG and perf_counter() - ended < rest:  # noqa: ASYNC110 - other processes count too
             await asyncio.sleep(_TURN_SECONDS)

@@ -37,6 +37,7 @@ from shared.telemetry.logging import logger
 
 _COMMIT_SECONDS = 1.0
 _LOOK_AT_FENCES_SECONDS = 5.0
+_QUIET_SECONDS = 5.0
 
 log = logger(__name__)
 
@@ -85,6 +86,25 @@ def made_ready(reading: Reading, records: Sequence[Record]) -> Batch:
     except Exception as error:  # noqa: BLE001 - whatever it was, no record may be lost by it
         log.warning("batch-taken-one-by-one", error=type(error).__name__, records=len(records))
         return Batch(reading.read(()).parameters, {}, records)
+
+
+@dataclass
+class FetchWait:
+    """How long the broker may hold an empty fetch: short while records come, long once it has been quiet.
+
+    The first record ends a fetch at once in either case; a wait bounds the delay of a second one behind it. Short
+    waits cost an idle process and its broker a fifth of a core, for each request names some hundred partitions.
+    """
+
+    short_ms: int
+    long_ms: int
+    came_at: float = float("-inf")
+
+    def after(self, *, came: bool, now: float) -> int:
+        """The wait after a fetch that brought something, or nothing."""
+        if came:
+            self.came_at = now
+        return self.long_ms if now - self.came_at > _QUIET_SECONDS else self.short_ms
 
 
 class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -137,6 +157,10 @@ class Stream:
         # A batch counts only if it was fetched under the present positions: `_fetched_at` equals `_positions`.
         self._positions = 0
         self._fetched_at = -1
+        self._wait = FetchWait(
+            min(settings.stream_fetch_wait_ms, settings.kafka_fetch_max_wait_ms),
+            settings.kafka_fetch_max_wait_ms,
+        )
         self._lost = True
         self._subscriber = subscribe(
             broker,
@@ -144,7 +168,7 @@ class Stream:
             settings=settings,
             topics=topics,
             listener=_Rebalances(self),
-            fetch_max_wait_ms=min(settings.stream_fetch_wait_ms, settings.kafka_fetch_max_wait_ms),
+            fetch_max_wait_ms=self._wait.short_ms,
             max_records=settings.stream_records_max,
         )
         self._subscriber(self._take)
@@ -163,6 +187,8 @@ class Stream:
             batches = await fetch(*args, **options)
             self._fetched_at = self._positions
             self._caught_up = not batches
+            # aiokafka has no option that changes meanwhile.
+            consumer._fetcher._fetch_max_wait_ms = self._wait.after(came=bool(batches), now=time.monotonic())
             return batches
 
         consumer.getmany = getmany

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 
+from aiokafka.consumer.fetcher import Fetcher
+
 from shared.messaging.received import Record
-from shared.messaging.stream import Batch, made_ready
+from shared.messaging.stream import Batch, FetchWait, made_ready
 from shared.testing.messages import HandRecord
 
 
@@ -30,3 +33,17 @@ def test_a_batch_that_cannot_be_read_is_set_aside_whole() -> None:
     records = [HandRecord("case.filed", value, offset=n) for n, value in enumerate((b"a", b"b", b"c"))]
     assert made_ready(FailsOn(b"b"), records) == Batch([[]], {}, records)
     assert made_ready(FailsOn(b"d"), records) == Batch([[0, 1, 2]], {})
+
+
+def test_fetches_wait_long_once_nothing_has_come_for_a_while_and_short_again_with_the_first_record() -> None:
+    wait = FetchWait(20, 200)
+    assert wait.after(came=False, now=100) == 200
+    assert wait.after(came=True, now=101) == 20
+    assert wait.after(came=False, now=105) == 20
+    assert wait.after(came=False, now=107) == 200
+    assert wait.after(came=True, now=900) == 20
+
+
+def test_the_client_asks_with_the_wait_that_the_stream_sets() -> None:
+    """It is no option of aiokafka's: a version that keeps it elsewhere must be noticed."""
+    assert "self._fetch_max_wait_ms," in inspect.getsource(Fetcher._get_actions_per_node)
