@@ -160,12 +160,14 @@ class Bench:
             self.empty()
         specs = [self._spec(number) for number in range(1, processes + 1)]
         connection = await asyncpg.connect(self.dsn)
-        async with connection.transaction():
-            await connection.execute("LOCK TABLE fences IN EXCLUSIVE MODE")
+        holding = await asyncpg.connect(self.dsn)  # another one: who waits is read once per transaction
+        async with holding.transaction():
+            await holding.execute("LOCK TABLE fences IN EXCLUSIVE MODE")
             for spec in specs:
                 self.stack.supervisor.start(spec, wait=False)
             while await connection.fetchval(_WAITING) < processes:  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
+        await holding.close()
         mine = [psutil.Process(self.stack.supervisor.pid(spec.name) or 0) for spec in specs]
 
         def client_cpu() -> float:

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.evaluation.domain import Schedule
 from services.evaluation.scoring import Row, Scorer, SetAside
-from services.evaluation.store import TAKE_IN, EvaluationStore
+from services.evaluation.store import TAKE_IN, EvaluationStore, columns
 from shared.contracts.evaluation import ScoreCorrected
 from shared.contracts.identity import DeputyChanged
 from shared.contracts.registry import Declaration
@@ -23,7 +23,6 @@ from shared.contracts.structs import decoder_of
 from shared.messaging.received import NUL, Record
 from shared.messaging.stream import Batch, Tally
 
-_COLUMNS = 11
 # News of a deputy is no score; a correction names its row itself, so no item of a rubric gives it one.
 _ONE_BY_ONE = (DeputyChanged, ScoreCorrected)
 
@@ -83,5 +82,4 @@ class EventReading:
             time = message.time
             if tally.latest is None or tally.latest < time:
                 tally.latest = time
-        columns = list(zip(*sorted(newest.values()), strict=True)) or [()] * _COLUMNS
-        return Batch((self._version, *columns), tallies, set_aside)
+        return Batch((self._version, *columns(sorted(newest.values()))), tallies, set_aside)

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from itertools import count
 from typing import Any
 from uuid import UUID
 
@@ -24,27 +25,41 @@ from services.evaluation import tables
 from services.evaluation.domain import Adopted, LedgerEntry, Rubric, Schedule, Total, newest, totals
 from services.evaluation.reckoning import Place
 from services.evaluation.rubric_file import parse_rubric
+from services.evaluation.scoring import Row
 from shared.contracts.identity import DeputyChanged
 from shared.contracts.registry import contract_of
 from shared.database.rows import insert_rows, upsert_rows
 from shared.messaging import fences
 
+_RECURRING = 6
+COLUMNS = 8 + _RECURRING
+"""How many parameters the ledger rows of a statement are."""
+
 # PostgreSQL 18: RETURNING old/new tells what a row was worth before, even when another batch wrote it
 # a moment ago; with a select of one's own that would be a guess. The points of a row are those of the
 # month in which it happened; `differences` is in key order, so that two batches cannot deadlock.
-_LEDGER_COLUMNS = (
-    "uuid", "text", "text", "uuid", "text", "bigint", "timestamptz", "date", "int", "text", "int",
-)  # fmt: skip
 
 
-def _enter(first_parameter: int, also_from: str = "") -> str:
-    """Ledger, buckets and what is to be settled, as parts of one statement; `written` are the rows that are new."""
-    arrays = ", ".join(f"${first_parameter + n}::{type_}[]" for n, type_ in enumerate(_LEDGER_COLUMNS))
+def _enter(first_parameter: int, only_if: str = "true") -> str:
+    """Ledger, buckets and what is to be settled, as parts of one statement; `written` are the rows that are new.
+
+    The parameters are those of `columns`.
+    """
+    p = [f"${first_parameter + n}" for n in range(COLUMNS)]
     return f"""
 written AS (
     INSERT INTO ledger AS l (deputy_id, item, evidence, event_id, event_type, sequence, time, happened_on,
                              points, rubric, rubric_version)
-    SELECT r.* FROM {also_from} unnest({arrays}) AS r
+    SELECT r.deputy_id, w.item, r.evidence, e.id, w.event_type, e.sequence,
+           e.time, w.happened_on, w.points, w.rubric, w.rubric_version
+    FROM unnest({p[0]}::uuid[], string_to_array({p[1]}, {p[2]}), {p[3]}::text::int[], {p[4]}::text::int[])
+             WITH ORDINALITY AS r (deputy_id, evidence, event, worth, n)
+         JOIN unnest({p[5]}::uuid[], {p[6]}::text::bigint[], {p[7]}::timestamptz[])
+             WITH ORDINALITY AS e (id, sequence, time, n) ON e.n = r.event
+         JOIN unnest({p[8]}::text[], {p[9]}::text[], {p[10]}::date[], {p[11]}::int[], {p[12]}::text[], {p[13]}::int[])
+             WITH ORDINALITY AS w (item, event_type, happened_on, points, rubric, rubric_version, n) ON w.n = r.worth
+    WHERE {only_if}
+    ORDER BY r.n
     ON CONFLICT (deputy_id, item, evidence) DO UPDATE SET
         event_id = excluded.event_id, event_type = excluded.event_type, sequence = excluded.sequence,
         time = excluded.time, happened_on = excluded.happened_on, points = excluded.points,
@@ -70,14 +85,49 @@ written AS (
 )"""
 
 
+def columns(rows: Sequence[Row]) -> tuple[Any, ...]:
+    """Rows, one for each fact and in key order, as the parameters of a statement of `_enter`.
+
+    Three tables of columns: the rows with the places of their event and of their worth, the events, and what
+    recurs from row to row. The driver takes a microsecond for each element of an array, so there are few, and
+    numbers and evidence go as one text each.
+    """
+    evidence = [row[2] for row in rows]
+    together = "".join(evidence)
+    separator = next(sign for sign in map(chr, count(ord("\x1f"))) if sign not in together)
+    events: dict[tuple[str, int, datetime], int] = {}
+    worths: dict[tuple[Any, ...], int] = {}
+    of_event: list[int] = []
+    of_worth: list[int] = []
+    for _, item, _, event_id, type_, sequence, time, day, points, rubric, version in rows:
+        of_event.append(events.setdefault((event_id, sequence, time), len(events) + 1))
+        of_worth.append(worths.setdefault((item, type_, day, points, rubric, version), len(worths) + 1))
+    ids, sequences, times = zip(*events, strict=True) if events else ((), (), ())
+    return (
+        [row[0] for row in rows],
+        separator.join([*evidence, ""]),  # one piece more, or none and one empty one would look the same
+        separator,
+        _numbers(of_event),
+        _numbers(of_worth),
+        ids,
+        _numbers(sequences),
+        times,
+        *(zip(*worths, strict=True) if worths else ((),) * _RECURRING),
+    )
+
+
+def _numbers(values: Iterable[int]) -> str:
+    return f"{{{','.join(map(str, values))}}}"
+
+
 _ENTER = f"WITH {_enter(1)} SELECT count(*) FROM written"
 
 TAKE_IN = f"""
 WITH held AS MATERIALIZED (
     SELECT 1 / (count(*))::int AS one
     FROM (SELECT FROM schedule WHERE version = ${fences.PARAMETERS + 1} FOR SHARE) AS s
-), {fences.MOVE}, {_enter(fences.PARAMETERS + 2, "held, passed,")}
-SELECT count(*) FROM written
+), {fences.MOVE}, {_enter(fences.PARAMETERS + 2, "(SELECT one FROM held) = 1 AND (SELECT one FROM passed) = 1")}
+SELECT count(*), (SELECT one FROM held), (SELECT one FROM passed) FROM written
 """
 """A whole batch in one statement, for `asyncpg`; fences first, then the version of the schedule, then ledger rows."""
 
@@ -132,6 +182,23 @@ ON CONFLICT (type) DO UPDATE SET events = c.events + excluded.events,
 _HOLD_AUDIT = """
 SELECT pg_try_advisory_xact_lock(727_103) AND NOT EXISTS (SELECT FROM audits WHERE day = $1)
 """
+
+
+def _row(entry: LedgerEntry) -> Row:
+    identity = entry.identity
+    return (
+        str(identity.deputy_id),
+        identity.item,
+        identity.evidence,
+        str(entry.event_id),
+        entry.event_type,
+        entry.sequence,
+        entry.time,
+        entry.happened_on,
+        entry.points,
+        entry.rubric,
+        entry.rubric_version,
+    )
 
 
 @dataclass(frozen=True)
@@ -232,26 +299,9 @@ class EvaluationStore:
 
     async def enter(self, connection: AsyncConnection, entries: Iterable[LedgerEntry]) -> None:
         """Write ledger rows, move the buckets, and note whose totals are to be derived anew."""
-        rows = sorted(
-            newest(entries).values(),
-            key=lambda row: (row.identity.deputy_id, row.identity.item, row.identity.evidence),
-        )
-        if not rows:
-            return
-        columns: tuple[list[Any], ...] = (
-            [row.identity.deputy_id for row in rows],
-            [row.identity.item for row in rows],
-            [row.identity.evidence for row in rows],
-            [row.event_id for row in rows],
-            [row.event_type for row in rows],
-            [row.sequence for row in rows],
-            [row.time for row in rows],
-            [row.happened_on for row in rows],
-            [row.points for row in rows],
-            [row.rubric for row in rows],
-            [row.rubric_version for row in rows],
-        )
-        await connection.exec_driver_sql(_ENTER, columns)
+        rows = sorted(map(_row, newest(entries).values()))
+        if rows:
+            await connection.exec_driver_sql(_ENTER, columns(rows))
 
     async def take_unsettled(
         self, connection: AsyncConnection, *, limit: int

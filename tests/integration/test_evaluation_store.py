@@ -21,7 +21,17 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deploy.local.stack import LocalStack
 from services.evaluation import consumers, nightly, queries, reckoning, tables
-from services.evaluation.domain import Bucket, Fact, Schedule, Term, buckets, entries, totals
+from services.evaluation.domain import (
+    Bucket,
+    Fact,
+    Identity,
+    LedgerEntry,
+    Schedule,
+    Term,
+    buckets,
+    entries,
+    totals,
+)
 from services.evaluation.handlers import Settling, adopt_shipped
 from services.evaluation.intake import EventReading
 from services.evaluation.reckoning import Difference
@@ -721,3 +731,22 @@ async def test_the_score_of_a_term_takes_its_years_together_up_to_the_one_asked_
         assert await asked(2023) == queries.TermScore(2022, 2026, 2 * 60_00 + 3_00)
         earlier = replace(termed, term=Term(2021, 5))
         assert await queries.score_of_term(connection, DEPUTIES[0], 2023, earlier) is None
+
+
+@pytest.mark.parametrize("texts", [["a\x1fb", "\x1f", "x y", '"{},\\', "，", "", "2022"], [""], ["\x1f"]])
+async def test_evidence_with_any_sign_in_it_is_written_as_it_is(
+    engine: AsyncEngine, store: EvaluationStore, texts: list[str]
+) -> None:
+    rows = [
+        LedgerEntry(
+            Identity("case-filed", DEPUTIES[number % 2], evidence), UUID(int=number // 2), "case.filed", number // 2,
+            datetime(MAXYEAR, 1, 1, 0, 0, 0, 123456, tzinfo=UTC), date(2022, 1, 1), 100, "ningbo", 1,
+        )
+        for number, evidence in enumerate(texts)
+    ]  # fmt: skip
+    async with engine.begin() as connection:
+        await store.enter(connection, rows)
+        found = await queries.held(connection, DEPUTIES)
+    assert sorted(found.rows, key=lambda row: row.identity.evidence) == sorted(
+        rows, key=lambda row: row.identity.evidence
+    )
