@@ -36,11 +36,13 @@ from shared.telemetry.logging import logger
 
 SETTLE_LOOP = "settle"
 _TURN_SECONDS = 1.0
+_RESTS = 9
 _REST_SECONDS_MAX = 30.0
+_CALM_REST_SECONDS_MAX = 4.0
 _NOTES_MAX = 10_000
 _PLACES_MAX = 100
 """So many are settled without a pause, in which batches of events go on."""
-_MANY = 500
+_MANY = 300
 _BACKLOG = 5_000
 _TRY_LOCK = "SELECT pg_try_advisory_lock(727_102)"
 
@@ -115,8 +117,8 @@ class Settling:
 async def settle_on(store: EvaluationStore, around: Surroundings) -> None:
     """Settle again and again, a deputy at most once a second; of several processes one does it. Runs until cancelled.
 
-    Under a backlog it rests nine times as long as a turn with very many took: nobody waits for a score then,
-    but the batches wait for the processor.
+    After a turn with very many it rests nine times as long, because the batches wait for the processor; without
+    a backlog only for some seconds. A score is read from the sums and does not wait: what waits is the news of it.
     """
     settling = Settling(store, around.engine, around.clock)
     while True:
@@ -144,11 +146,16 @@ async def _settle_while_held(holding: AsyncConnection, settling: Settling, aroun
             await holding.exec_driver_sql("SELECT 1")  # a connection that is gone holds nothing
         if held:
             settled = await settling.settle()
-        ended = perf_counter()
-        rest = min(9 * (ended - began), _REST_SECONDS_MAX) if settled > _MANY else 0
+        await _rest(perf_counter() - began if settled > _MANY else 0, around)
+
+
+async def _rest(worked: float, around: Surroundings) -> None:
+    began = perf_counter()
+    await asyncio.sleep(_TURN_SECONDS)
+    while (rested := perf_counter() - began) < min(_RESTS * worked, _REST_SECONDS_MAX):
+        if rested > _CALM_REST_SECONDS_MAX and around.lag() <= _BACKLOG:
+            return
         await asyncio.sleep(_TURN_SECONDS)
-        while around.lag() > _BACKLOG and perf_counter() - ended < rest:  # noqa: ASYNC110 - other processes count too
-            await asyncio.sleep(_TURN_SECONDS)
 
 
 def entries_of(schedule: Schedule, message: Received[Contract]) -> tuple[LedgerEntry, ...]:

@@ -39,7 +39,6 @@ _COMMIT_SECONDS = 1.0
 _LOOK_AT_FENCES_SECONDS = 5.0
 _QUIET_SECONDS = 5.0
 _BACKLOG = 1_000
-_GATHERED_BYTES = 262_144
 
 log = logger(__name__)
 
@@ -92,24 +91,23 @@ def made_ready(reading: Reading, records: Sequence[Record]) -> Batch:
 
 @dataclass
 class FetchWait:
-    """When the broker answers a fetch: for how long it waits (milliseconds), and for how many bytes.
+    """For how long the broker may hold a fetch without records, in milliseconds.
 
-    Each request names all partitions, some hundred, which costs client and broker milliseconds: so while records
-    come one by one they are gathered for a short wait; in a backlog and when it is quiet only partitions without
-    records wait, and the first record ends the wait.
+    Each request names all partitions, some hundred, which costs client and broker milliseconds. A record ends a
+    wait; one that follows it in its partition waits for the end of the next. So waits are short while records
+    come one by one, and long in a backlog and once it is quiet.
     """
 
     short_ms: int
     long_ms: int
     came_at: float = float("-inf")
 
-    def after(self, records: int, *, now: float) -> tuple[int, int]:
-        """Wait and bytes after a fetch that brought so many records."""
+    def after(self, records: int, *, now: float) -> int:
+        """The wait after a fetch that brought so many records."""
         if records:
             self.came_at = now
-        if records >= _BACKLOG or now - self.came_at > _QUIET_SECONDS:
-            return self.long_ms, 1
-        return self.short_ms, _GATHERED_BYTES
+        apart = records >= _BACKLOG or now - self.came_at > _QUIET_SECONDS
+        return self.long_ms if apart else self.short_ms
 
 
 class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -192,10 +190,8 @@ class Stream:
             batches = await fetch(*args, **options)
             self._fetched_at = self._positions
             self._caught_up = not batches
-            # aiokafka has no options that change meanwhile.
-            fetcher, records = consumer._fetcher, sum(map(len, batches.values()))
-            wait = self._wait.after(records, now=time.monotonic())
-            fetcher._fetch_max_wait_ms, fetcher._fetch_min_bytes = wait
+            wait = self._wait.after(sum(map(len, batches.values())), now=time.monotonic())
+            consumer._fetcher._fetch_max_wait_ms = wait  # aiokafka has no option that changes meanwhile
             return batches
 
         consumer.getmany = getmany
