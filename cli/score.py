@@ -337,7 +337,7 @@ def rebuild(console: Console, *, from_log: bool, compare: bool) -> int:
     )
     if found.unusable:
         console.print(f"{found.unusable:,} records cannot be used: see the dead letters", highlight=False)
-    console.print(f"writing waited {1000 * found.paused:.0f} ms, reading not at all", highlight=False)
+    console.print(f"writing waited {1000 * found.paused:.0f} ms", highlight=False)
     return 0
 
 

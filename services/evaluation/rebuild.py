@@ -24,7 +24,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.evaluation import consumers
-from services.evaluation.domain import LedgerEntry
+from services.evaluation.domain import AbsurdAmount, LedgerEntry
 from services.evaluation.handlers import entries_of
 from services.evaluation.intake import EventReading
 from services.evaluation.queries import rows_handled_since
@@ -247,11 +247,11 @@ class Rebuild:
         for record in batch.set_aside:
             unit = await self._decoder.decode(record)
             try:
-                if not isinstance(unit, Received):
-                    raise TypeError(unit.reason)
-                rows += entries_of(schedule, unit)
-            except Exception:  # noqa: BLE001 - whatever it was, the live service has it as a dead letter
-                self._unusable += 1
+                rows += entries_of(schedule, unit) if isinstance(unit, Received) else ()
+            except (AbsurdAmount, ArithmeticError, LookupError, TypeError, ValueError):
+                self._unusable += 1  # the live service has it as a dead letter
+            else:
+                self._unusable += not isinstance(unit, Received)
         await self._store.enter(connection, rows)
 
     # --- the exchange

@@ -50,10 +50,6 @@ SELECT json->>'type' AS type, CAST(json->>'id' AS UUID) AS id, CAST(json->>'time
        coalesce(CAST(json->>'sequence' AS BIGINT), 0) AS sequence, json->'data' AS data
 FROM read_ndjson_objects(?)
 """
-_HASH_BITS = 44
-_HASH_MAX = 2**_HASH_BITS - 1
-_SEQUENCE_MAX = 2 ** (62 - _HASH_BITS)
-_NO_DAY = "DATE '0001-01-01'"
 _EIGHT_HOURS = 28_800_000_000
 """Between UTC and China, in microseconds."""
 
@@ -332,13 +328,7 @@ FROM (SELECT p.*, coalesce(s.total, {nothing}) AS total, {ranked} AS ranked
         )
 
     def _newest(self, rubric: Rubric, table: _Table, items: Sequence[Item]) -> str:
-        """The newest version of each fact that the items look at, without those that were corrected.
-
-        The newest by sequence is found with plain numbers, which is several times as fast as by (sequence, id).
-        Where several events of one fact share the highest sequence, which two sums over a hash of their ids
-        tell, their fact is looked at again by both. (That two of them have one hash, so that any of the two
-        counts, has a chance of 2^-44.)
-        """
+        """The newest version of each fact that the items look at, without those that were corrected."""
         one = items[0]
         day = table.day(one.date)
         evidence = [f"year({day})" if name == YEAR else table.plain(name) for name in one.evidence]
@@ -350,27 +340,12 @@ FROM (SELECT p.*, coalesce(s.total, {nothing}) AS total, {ranked} AS ranked
                 f"({table.uuid(one.deputy)}, {text}) NOT IN "
                 f"(SELECT (deputy, evidence) FROM corrections WHERE item = {_quoted(one.key)})"
             )
-        places = range(len(items))
-        keys = ", ".join(["deputy", *(f"e{place}" for place in range(len(evidence)))])
-        facts = f"""
-SELECT {table.uuid(one.deputy)} AS deputy, {", ".join(f"{part} AS e{place}" for place, part in enumerate(evidence))},
-       coalesce({day}, {_NO_DAY}) AS day, {", ".join(f"{table.points(items[p])} AS p{p}" for p in places)},
-       coalesce(sequence, 0) AS s, id, CAST(hash(id) >> {64 - _HASH_BITS} AS BIGINT) AS h
-FROM {table.name} WHERE {" AND ".join(wanted or ["true"])}"""
+        points = ", ".join(f"p{place} := {table.points(item)}" for place, item in enumerate(items))
         return f"""
-WITH newest AS MATERIALIZED (
-    SELECT {keys}, arg_max(day, s) AS day, {", ".join(f"arg_max(p{p}, s) AS p{p}" for p in places)},
-           max(s) >= {_SEQUENCE_MAX} OR max((least(s, {_SEQUENCE_MAX}) << {_HASH_BITS}) | h) & {_HASH_MAX}
-               <> {_HASH_MAX} - (max((least(s, {_SEQUENCE_MAX}) << {_HASH_BITS}) | ({_HASH_MAX} - h)) & {_HASH_MAX}) AS tied
-    FROM ({facts}) GROUP BY {keys}
-)
-SELECT deputy, day, {", ".join(f"p{p}" for p in places)} FROM newest WHERE NOT tied
-UNION ALL
-SELECT deputy, of.day, {", ".join(f"of.p{p}" for p in places)} FROM (
-    SELECT {keys}, arg_max(struct_pack(day := day, {", ".join(f"p{p} := p{p}" for p in places)}),
-                           struct_pack(s := s, i := id)) AS of
-    FROM ({facts}) WHERE ({keys}) IN (SELECT ({keys}) FROM newest WHERE tied) GROUP BY {keys}
-)"""
+SELECT deputy, of.day AS day, {", ".join(f"of.p{place} AS p{place}" for place in range(len(items)))}
+FROM (SELECT {table.uuid(one.deputy)} AS deputy, {", ".join(evidence)},
+             arg_max(struct_pack(day := {day}, {points}), struct_pack(s := coalesce(sequence, 0), i := id)) AS of
+      FROM {table.name} WHERE {" AND ".join(wanted or ["true"])} GROUP BY deputy, {", ".join(evidence)})"""
 
     def _corrected_items(self) -> frozenset[str]:
         """The items with corrections; the table `corrections` holds the newest of each fact."""

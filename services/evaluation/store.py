@@ -32,7 +32,7 @@ from shared.database.rows import insert_rows, upsert_rows
 from shared.messaging import fences
 
 _RECURRING = 6
-COLUMNS = 8 + _RECURRING
+_COLUMNS = 8 + _RECURRING
 """How many parameters the ledger rows of a statement are."""
 
 # PostgreSQL 18: RETURNING old/new tells what a row was worth before, even when another batch wrote it
@@ -45,7 +45,7 @@ def _enter(first_parameter: int, only_if: str = "true") -> str:
 
     The parameters are those of `columns`.
     """
-    p = [f"${first_parameter + n}" for n in range(COLUMNS)]
+    p = [f"${first_parameter + n}" for n in range(_COLUMNS)]
     return f"""
 written AS (
     INSERT INTO ledger AS l (deputy_id, item, evidence, event_id, event_type, sequence, time, happened_on,
