@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from aiokafka.errors import KafkaError
 from hypothesis import HealthCheck, settings
 
 from deploy.kafka.provision import Catalogue, Topic
+from deploy.local.runfolder import PORT_RANGE
 from deploy.local.stack import LocalStack
 from deploy.local.supervisor import ProcessSpec, http_ready
 from shared.messaging.kafka import make_producer
@@ -29,6 +31,15 @@ from shared.settings import KafkaSettings
 from shared.testing.issuer import Issuer
 
 CHECKOUT = Path(__file__).resolve().parents[1]
+BROKER = os.environ.get("BROKER", "kafka")
+
+# A broker lives for some seconds here: what the second compiler gains it has paid for by then.
+os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # each of several processes of one run takes ports of its own
+    _width = len(PORT_RANGE) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    _first = PORT_RANGE.start + _width * int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw"))
+    os.environ["DAIBIAOTONG_PORTS"] = f"{_first}-{_first + _width - 1}"
 
 # How long an example takes says how busy the machine is, nothing about the claim; pytest's timeout holds.
 settings.register_profile("claims", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -40,29 +51,47 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:  # several processes share the files, and the browser's files share a town
+        item.add_marker(
+            pytest.mark.xdist_group("browser" if "browser" in item.path.parts else str(item.path))
+        )
     if not config.getoption("--full"):
         long = [item for item in items if item.get_closest_marker("full")]
         config.hook.pytest_deselected(items=long)
         items[:] = [item for item in items if item not in long]
 
 
-@contextmanager
-def new_stack(folders: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    """Both backends with every topic and account."""
-    with LocalStack(folders.mktemp("stack"), os.environ.get("BROKER", "kafka")) as found:
+@pytest.fixture(scope="session")
+def rested_stack(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of a stack at rest that has every topic and account: what each new stack is a copy of."""
+    folder = tmp_path_factory.mktemp("rested-stack")
+    with LocalStack(folder, BROKER) as found:
         found.provisioner().apply(Catalogue.load())
+    (folder / "ports.json").unlink()  # several copies may be up at the same time
+    return folder
+
+
+@contextmanager
+def new_stack(rested: Path, folder: Path) -> Iterator[LocalStack]:
+    """Both backends with every topic and account, and nothing else."""
+    subprocess.run(["cp", "-a", f"{rested}/.", folder], check=True)
+    with LocalStack(folder, BROKER) as found:
+        if not found.broker.keeps_data:
+            found.provisioner().apply(Catalogue.load())
         yield found
 
 
 @pytest.fixture(scope="session")
-def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+def shared_stack(rested_stack: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     """One stack for all files that say SHARES_STACK."""
-    with new_stack(tmp_path_factory) as found:
+    with new_stack(rested_stack, tmp_path_factory.mktemp("stack")) as found:
         yield found
 
 
 @pytest.fixture(scope="module")
-def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+def stack(
+    request: pytest.FixtureRequest, rested_stack: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LocalStack]:
     """Both backends, new for each file (a service reads a topic from its beginning) unless it says SHARES_STACK.
 
     SHARES_STACK is for tests to which records and rows of other tests do not matter.
@@ -70,7 +99,7 @@ def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     if getattr(request.module, "SHARES_STACK", False):
         yield request.getfixturevalue("shared_stack")
     else:
-        with new_stack(tmp_path_factory) as found:
+        with new_stack(rested_stack, tmp_path_factory.mktemp("stack")) as found:
             yield found
 
 

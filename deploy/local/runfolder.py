@@ -17,13 +17,30 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 # Below the range from which the kernel takes the source ports of outgoing connections. A port out of that
 # range can be lost to a client while its server restarts, and a client polling it can even connect to itself.
-_PORT_RANGE = range(20_000, 32_000)
+PORT_RANGE = range(20_000, 32_000)
 
 
 def run_folder() -> Path:
     """Return the run folder: `DAIBIAOTONG_RUN`, or `.run` in the checkout."""
     named = os.environ.get("DAIBIAOTONG_RUN")
     return Path(named).expanduser().absolute() if named else CHECKOUT / ".run"
+
+
+def port_range() -> range:
+    """Return the ports to choose from: `DAIBIAOTONG_PORTS` such as `20000-25999`, or `PORT_RANGE`.
+
+    Several runs on one machine that begin at the same moment need ranges of their own.
+
+    Raises:
+        ValueError: the variable is no such range.
+    """
+    named = os.environ.get("DAIBIAOTONG_PORTS")
+    if named is None:
+        return PORT_RANGE
+    first, _, last = named.partition("-")
+    if not (first.isdecimal() and last.isdecimal() and 0 < int(first) <= int(last) < 65_536):
+        raise ValueError(f"DAIBIAOTONG_PORTS is {named!r}, not a range such as 20000-25999")
+    return range(int(first), int(last) + 1)
 
 
 def make_private_folder(folder: Path) -> Path:
@@ -66,7 +83,8 @@ class Ports:
         wanted = (
             [self._taken.get(name), preferred] if preferred is None else [preferred, self._taken.get(name)]
         )
-        candidates = [port for port in wanted if port] + random.sample(_PORT_RANGE, 200)
+        ports = port_range()
+        candidates = [port for port in wanted if port] + random.sample(ports, min(200, len(ports)))
         for port in candidates:
             if port not in others and _is_free(port):
                 if self._taken.get(name) != port:

@@ -76,7 +76,7 @@ def _chromium() -> str:
     return named
 
 
-@pytest_asyncio.fixture(scope="session")
+@pytest_asyncio.fixture(scope="package")
 async def town(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
     """The suite with people and things in it, and its pages built."""
     webbuild.build()
@@ -84,7 +84,7 @@ async def town(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
         yield found
 
 
-@pytest_asyncio.fixture(scope="session")
+@pytest_asyncio.fixture(scope="package")
 async def browser() -> AsyncIterator[Browser]:
     """One browser for all tests."""
     expect.set_options(timeout=PATIENCE * 1000)
