@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import aiohttp
 import pytest
@@ -21,7 +21,7 @@ from tests.conftest import Processes
 
 SHARES_STACK = True
 
-OPERATOR_ROUTES = ["/status", f"/messages/{uuid4()}", "/dead-letters", f"/dead-letters/{uuid4()}"]
+OPERATOR_ROUTES = ["/status", f"/messages/{UUID(int=1)}", "/dead-letters", f"/dead-letters/{UUID(int=2)}"]
 
 
 @pytest_asyncio.fixture(scope="module")
