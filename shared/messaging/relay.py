@@ -15,6 +15,7 @@ import contextlib
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
@@ -26,9 +27,10 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
     UnknownTopicOrPartitionError,
 )
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from shared.messaging import failpoints
-from shared.messaging.kafka import make_producer
+from shared.messaging.kafka import make_producer, partition_of
 from shared.settings import KafkaSettings
 from shared.telemetry import metrics
 from shared.telemetry.health import Health
@@ -50,6 +52,8 @@ WHERE parked_since IS NULL AND NOT EXISTS (
 )
 ORDER BY id LIMIT $1
 """
+_LARGE_BYTES = 200_000
+"""A row above this goes by itself: the producer then knows whether it may be sent at all."""
 _CONTENT_TYPE = [("content-type", b"application/cloudevents+json")]
 
 log = logger(__name__)
@@ -176,32 +180,31 @@ class Relay:
         Raises the first error that is not a refusal, after all acks are in.
         """
         refused: list[tuple[asyncpg.Record, str]] = []
-        pending: list[tuple[asyncpg.Record, asyncio.Future[Any]]] = []
+        pending: list[tuple[list[asyncpg.Record], asyncio.Future[Any]]] = []
+        alone: list[asyncpg.Record] = []
         failure: BaseException | None = None
-        for row in rows:
-            headers = list(_CONTENT_TYPE)
-            if row["headers"]:
-                headers += [(k, v.encode()) for k, v in json.loads(row["headers"]).items()]
+        for together in await _batches(producer, rows):
             try:
-                future = await producer.send(
-                    row["topic"], value=row["payload"], key=row["key"].encode(), headers=headers
-                )
-                pending.append((row, future))
+                pending.append((together.rows, await together.sending(producer)))
             except _REFUSED as error:
-                refused.append((row, type(error).__name__))
+                refused += [(row, type(error).__name__) for row in together.rows]
             except (KafkaError, TimeoutError) as error:
                 failure = error
                 break
         results = await asyncio.gather(*(future for _, future in pending), return_exceptions=True)
-        for (row, _), result in zip(pending, results, strict=True):
-            if isinstance(result, _REFUSED):
-                refused.append((row, type(result).__name__))
+        for (of_batch, _), result in zip(pending, results, strict=True):
+            if isinstance(result, MessageSizeTooLargeError) and len(of_batch) > 1:
+                alone += of_batch  # too large together, or one of them is
+            elif isinstance(result, _REFUSED):
+                refused += [(row, type(result).__name__) for row in of_batch]
             elif isinstance(result, BaseException):
                 failure = failure or result
             else:
-                sent.append(row["id"])
+                sent += [row["id"] for row in of_batch]
         if failure is not None:
             raise failure
+        for row in alone:
+            refused += await self._send(producer, [row], sent)
         return refused
 
     async def _park(self, connection: asyncpg.Connection, row: asyncpg.Record, reason: str) -> None:
@@ -230,6 +233,66 @@ class Relay:
         metadata = await producer.client.fetch_all_metadata()
         self._topics = frozenset(metadata.topics())
         self._topics_at = time.monotonic()
+
+
+@dataclass
+class _Batch:
+    """Rows of different keys for one partition: a request, an ack and a future for each would cost more than all else.
+
+    `records` is None for a single row, which is large or whose topic's partitions are not known.
+    """
+
+    topic: str
+    partition: int | None
+    rows: list[asyncpg.Record]
+    records: BatchBuilder | None = None
+
+    def took(self, row: asyncpg.Record) -> bool:
+        """Add a row; False when the batch is full."""
+        added = self.records is not None and self.records.append(
+            timestamp=None, key=row["key"].encode(), value=row["payload"], headers=_headers(row)
+        )
+        if added:
+            self.rows.append(row)
+        return bool(added)
+
+    async def sending(self, producer: AIOKafkaProducer) -> asyncio.Future[Any]:
+        """Hand it to the producer; returns what the ack ends."""
+        acked: asyncio.Future[Any]
+        if self.records is not None:
+            self.records.close()
+            acked = await producer.send_batch(self.records, self.topic, partition=self.partition)
+        else:
+            (row,) = self.rows
+            acked = await producer.send(
+                self.topic, value=row["payload"], key=row["key"].encode(), headers=_headers(row)
+            )
+        return acked
+
+
+async def _batches(producer: AIOKafkaProducer, rows: Sequence[asyncpg.Record]) -> list[_Batch]:
+    """Rows by their partition. Where that is not known they stay alone, and sending them will say why."""
+    found: list[_Batch] = []
+    open_: dict[tuple[str, int], _Batch] = {}
+    partitions: dict[str, list[int]] = {}
+    for row in rows:
+        topic = row["topic"]
+        if topic not in partitions:
+            with contextlib.suppress(KafkaError):
+                partitions[topic] = sorted(await producer.partitions_for(topic))
+        if topic not in partitions or len(row["payload"]) > _LARGE_BYTES:
+            found.append(_Batch(topic, None, [row]))
+            continue
+        place = (topic, partition_of(row["key"].encode(), partitions[topic]))
+        while place not in open_ or not open_[place].took(row):
+            open_[place] = _Batch(*place, [], producer.create_batch())
+            found.append(open_[place])
+    return found
+
+
+def _headers(row: asyncpg.Record) -> list[tuple[str, bytes]]:
+    own = json.loads(row["headers"]) if row["headers"] else {}
+    return [*_CONTENT_TYPE, *((name, value.encode()) for name, value in own.items())]
 
 
 def _session_settings() -> dict[str, str]:

@@ -12,6 +12,7 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 
+from deploy.kafka.provision import Catalogue, Topic
 from deploy.local.stack import LocalStack
 from shared.messaging import relay as relays
 from shared.messaging.relay import Relay
@@ -247,3 +248,25 @@ async def test_a_notification_wakes_the_relay_long_before_its_next_poll(
         await put(kit, (free_topic, second, b"1"))
         await until_left(kit, 0)
     assert await published(stack, free_topic, [first, second]) == {first: [1], second: [1]}
+
+
+async def test_rows_that_are_too_large_together_go_alone_and_more_than_a_batch_holds_goes_in_several(
+    kit: Kit, relaying: Relaying, stack: LocalStack
+) -> None:
+    narrow = Topic("tests.narrow", 1, ("cases",), ("operator",), max_message_bytes=1_500)
+    wide = Topic("tests.wide", 1, ("cases",), ("operator",))
+    known = Catalogue.load()
+    stack.provisioner().apply(Catalogue(known.principals, (*known.topics, narrow, wide)))
+    several, many, large = keys(3), keys(100), str(uuid4())
+    digits = b"%0500d"  # three of these pass 1,500 bytes together
+    async with relaying():
+        await put(
+            kit,
+            *((narrow.name, key, digits % number) for number in (1, 2) for key in several),
+            (narrow.name, large, b"9" * 2_000),
+            *((wide.name, key, b"%04000d" % number) for number in (1, 2) for key in many),
+        )
+        held = await until_left(kit, 1, parked=1)
+    assert [(row["key"], row["parked_reason"]) for row in held] == [(large, "MessageSizeTooLargeError")]
+    assert await published(stack, narrow.name, several) == {key: [1, 2] for key in several}
+    assert await published(stack, wide.name, many) == {key: [1, 2] for key in many}

@@ -9,16 +9,27 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from aiokafka.partitioner import DefaultPartitioner
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from deploy.local.runfolder import CHECKOUT
 from shared.messaging.clock import BusinessClock
+from shared.messaging.kafka import partition_of
 from shared.messaging.relay import _waves
 from shared.messaging.retry import delay_seconds
 from shared.settings import ServiceSettings
 from shared.telemetry.health import STALL_SECONDS, Health
+
+# --- partitions
+
+
+@given(st.binary(max_size=60), st.integers(1, 50))
+def test_a_key_goes_to_the_partition_that_kafkas_own_clients_choose(key: bytes, partitions: int) -> None:
+    all_ = list(range(partitions))
+    assert partition_of(key, all_) == DefaultPartitioner()(key, all_, all_)
+
 
 # --- retry schedule
 
