@@ -344,10 +344,12 @@ class RubricText(Answer):
 
 
 class RubricFlaw(Answer):
-    """One thing wrong with a rubric: where, in which line, and why."""
+    """One thing wrong with a rubric: where, in which line, and what, as a code with its values; `reason` says it."""
 
     path: str
     line: int | None
+    code: str
+    values: dict[str, str]
     reason: str
 
 

@@ -5077,13 +5077,19 @@ export interface components {
         };
         /**
          * RubricFlaw
-         * @description One thing wrong with a rubric: where, in which line, and why.
+         * @description One thing wrong with a rubric: where, in which line, and what, as a code with its values; `reason` says it.
          */
         RubricFlaw: {
             /** Path */
             path: string;
             /** Line */
             line: number | null;
+            /** Code */
+            code: string;
+            /** Values */
+            values: {
+                [key: string]: string;
+            };
             /** Reason */
             reason: string;
         };
