@@ -265,6 +265,12 @@ class DeadLetter(Answer):
     replayed_at: datetime | None
 
 
+class DeadLetterPage(Page):
+    """Dead letters of a service, the newest first."""
+
+    items: tuple[DeadLetter, ...]
+
+
 class Contact(Answer):
     """A resident's contact data 联系方式."""
 
