@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import uuid4
@@ -14,6 +15,7 @@ from rich.table import Table
 from cli.running import Access, NotRunning, find
 
 SERVICES = ("identity", "cases", "participation", "learning", "evaluation", "notify")
+_PAGE_SIZE = 500
 
 
 class Operator:
@@ -116,13 +118,24 @@ def show_status(console: Console) -> int:
     return ask(console, question)
 
 
+async def letters_of(operator: Operator, service: str) -> list[dict[str, Any]]:
+    """All dead letters of a service, newest first, read page by page; one that moved meanwhile stands once."""
+    found: dict[str, dict[str, Any]] = {}
+    for page in itertools.count(1):
+        read = await operator.get(f"/api/operations/{service}/dead-letters?page={page}&size={_PAGE_SIZE}")
+        found |= {one["id"]: one for one in read["items"]}
+        if page * _PAGE_SIZE >= read["total"]:
+            break
+    return list(found.values())
+
+
 def list_letters(console: Console, service: str | None, *, every: bool) -> int:
     """Print dead letters, newest first."""
 
     async def question(operator: Operator) -> int:
         table = Table("service", "id", "state", "reason", "type", "where", "since")
         for name in [service] if service else SERVICES:
-            for one in await operator.get(f"/api/operations/{name}/dead-letters"):
+            for one in await letters_of(operator, name):
                 if every or one["state"] != "replayed":
                     where = f"{one['topic']}/{one['partition']}/{one['offset']}"
                     reason = f"{one['reason']}: {one['detail']}"

@@ -265,6 +265,12 @@ class DeadLetter(Answer):
     replayed_at: datetime | None
 
 
+class DeadLetterPage(Page):
+    """Dead letters of a service, the newest first."""
+
+    items: tuple[DeadLetter, ...]
+
+
 class Contact(Answer):
     """A resident's contact data 联系方式."""
 
@@ -344,10 +350,12 @@ class RubricText(Answer):
 
 
 class RubricFlaw(Answer):
-    """One thing wrong with a rubric: where, in which line, and why."""
+    """One thing wrong with a rubric: where, in which line, and what, as a code with its values; `reason` says it."""
 
     path: str
     line: int | None
+    code: str
+    values: dict[str, str]
     reason: str
 
 

@@ -518,7 +518,7 @@ def _add_operations(
     one = "{id}" in path
     parameters = [
         {"name": name, "in": place, "required": place == "path", "schema": {"type": "string"}}
-        for name, place in ([("id", "path")] if one else [("state", "query"), ("limit", "query")])
+        for name, place in ([("id", "path")] if one else [(name, "query") for name in ("state", *PAGE)])
     ]
     app.add_api_route(
         f"/api{path}",
@@ -529,6 +529,6 @@ def _add_operations(
         else "Dead letters of a service 死信",
         tags=["operations"],
         operation_id="get_dead_letter" if one else "get_dead_letters",
-        responses={200: {"model": answers.DeadLetter if one else tuple[answers.DeadLetter, ...]}},
+        responses={200: {"model": answers.DeadLetter if one else answers.DeadLetterPage}},
         openapi_extra={"parameters": parameters},
     )

@@ -401,7 +401,8 @@ def router(
         try:
             document, rubric = await asyncio.to_thread(read_rubric, draft.text)
         except RubricInvalid as invalid:
-            return {"rubric": None, "flaws": [vars(flaw) for flaw in invalid.flaws]}
+            flaws = [{**vars(flaw), "reason": flaw.reason} for flaw in invalid.flaws]
+            return {"rubric": None, "flaws": flaws}
         shown = {"name": rubric.name, "version": rubric.version, "title": rubric.title}
         return {"rubric": {**shown, "document": document}, "flaws": []}
 

@@ -15,7 +15,6 @@ import itertools
 import re
 import types
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from enum import Enum
@@ -35,7 +34,8 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
 )
-from pydantic_core import from_json, to_json
+from pydantic_core import ErrorDetails, PydanticCustomError, from_json, to_json
+from yaml.reader import ReaderError
 
 from services.evaluation.domain import (
     MONTHS,
@@ -55,6 +55,7 @@ from services.evaluation.domain import (
     Window,
     overlap,
 )
+from services.evaluation.flaws import SENTENCES, Code, Flaw
 from shared.contracts.participation import DutyLogged
 from shared.contracts.registry import Contract, Declaration, contract_of, declaration_of
 from shared.refusals import Refusal
@@ -65,25 +66,62 @@ _NO_PLACES = {"<range>", "<values>", "<windows>", "<points>", "[key]"}
 # Points for money would be points for sale 积分不得与捐款挂钩.
 _MONEY = re.compile(r"捐|赞助|donat|sponsor", re.IGNORECASE)
 _NAME = re.compile(r"^[\w-]{1,40}$", re.ASCII)
-_REASONS = {
-    "extra_forbidden": "a rubric has no such key",
-    "missing": "is missing",
-    "model_type": "must be a mapping of keys",
-    "model_attributes_type": "must be a mapping of keys",
+_KINDS: Mapping[str, Code] = {
+    **{code: code for code in SENTENCES},
+    "extra_forbidden": "unknown-key",
+    "invalid_key": "unknown-key",
+    "model_type": "not-a-mapping",
+    "model_attributes_type": "not-a-mapping",
+    "dict_type": "not-a-mapping",
+    "tuple_type": "not-a-list",
+    "string_type": "not-a-text",
+    "int_type": "not-a-whole-number",
+    "int_parsing": "not-a-whole-number",
+    "int_parsing_size": "not-a-whole-number",
+    "int_from_float": "not-a-whole-number",
+    "finite_number": "not-a-whole-number",
+    "bool_type": "not-true-or-false",
+    "bool_parsing": "not-true-or-false",
+    "date_type": "not-a-date",
+    "date_parsing": "not-a-date",
+    "date_from_datetime_parsing": "not-a-date",
+    "date_from_datetime_inexact": "not-a-date",
+    "enum": "not-one-of",
+    "literal_error": "not-one-of",
+    "string_pattern_mismatch": "wrong-pattern",
+    "string_too_short": "text-too-short",
+    "string_too_long": "text-too-long",
+    "too_short": "too-few",
+    "too_long": "too-many",
+    "greater_than_equal": "too-small",
+    "less_than_equal": "too-large",
 }
+"""The types of pydantic's errors as codes; those that begin here (`_refused`) bear their code already."""
+_VALUES = {
+    "pattern": "pattern",
+    "min_length": "least",
+    "max_length": "most",
+    "ge": "least",
+    "le": "most",
+    "most": "most",
+}
+"""What pydantic tells of an error, as values: the bounds that stand in the models here, never the input."""
+_YAML: tuple[tuple[str, Code], ...] = (
+    ("found character '\\t'", "yaml-tab"),
+    ("mapping values are not allowed", "yaml-colon"),
+    ("could not find expected ':'", "yaml-no-colon"),
+    ("expected <block end>", "yaml-indent"),
+    ("expected ',' or", "yaml-bracket"),
+    ("found unexpected end of stream", "yaml-quote"),
+)
+"""How PyYAML's words for the usual mistakes begin; they can go on with the file's own."""
+_LEFT_OPEN = {"yaml-no-colon", "yaml-bracket", "yaml-quote"}
+_FILE = "the file"
+_Found = tuple[Path, Code, Mapping[str, str]]
 
 
-@dataclass(frozen=True)
-class Flaw:
-    """One thing wrong with a rubric: where, in which line of the YAML (None for JSON), and why."""
-
-    path: str
-    line: int | None
-    reason: str
-
-    def __str__(self) -> str:
-        where = f"line {self.line}, {self.path}" if self.line else self.path
-        return f"{where}: {self.reason}"
+def _wrong(path: Path, code: Code, **values: object) -> _Found:
+    return path, code, {name: str(value) for name, value in values.items()}
 
 
 class RubricInvalid(Refusal):
@@ -96,16 +134,21 @@ class RubricInvalid(Refusal):
         self.flaws = flaws
 
 
+def _refused(code: Code, **values: object) -> PydanticCustomError:
+    """A code of ours on its way through pydantic, which takes it as the type of the error."""
+    return PydanticCustomError(code, SENTENCES[code], values)
+
+
 def _hundredths(value: object) -> int:
     try:
         # str keeps a YAML or JSON 1.1 what it says; "True" and lists are no Decimal.
         scaled = Decimal(str(value)) * 100
     except InvalidOperation:
-        raise ValueError("must be a number of points, such as 2 or 1.5") from None
+        raise _refused("points-not-a-number") from None
     if not scaled.is_finite() or abs(scaled) > POINTS_LIMIT:
-        raise ValueError(f"must lie between -{POINTS_LIMIT // 100} and {POINTS_LIMIT // 100} points")
+        raise _refused("points-out-of-bounds", most=POINTS_LIMIT // 100)
     if scaled != scaled.to_integral_value():
-        raise ValueError("points have at most two decimal places")
+        raise _refused("points-too-fine")
     return int(scaled)
 
 
@@ -115,7 +158,7 @@ def _one_or_many(value: object) -> object:
 
 def _no_repeats(values: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(values)) != len(values):
-        raise ValueError("names a field twice")
+        raise _refused("named-twice")
     return values
 
 
@@ -273,12 +316,10 @@ def parse_rubric(document: object, lines: Mapping[Path, int] | None = None) -> R
     try:
         written = _Rubric.model_validate(document)
     except ValidationError as error:
-        raise RubricInvalid(
-            tuple(_flaw_of(e["loc"], e["type"], e["msg"], lines) for e in error.errors())
-        ) from None
+        raise RubricInvalid(tuple(_flaw_of(one, lines) for one in error.errors())) from None
     flaws = tuple(
-        Flaw(_shown(path), _line(path, lines), reason)
-        for path, reason in (*_structure(written), *_contracts(written))
+        Flaw(_shown(path), _line(path, lines), code, values)
+        for path, code, values in (*_structure(written), *_contracts(written))
     )
     if flaws:
         raise RubricInvalid(flaws)
@@ -342,20 +383,22 @@ def read_rubric(text: str) -> tuple[dict[str, Any], Rubric]:
     try:
         for token in yaml.scan(text, Loader=yaml.SafeLoader):
             if isinstance(token, yaml.AliasToken):  # a few of them can stand for millions of lines
-                raise RubricInvalid((Flaw("the file", token.start_mark.line + 1, "write it out, without *"),))
+                raise RubricInvalid((Flaw(_FILE, token.start_mark.line + 1, "alias"),))
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         if node is None:
-            raise RubricInvalid((Flaw("the file", 1, "is empty"),))
+            raise RubricInvalid((Flaw(_FILE, 1, "empty"),))
         lines: dict[Path, int] = {}
         repeats = tuple(_walk(node, (), lines))
         if repeats:
             raise RubricInvalid(repeats)
         document = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else None
-        raise RubricInvalid((Flaw("the file", line, error.problem or "is no YAML"),)) from None
+        raise RubricInvalid((_yaml_flaw(error),)) from None
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise RubricInvalid((Flaw(_FILE, line, "yaml-character"),)) from None
     except (yaml.YAMLError, RecursionError, ValueError):
-        raise RubricInvalid((Flaw("the file", None, "is no YAML"),)) from None
+        raise RubricInvalid((Flaw(_FILE, None, "not-yaml"),)) from None
     rubric = parse_rubric(document, lines)
     # As JSON, which knows no dates: so it is stored, told and held against the log.
     plain: dict[str, Any] = from_json(to_json(document))
@@ -403,7 +446,7 @@ def _walk(node: yaml.Node, path: Path, lines: dict[Path, int]) -> Iterator[Flaw]
         for key, value in node.value:
             inner = (*path, str(key.value))
             if inner in lines:
-                yield Flaw(_shown(inner), key.start_mark.line + 1, "stands twice")
+                yield Flaw(_shown(inner), key.start_mark.line + 1, "key-twice")
                 continue
             lines[inner] = key.start_mark.line + 1
             yield from _walk(value, inner, lines)
@@ -412,43 +455,43 @@ def _walk(node: yaml.Node, path: Path, lines: dict[Path, int]) -> Iterator[Flaw]
             yield from _walk(value, (*path, index), lines)
 
 
-def _structure(written: _Rubric) -> Iterator[tuple[Path, str]]:
+def _structure(written: _Rubric) -> Iterator[_Found]:
     """What contradicts itself, without a look at the events."""
     yield from _limits(written)
     yield from _judging(written)
     used = {item.category for item in written.items.values()}
     for key in written.categories:
         if key not in used:
-            yield ("categories", key), "has no item"
+            yield _wrong(("categories", key), "category-without-item")
     same: dict[str, str] = {}
     for key, item in written.items.items():
         path = ("items", key)
         if item.category not in written.categories:
-            yield (*path, "category"), "there is no such category"
+            yield _wrong((*path, "category"), "category-unknown")
         if item.points == 0:
-            yield (*path, "points"), "an item is worth something"
+            yield _wrong((*path, "points"), "points-zero")
         if _MONEY.search(f"{key} {item.title}"):
-            yield path, "no points are given for donations"
+            yield _wrong(path, "points-for-donations")
         what = repr([item.event, item.deputy, item.evidence, item.per, item.date, item.where, item.when])
         if what in same:
-            yield path, f"looks at the same facts as {same[what]}"
+            yield _wrong(path, "same-facts", item=same[what])
         same.setdefault(what, key)
         for field in item.where.keys() & item.when.keys():
-            yield (*path, "when", field), "stands in where as well"
+            yield _wrong((*path, "when", field), "in-where-too")
         for part_name, tests in (("where", item.where), ("when", item.when)):
             for field, test in tests.items():
                 if isinstance(test, _Range) and test.at_least is None and test.at_most is None:
-                    yield (*path, part_name, field), "a range needs at_least or at_most"
+                    yield _wrong((*path, part_name, field), "range-empty")
                 if (
                     isinstance(test, _Range)
                     and test.at_least is not None
                     and test.at_most is not None
                     and test.at_least > test.at_most
                 ):
-                    yield (*path, part_name, field), "at_least lies above at_most"
+                    yield _wrong((*path, part_name, field), "range-reversed")
 
 
-def _limits(written: _Rubric) -> Iterator[tuple[Path, str]]:
+def _limits(written: _Rubric) -> Iterator[_Found]:
     """Limits that contradict each other, cannot be reached, or do not nest."""
     parts: list[tuple[Path, _Limited]] = [((), written)]
     parts += [(("categories", key), category) for key, category in written.categories.items()]
@@ -457,34 +500,34 @@ def _limits(written: _Rubric) -> Iterator[tuple[Path, str]]:
         limits = part.limits()
         for window, one in limits.items():
             if one.cap is not None and one.floor is not None and one.floor > one.cap:
-                yield (*path, "floor"), f"lies above the cap of the {window}"
+                yield _wrong((*path, "floor"), "floor-above-cap", window=window)
             elif one.floor is not None and one.floor > 0 and path:
-                yield (*path, "floor"), "a floor above 0 would give points for nothing"
+                yield _wrong((*path, "floor"), "floor-above-zero")
             if one.cap is not None and one.cap < 0:
-                yield (*path, "cap"), "a cap below 0 would take points for nothing"
+                yield _wrong((*path, "cap"), "cap-below-zero")
             if window is Window.TERM and written.term is None:
-                yield path, "has a limit per term, and the rubric has no term"
+                yield _wrong(path, "no-term")
         caps = [(w, one.cap) for w, one in limits.items() if one.cap is not None]
         for (short, low), (long, high) in itertools.pairwise(caps):
             times = _times(written, short, long)
             if low > high:
-                yield (*path, "cap"), f"the cap of the {short} lies above that of the {long}"
+                yield _wrong((*path, "cap"), "cap-above-longer", short=short, long=long)
             elif high >= low * times:
-                yield (*path, "cap"), f"{times} times the cap of the {short} never pass that of the {long}"
+                yield _wrong((*path, "cap"), "cap-never-passed", times=times, short=short, long=long)
     for key, item in written.items.items():
         category = written.categories.get(item.category)
         if category and _longest(item) > _shortest(category):
-            yield ("items", key), f"has a longer window than its category {item.category}"
+            yield _wrong(("items", key), "window-longer-than-category", category=item.category)
         if _longest(item) > _shortest(written):
-            yield ("items", key), "has a longer window than the total"
+            yield _wrong(("items", key), "window-longer-than-total")
         caps_of_one = [one.cap for one in item.limits().values() if one.cap is not None]
         if item.per is None and caps_of_one and item.points > min(caps_of_one):
-            yield ("items", key, "cap"), "one event is worth more than the cap"
+            yield _wrong(("items", key, "cap"), "cap-below-one-event")
     for key, category in written.categories.items():
         if _longest(category) > _shortest(written):
-            yield ("categories", key), "has a longer window than the total"
+            yield _wrong(("categories", key), "window-longer-than-total")
     if _shortest(written) < WINDOWS.index(Window.YEAR):
-        yield (), "the total has no window shorter than a year, because the base counts once a year"
+        yield _wrong((), "total-window-too-short")
 
 
 def _times(written: _Rubric, short: Window, long: Window) -> int:
@@ -500,46 +543,46 @@ def _shortest(part: _Limited) -> int:
     return min((WINDOWS.index(window) for window in part.limits()), default=len(WINDOWS))
 
 
-def _judging(written: _Rubric) -> Iterator[tuple[Path, str]]:
+def _judging(written: _Rubric) -> Iterator[_Found]:
     """What is wrong with dates, grades, selection and review."""
     if written.effective:
         begin, until = written.effective.from_, written.effective.until
         if (begin.month, begin.day) != (1, 1):
-            yield ("effective", "from"), "a rubric counts for whole calendar years: must be a 1 January"
+            yield _wrong(("effective", "from"), "from-not-first-day")
         if until is not None and (until.month, until.day) != (12, 31):
-            yield ("effective", "until"), "a rubric counts for whole calendar years: must be a 31 December"
+            yield _wrong(("effective", "until"), "until-not-last-day")
         if until is not None and until < begin:
-            yield ("effective", "until"), "lies before the first day"
+            yield _wrong(("effective", "until"), "until-before-from")
     most = _windows(written.cap).get(Window.YEAR)
     for index, grade in enumerate(written.grades):
         if index and written.grades[index - 1].at_least <= grade.at_least:
-            yield ("grades", index, "at_least"), "grades stand in falling order"
+            yield _wrong(("grades", index, "at_least"), "grades-not-falling")
         if most is not None and grade.at_least > most:
-            yield ("grades", index, "at_least"), "lies above the cap of the total"
+            yield _wrong(("grades", index, "at_least"), "grade-above-cap")
     keys = [grade.key for grade in written.grades]
     if len(set(keys)) != len(keys):
-        yield ("grades",), "names a grade twice"
+        yield _wrong(("grades",), "grade-twice")
     if written.selection and written.selection.grade and written.selection.grade not in keys:
-        yield ("selection", "grade"), "there is no such grade"
+        yield _wrong(("selection", "grade"), "grade-unknown")
     if written.review:
         shares = [band.at_least for band in written.review.bands]
         if shares != sorted(set(shares), reverse=True):
-            yield ("review", "bands"), "bands stand in falling order"
+            yield _wrong(("review", "bands"), "bands-not-falling")
         if shares[-1] != 0:
-            yield ("review", "bands", len(shares) - 1, "at_least"), "the last band begins at 0"
+            yield _wrong(("review", "bands", len(shares) - 1, "at_least"), "last-band-above-zero")
 
 
-def _contracts(written: _Rubric) -> Iterator[tuple[Path, str]]:
+def _contracts(written: _Rubric) -> Iterator[_Found]:
     """What does not fit the events that exist."""
     for key, item in written.items.items():
         path = ("items", key)
         declared = contract_of(item.event)
         if declared is None or declared.kind != "event" or not _is_scored(declared):
-            yield (*path, "event"), "there is no such event about a deputy"
+            yield _wrong((*path, "event"), "event-unknown")
             continue
-        yield from ((path + inner, reason) for inner, reason in _fields(item, declared.model))
+        yield from ((path + inner, code, values) for inner, code, values in _fields(item, declared.model))
         if declared is declaration_of(DutyLogged) and item.points > 0 and not _confirmed(item):
-            yield path, "a duty that deputies log themselves counts once confirmed: when: {state: confirmed}"
+            yield _wrong(path, "duty-unconfirmed")
 
 
 def _confirmed(item: _Item) -> bool:
@@ -550,45 +593,43 @@ def _is_scored(declared: Declaration) -> bool:
     return declared.owner != "evaluation" and "deputy_id" in declared.model.model_fields
 
 
-def _fields(item: _Item, model: type[Contract]) -> Iterator[tuple[Path, str]]:
+def _fields(item: _Item, model: type[Contract]) -> Iterator[_Found]:
     """What is wrong with the fields that an item names, measured by its event's contract."""
     kinds = {name: _kind(field.annotation) for name, field in model.model_fields.items()}
 
-    def wrong(field: str, wanted: Mapping[_Kind, str]) -> str | None:
+    def checked(path: str, field: str, code: Code, *wanted: _Kind) -> Iterator[_Found]:
         if field not in kinds:
-            return f"event {item.event} has no such field"
+            yield _wrong((path,), "field-unknown", event=item.event)
+            return
         kind, optional = kinds[field]
         if kind not in wanted:
-            return f"field {field} of {item.event} is not {' or '.join(wanted.values())}"
-        return f"field {field} of {item.event} may be empty" if optional else None
+            yield _wrong((path,), code, field=field, event=item.event)
+        elif optional:
+            yield _wrong((path,), "field-may-be-empty", field=field, event=item.event)
 
-    numbers = {_Kind.NUMBER: "a whole number"}
-    days = {_Kind.DAY: "a date"}
-    names = {_Kind.ID: "an id", **numbers, _Kind.DAY: "a date"}
-    checks: list[tuple[Path, str, Mapping[_Kind, str]]] = [(("deputy",), item.deputy, {_Kind.ID: "an id"})]
-    checks += [(("evidence",), field, names) for field in item.evidence if field != YEAR]
+    yield from checked("deputy", item.deputy, "field-not-an-id", _Kind.ID)
+    for field in item.evidence:
+        if field != YEAR:
+            yield from checked("evidence", field, "field-not-evidence", _Kind.ID, _Kind.NUMBER, _Kind.DAY)
     if item.per is not None:
-        checks.append((("per",), item.per, numbers))
+        yield from checked("per", item.per, "field-not-a-number", _Kind.NUMBER)
     if item.date is not None:
-        checks.append((("date",), item.date, days))
-    for path, field, wanted in checks:
-        reason = wrong(field, wanted)
-        if reason:
-            yield path, reason
+        yield from checked("date", item.date, "field-not-a-date", _Kind.DAY)
     if set(item.evidence) == {YEAR}:
-        yield ("evidence",), "must name at least one field of the event besides year"
+        yield _wrong(("evidence",), "evidence-only-year")
     for part, tests in (("where", item.where), ("when", item.when)):
         for field, test in tests.items():
+            about = {"field": field, "event": item.event}
             if field not in kinds:
-                yield (part, field), f"event {item.event} has no such field"
+                yield _wrong((part, field), "field-unknown", event=item.event)
             elif isinstance(test, _Range):
                 if kinds[field][0] is not _Kind.NUMBER:
-                    yield (part, field), f"field {field} of {item.event} is not a whole number"
+                    yield _wrong((part, field), "field-not-a-number", **about)
             else:
                 adapter: TypeAdapter[Any] = TypeAdapter(model.model_fields[field].rebuild_annotation())
                 for value in test:
                     if not _possible(adapter, value):
-                        yield (part, field), f"field {field} of {item.event} never has that value"
+                        yield _wrong((part, field), "value-impossible", **about)
 
 
 class _Kind(Enum):
@@ -629,10 +670,30 @@ def _conditions(tests: Mapping[str, _Range | tuple[Value, ...]]) -> tuple[Condit
     )
 
 
-def _flaw_of(loc: Path, kind: str, message: str, lines: Mapping[Path, int]) -> Flaw:
+def _flaw_of(error: ErrorDetails, lines: Mapping[Path, int]) -> Flaw:
     # A union's branch and "[key]" stand in pydantic's path; a file knows no such place.
-    path = tuple(part for part in loc if part not in _NO_PLACES)
-    return Flaw(_shown(path), _line(path, lines), _REASONS.get(kind, message.removeprefix("Value error, ")))
+    path = tuple(part for part in error["loc"] if part not in _NO_PLACES)
+    code, values = _said(error["type"], error["msg"], error.get("ctx", {}))
+    return Flaw(_shown(path), _line(path, lines), code, values)
+
+
+def _said(kind: str, message: str, context: Mapping[str, Any]) -> tuple[Code, Mapping[str, str]]:
+    """What pydantic found as a code and its values."""
+    code = _KINDS.get(kind, "not-valid")
+    if code == "not-valid":
+        return code, {"message": message}
+    if code == "not-one-of":
+        return code, {"expected": " / ".join(re.findall(r"'[^']*'", context["expected"]))}
+    return code, {_VALUES[name]: str(value) for name, value in context.items() if name in _VALUES}
+
+
+def _yaml_flaw(error: yaml.MarkedYAMLError) -> Flaw:
+    """What PyYAML found; its words are not told, because they can hold the file's own."""
+    problem = error.problem or ""
+    code: Code = next((code for start, code in _YAML if problem.startswith(start)), "not-yaml")
+    # What was never ended is wrong where it begins; PyYAML notices it later.
+    mark = (error.context_mark if code in _LEFT_OPEN else None) or error.problem_mark
+    return Flaw(_FILE, mark.line + 1 if mark else None, code)
 
 
 def _line(path: Path, lines: Mapping[Path, int]) -> int | None:

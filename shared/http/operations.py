@@ -144,11 +144,13 @@ def operations_router(
     async def letters(
         actor: who,
         state: str | None = None,
-        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    ) -> list[dict[str, Any]]:
+        page: Annotated[int, Query(ge=1, le=1_000_000)] = 1,
+        size: Annotated[int, Query(ge=1, le=500)] = 50,
+    ) -> dict[str, Any]:
         require(actor, "operator")
         async with engine.connect() as connection:
-            return await deadletters.listed(connection, state=state, limit=limit)
+            items, total = await deadletters.listed(connection, state=state, page=page, size=size)
+        return {"items": items, "total": total, "page": page, "size": size}
 
     @router.get("/dead-letters/{letter_id}")
     async def letter(letter_id: UUID, actor: who) -> dict[str, Any]:

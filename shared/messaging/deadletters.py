@@ -56,13 +56,17 @@ async def replay(messages: Sequence[Received[Contract]], work: Work) -> None:
         work.accept(message)
 
 
-async def listed(connection: AsyncConnection, *, state: str | None, limit: int) -> list[dict[str, Any]]:
-    """Dead letters, newest first, without their content."""
+async def listed(
+    connection: AsyncConnection, *, state: str | None, page: int, size: int
+) -> tuple[list[dict[str, Any]], int]:
+    """A page of dead letters, newest first, without their content, and how many there are."""
+    which = "FROM dead_letters WHERE $1::text IS NULL OR state = $1"
+    counted = await connection.exec_driver_sql(f"SELECT count(*) {which}", (state,))
     rows = await connection.exec_driver_sql(
-        f"SELECT {_COLUMNS} FROM dead_letters WHERE $1::text IS NULL OR state = $1 ORDER BY created_at DESC LIMIT $2",
-        (state, limit),
+        f"SELECT {_COLUMNS} {which} ORDER BY created_at DESC, id LIMIT $2::int OFFSET $3::bigint",
+        (state, size, (page - 1) * size),
     )
-    return dictionaries(rows)
+    return dictionaries(rows), counted.scalar_one()
 
 
 async def shown(connection: AsyncConnection, letter_id: str) -> dict[str, Any] | None:

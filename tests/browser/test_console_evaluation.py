@@ -95,8 +95,25 @@ async def test_a_rubric_is_checked_line_by_line_tried_beside_the_present_and_ado
     await page.get_by_role("button", name=f"第{line}行").click()
     chosen = await draft.evaluate("area => area.value.slice(area.selectionStart, area.selectionEnd)")
     assert chosen.strip() == "category: nothing"
+    await expect(page.get_by_role("rowheader", name="没有这个类别")).to_be_visible()
     await staff.picture("console-rubric-flaw")
     assert await staff.axe() == []
+
+    async def later(route: Any) -> None:
+        """What a later service may say: a code that this page does not know, beside one that it does."""
+        nested = {"code": "cap-above-longer", "values": {"short": "half-year", "long": "term"}}
+        told = [
+            {"code": "of-tomorrow", "values": {"day": "x"}, "path": "items.(a key)"},
+            {**nested, "path": "the rubric"},
+        ]
+        flaws = [{"line": None, "reason": f"reason of {one['code']}", **one} for one in told]
+        await route.fulfill(json={"rubric": None, "flaws": flaws})
+
+    await page.route("**/api/rubric-checks", later)
+    await page.get_by_role("button", name="检查").click()
+    await expect(page.get_by_role("row", name="items.（某个键） reason of of-tomorrow")).to_be_visible()
+    await expect(page.get_by_role("row", name="整个细则 半年的上限高于届的上限")).to_be_visible()
+    await page.unroute("**/api/rubric-checks")
 
     better = re.sub(r"(  case-filed:\n(?:    .*\n)*?    points: )1(?:\.0)?\n", r"\g<1>2\n", text)
     assert better != text

@@ -9,26 +9,48 @@ import pytest
 from playwright.async_api import expect
 
 from shared.testing.wait import wait_until
-from tests.browser.test_console import DESK, open_at, sign_in
+from tests.browser.conftest import DESK, Visit, open_at, sign_in
 from tests.browser.town import PATIENCE, STAFF, Town
 from tests.conftest import started_producer
 
 pytestmark = pytest.mark.timeout(300, func_only=True)
 
 
-async def test_an_operator_finds_a_dead_letter_and_hands_it_in_again(
-    town: Town, visiting: Callable[..., Any]
-) -> None:
+async def bury(town: Town, *values: bytes) -> int:
+    """Send what is no message to notify; returns how many dead letters it has then."""
+
+    async def total() -> int:
+        found = await town.done("GET", "/api/operations/notify/dead-letters", "operator")
+        return int(found["total"])
+
+    before = await total()
     producer = await started_producer(town.suite.stack, "gateway")
     try:
-        await producer.send_and_wait("notify.commands", b"{this is no message", key=b"k")
+        for value in values:
+            await producer.send_and_wait("notify.commands", value, key=b"k")
     finally:
         await producer.stop()
 
     async def buried() -> bool:
-        return bool(await town.done("GET", "/api/operations/notify/dead-letters", "operator"))
+        return await total() == before + len(values)
 
-    await wait_until(buried, what="the dead letter", seconds=PATIENCE, every=0.2)
+    await wait_until(buried, what="the dead letters", seconds=PATIENCE, every=0.2)
+    return before + len(values)
+
+
+async def sign_in_as_operator(visit: Visit, town: Town) -> None:
+    await visit.page.goto(f"{visit.url}/console/sign-in")
+    await visit.page.get_by_label("账号").fill("operator")
+    await visit.page.get_by_text("我是运维人员").click()
+    await visit.page.get_by_label("密码").fill(town.suite.secrets.get("operator"))
+    await visit.page.get_by_role("button", name="登录").click()
+    await expect(visit.page.get_by_role("link", name="死信")).to_be_visible()
+
+
+async def test_an_operator_finds_a_dead_letter_and_hands_it_in_again(
+    town: Town, visiting: Callable[..., Any]
+) -> None:
+    await bury(town, b"{this is no message")
     async with visiting(**DESK) as visit:
         page = visit.page
         await page.goto(f"{visit.url}/console/sign-in")
@@ -58,3 +80,32 @@ async def test_an_operator_finds_a_dead_letter_and_hands_it_in_again(
         await open_at(visit, "/letters")
         await expect(visit.page.get_by_role("alert")).to_contain_text("您没有查看权限")
         await expect(visit.page.get_by_role("link", name="死信")).to_have_count(0)
+
+
+async def test_dead_letters_stand_page_by_page_and_the_address_keeps_page_and_filters(
+    town: Town, visiting: Callable[..., Any]
+) -> None:
+    total = await bury(town, *(f"{{no message either {number}".encode() for number in range(21)))
+    async with visiting(**DESK) as visit:
+        page = visit.page
+        await sign_in_as_operator(visit, town)
+        rows = page.locator(".letters tbody tr")
+        each = page.get_by_text("每页列出每个服务的20封")
+        await open_at(visit, "/letters?service=notify&state=dead")
+        await expect(rows).to_have_count(20)
+        await expect(page.get_by_role("status").filter(has_text=f"共{total}封")).to_be_visible()
+        await expect(each).to_have_count(0)
+        first = await rows.nth(0).locator("code").inner_text()
+        await page.locator(".pager").get_by_text("2", exact=True).click()
+        await expect(page).to_have_url(f"{visit.url}/console/letters?service=notify&state=dead&page=2")
+        await expect(rows).to_have_count(total - 20)
+        await expect(page.locator(".letters code", has_text=first)).to_have_count(0)
+        await page.reload()
+        await expect(rows).to_have_count(total - 20)
+        await open_at(visit, "/letters")
+        await expect(each).to_be_visible()
+        await expect(page.get_by_role("row").filter(has_text="notify.commands/")).to_have_count(20)
+        await page.get_by_role("combobox", name="状态").press("Enter")
+        await page.get_by_role("option", name="已重放").click()
+        await expect(page.get_by_text("没有死信")).to_be_visible()
+        await expect(page).to_have_url(f"{visit.url}/console/letters?state=replayed")

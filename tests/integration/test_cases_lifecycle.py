@@ -226,7 +226,7 @@ async def test_nobody_but_the_service_itself_can_say_that_something_is_due(
     async def buried() -> bool:
         url = f"{desk.url}/dead-letters"
         async with aiohttp.ClientSession(headers=operator) as session, session.get(url) as answer:
-            found = {(letter["topic"], letter["reason"]) for letter in await answer.json()}
+            found = {(letter["topic"], letter["reason"]) for letter in (await answer.json())["items"]}
         return {(t, "wrong-topic") for t in ("cases.commands", "department.housing.replies")} <= found
 
     await wait_until(buried, what="two dead letters", seconds=30, every=0.2)

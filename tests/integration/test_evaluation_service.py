@@ -441,6 +441,7 @@ async def test_a_rubric_is_read_as_yaml_and_a_draft_is_checked_with_line_and_rea
     assert [(flaw["line"], flaw["reason"]) for flaw in found["flaws"]] == [
         (line, "there is no such category")
     ]
+    assert [(flaw["code"], flaw["values"]) for flaw in found["flaws"]] == [("category-unknown", {})]
     assert (await check(city.staff, "x" * 100_001))[0] == 422
     assert (await check(city.issuer.token(UUID(int=1), "deputy"), told["text"]))[0] == 403
     assert (await city.get("/rubrics/none", city.staff))[0] == 404

@@ -111,8 +111,8 @@ async def test_an_operator_lists_and_looks_at_dead_letters_without_their_content
     at = await desk.producer.send_and_wait("cases.commands", value=words.encode(), key=b"key")
 
     async def listed() -> list[dict[str, Any]]:
-        _, letters = await get(desk, "/dead-letters?state=dead&limit=50", operator(desk))
-        return [x for x in letters if (x["partition"], x["offset"]) == (at.partition, at.offset)]
+        _, letters = await get(desk, "/dead-letters?state=dead&size=50", operator(desk))
+        return [x for x in letters["items"] if (x["partition"], x["offset"]) == (at.partition, at.offset)]
 
     (letter,) = await wait_until(listed, what="the dead letter in the list")
     status, shown = await get(desk, f"/dead-letters/{letter['id']}", operator(desk))
@@ -122,8 +122,31 @@ async def test_an_operator_lists_and_looks_at_dead_letters_without_their_content
     status, problem = await get(desk, f"/dead-letters/{uuid4()}", operator(desk))
     assert (status, problem["code"]) == (404, "not-found")
     _, replayed = await get(desk, "/dead-letters?state=replayed", operator(desk))
-    assert letter["id"] not in {row["id"] for row in replayed}
-    assert (await get(desk, "/dead-letters?limit=0", operator(desk)))[0] == 422
+    assert letter["id"] not in {row["id"] for row in replayed["items"]}
+
+
+async def test_dead_letters_are_read_page_by_page_each_once_the_newest_first(desk: Desk) -> None:
+    async def page(query: str) -> Any:
+        return (await get(desk, f"/dead-letters?state=dead{query}", operator(desk)))[1]
+
+    before = (await page("&size=1"))["total"]
+    for number in range(3):
+        await desk.producer.send_and_wait("cases.commands", value=f"rubbish {number}".encode(), key=b"key")
+
+    async def buried() -> bool:
+        return bool((await page("&size=1"))["total"] == before + 3)
+
+    await wait_until(buried, what="three dead letters")
+    pages = [await page(f"&size=2&page={number}") for number in range(1, (before + 3) // 2 + 2)]
+    assert {(one["total"], one["size"]) for one in pages} == {(before + 3, 2)}
+    assert [one["page"] for one in pages] == list(range(1, len(pages) + 1))
+    listed = [letter for one in pages for letter in one["items"]]
+    assert len({letter["id"] for letter in listed}) == len(listed) == before + 3
+    moments = [letter["created_at"] for letter in listed]
+    assert moments == sorted(moments, reverse=True)
+    assert (await page("&size=2&page=1000"))["items"] == []
+    for wrong in ("size=0", "size=501", "page=0"):
+        assert (await get(desk, f"/dead-letters?{wrong}", operator(desk)))[0] == 422
 
 
 async def test_status_sums_up_what_an_operator_asks_first(desk: Desk) -> None:

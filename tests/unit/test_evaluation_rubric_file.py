@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.evaluation.domain import YEAR, Condition, Limits, Rubric
-from services.evaluation.rubric_file import (
-    Flaw,
-    RubricInvalid,
-    overlapping,
-    parse_rubric,
-    read_rubric,
-    written,
-)
+from deploy.local.runfolder import CHECKOUT
+from services.evaluation import rubric_file
+from services.evaluation.domain import YEAR, Condition, Limits, Rubric, Window
+from services.evaluation.flaws import SENTENCES, Flaw
+from services.evaluation.rubric_file import RubricInvalid, overlapping, parse_rubric, read_rubric, written
 
 RUBRIC_FILES = sorted((Path(__file__).parents[2] / "services/evaluation/rubrics").glob("*.yaml"))
 
@@ -218,7 +215,8 @@ def test_a_text_that_stands_for_millions_of_lines_is_refused_at_its_first_alias(
     )
     with pytest.raises(RubricInvalid) as caught:
         read_rubric(f"a: &a [x]\n{layers}\n")
-    assert caught.value.flaws == (Flaw("the file", 2, "write it out, without *"),)
+    assert caught.value.flaws == (Flaw("the file", 2, "alias"),)
+    assert caught.value.flaws[0].reason == "write it out, without *"
 
 
 def test_all_flaws_are_told_at_once() -> None:
@@ -242,6 +240,131 @@ def test_a_flaw_repeats_no_words_of_the_sender() -> None:
         parse_rubric(document)
     assert "13800000000" not in refused.value.detail
     assert "张三" not in refused.value.detail
+
+
+TWICE = SMALL + SMALL[SMALL.index("  solved:") :].replace("solved:", "again:", 1)
+GRADES = "title: 小\ngrades: [{key: a, title: 甲, at_least: 60}, "
+BANDS = "title: 小\nreview: {bands: [{key: a, title: 甲, at_least: 80}, "
+EACH: dict[str, tuple[str, str, dict[str, str]]] = {
+    "empty": (SMALL, "", {}),
+    "alias": ("base: 60", "base: *x", {}),
+    "key-twice": ("base: 60", "base: 60\nbase: 70", {}),
+    "yaml-tab": ("base: 60", "\tbase: 60", {}),
+    "yaml-colon": ("base: 60", "base: a: 60", {}),
+    "yaml-no-colon": ("base: 60", "base：60", {}),
+    "yaml-indent": ("base: 60", "- base: 60", {}),
+    "yaml-bracket": ("[solved, explained]", "[solved, explained", {}),
+    "yaml-quote": ("title: 小", "title: '小", {}),
+    "yaml-character": ("base: 60", "base: 60\x0b", {}),
+    "not-yaml": ("base: 60", "base: !!python/name:os.system", {}),
+    "missing": ("base: 60\ncap: 100.5\n", "term: {years: 5}\n", {}),
+    "unknown-key": ("base: 60", "bass: 60", {}),
+    "not-a-mapping": ("{title: 工作, cap: 12.25, floor: -3}", "工作", {}),
+    "not-a-list": ("title: 小\n", "title: 小\ngrades: none\n", {}),
+    "not-a-text": ("title: 小", "title: 3", {}),
+    "not-a-whole-number": ("version: 3", "version: three", {}),
+    "not-a-date": ("title: 小\n", "title: 小\neffective: {from: soon}\n", {}),
+    "not-true-or-false": ("result: [solved", "result: [1.5", {}),
+    "not-one-of": ("cap: 5\n", "cap: {week: 2}\n", {"expected": "'month' / 'quarter' / 'half-year' / 'year' / 'term'"}),
+    "wrong-pattern": ("category: work", "category: 工作", {"pattern": "^[a-z0-9][a-z0-9-]{0,39}$"}),
+    "text-too-short": ("title: 小", "title: ''", {"least": "1"}),
+    "text-too-long": ("title: 小", f"title: {'小' * 201}", {"most": "200"}),
+    "too-few": ("evidence: [case_id, year]", "evidence: []", {"least": "1"}),
+    "too-many": ("evidence: [case_id, year]", "evidence: [a, b, c, d, e]", {"most": "4"}),
+    "too-small": ("version: 3", "version: 0", {"least": "1"}),
+    "too-large": ("version: 3", "version: 1000001", {"most": "1000000"}),
+    "points-not-a-number": ("points: 1.1", "points: many", {}),
+    "points-out-of-bounds": ("points: 1.1", "points: 1e9", {"most": "100000"}),
+    "points-too-fine": ("points: 1.1", "points: 1.115", {}),
+    "named-twice": ("evidence: [case_id, year]", "evidence: [case_id, case_id]", {}),
+    "category-without-item": ("items:\n", "  idle: {title: 空}\nitems:\n", {}),
+    "category-unknown": ("category: work", "category: play", {}),
+    "points-zero": ("points: 1.1", "points: 0", {}),
+    "points-for-donations": ("title: 解决", "title: 捐款", {}),
+    "same-facts": (SMALL, TWICE, {"item": "solved"}),
+    "in-where-too": ("when: {result:", "when: {origin: own, result:", {}),
+    "range-empty": ("stars: {at_least: 4}", "stars: {}", {}),
+    "range-reversed": ("{at_least: 4}", "{at_least: 4, at_most: 3}", {}),
+    "floor-above-cap": ("floor: -3", "floor: 13", {"window": "year"}),
+    "floor-above-zero": ("floor: -3", "floor: 1", {}),
+    "cap-below-zero": ("cap: 12.25, floor: -3", "cap: -1", {}),
+    "no-term": ("cap: 5\n", "cap: {term: 50}\n", {}),
+    "cap-above-longer": ("cap: 5\n", "cap: {month: 6, year: 5}\n", {"short": "month", "long": "year"}),
+    "cap-never-passed": ("cap: 5\n", "cap: {month: 2, quarter: 6}\n", {"times": "3", "short": "month", "long": "quarter"}),
+    "window-longer-than-category": ("cap: 12.25, floor: -3", "cap: {month: 12}", {"category": "work"}),
+    "window-longer-than-total": ("cap: 100.5", "cap: {month: 100}", {}),
+    "cap-below-one-event": ("cap: 5\n", "cap: 0.5\n", {}),
+    "total-window-too-short": ("cap: 100.5", "cap: {month: 100}", {}),
+    "from-not-first-day": ("title: 小\n", "title: 小\neffective: {from: 2022-02-01}\n", {}),
+    "until-not-last-day": ("title: 小\n", "title: 小\neffective: {from: 2022-01-01, until: 2022-06-30}\n", {}),
+    "until-before-from": ("title: 小\n", "title: 小\neffective: {from: 2022-01-01, until: 2021-12-31}\n", {}),
+    "grades-not-falling": ("title: 小\n", GRADES + "{key: b, title: 乙, at_least: 80}]\n", {}),
+    "grade-above-cap": ("title: 小\n", GRADES + "{key: b, title: 乙, at_least: 101}]\n", {}),
+    "grade-twice": ("title: 小\n", GRADES + "{key: a, title: 乙, at_least: 50}]\n", {}),
+    "grade-unknown": ("title: 小\n", "title: 小\nselection: {quota_percent: 20, grade: z}\n", {}),
+    "bands-not-falling": ("title: 小\n", BANDS + "{key: b, title: 乙, at_least: 90}]}\n", {}),
+    "last-band-above-zero": ("title: 小\n", BANDS + "{key: b, title: 乙, at_least: 50}]}\n", {}),
+    "event-unknown": ("event: case.closed", "event: case.shut", {}),
+    "duty-unconfirmed": ("event: case.closed", "event: duty.logged", {}),
+    "field-unknown": ("evidence: [case_id, year]", "evidence: [case]", {"event": "case.closed"}),
+    "field-not-an-id": ("points: 1.1", "points: 1.1\n    deputy: state", {"field": "state", "event": "case.closed"}),
+    "field-not-a-number": ("points: 1.1", "points: 1.1\n    per: case_id", {"field": "case_id", "event": "case.closed"}),
+    "field-not-a-date": ("points: 1.1", "points: 1.1\n    date: state", {"field": "state", "event": "case.closed"}),
+    "field-not-evidence": ("evidence: [case_id, year]", "evidence: [origin]", {"field": "origin", "event": "case.closed"}),
+    "field-may-be-empty": ("evidence: [case_id, year]", "evidence: [stars]", {"field": "stars", "event": "case.closed"}),
+    "evidence-only-year": ("evidence: [case_id, year]", "evidence: [year]", {}),
+    "value-impossible": ("result: [solved", "result: [solvd", {"field": "result", "event": "case.closed"}),
+}  # fmt: skip
+LEFT_TO_OTHER_VERSIONS = {"not-valid"}  # of pydantic; what they may say has a test of its own
+
+
+@pytest.mark.parametrize("code", EACH)
+def test_each_flaw_has_its_code_and_the_values_from_which_its_reason_is_made(code: str) -> None:
+    old, new, values = EACH[code]
+    text = SMALL.replace(old, new, 1)
+    found = {flaw.code: flaw for flaw in flaws(text)}
+    assert code in found, found
+    assert found[code].values == values
+    assert found[code].reason == SENTENCES[found[code].code].format_map(values)
+    if "yaml" in code:
+        assert found[code].line == line_of(old)
+
+
+def test_every_code_has_an_example() -> None:
+    assert {*EACH, *LEFT_TO_OTHER_VERSIONS} == set(SENTENCES)
+
+
+def test_what_pydantic_says_beyond_the_known_kinds_is_told_in_its_own_words() -> None:
+    assert rubric_file._said("uuid_type", "UUID input should be a string", {}) == (
+        "not-valid",
+        {"message": "UUID input should be a string"},
+    )
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_the_pages_word_every_flaw_and_window_with_what_belongs_to_it(language: str) -> None:
+    words = json.loads((CHECKOUT / f"web/src/words/{language}.json").read_text("utf-8"))
+    assert set(words["flaw"]) == set(SENTENCES)
+    for code, said in SENTENCES.items():
+        assert set(re.findall(r"{(\w+)}", words["flaw"][code])) == set(re.findall(r"{(\w+)}", said)), code
+    assert set(words["window"]) == set(Window)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: !!python/name:secret",
+        "a: !secret b",
+        "a: &secret\n  b: &secret c\n",
+        "%secret\n---\na: b",
+        "a: 'secret\n",
+        "secret: [1, {2: secret]",
+        "? secret\n: [secret\n",
+        "\tsecret: b",
+    ],
+)
+def test_a_broken_yaml_text_is_told_with_its_line_and_none_of_its_words(text: str) -> None:
+    assert all("secret" not in str(flaw) and flaw.line for flaw in flaws(text)), flaws(text)
 
 
 @pytest.mark.parametrize(

@@ -3527,6 +3527,20 @@ export interface components {
             replayed_at: string | null;
         };
         /**
+         * DeadLetterPage
+         * @description Dead letters of a service, the newest first.
+         */
+        DeadLetterPage: {
+            /** Total */
+            total: number;
+            /** Page */
+            page: number;
+            /** Size */
+            size: number;
+            /** Items */
+            items: components["schemas"]["DeadLetter"][];
+        };
+        /**
          * DecideAppeal
          * @description Staff uphold an appeal, with the points that the row then has, or dismiss it, and say why.
          */
@@ -5077,13 +5091,19 @@ export interface components {
         };
         /**
          * RubricFlaw
-         * @description One thing wrong with a rubric: where, in which line, and why.
+         * @description One thing wrong with a rubric: where, in which line, and what, as a code with its values; `reason` says it.
          */
         RubricFlaw: {
             /** Path */
             path: string;
             /** Line */
             line: number | null;
+            /** Code */
+            code: string;
+            /** Values */
+            values: {
+                [key: string]: string;
+            };
             /** Reason */
             reason: string;
         };
@@ -12122,7 +12142,8 @@ export interface operations {
         parameters: {
             query?: {
                 state?: string;
-                limit?: string;
+                page?: string;
+                size?: string;
             };
             header?: never;
             path: {
@@ -12138,7 +12159,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["DeadLetter"][];
+                    "application/json": components["schemas"]["DeadLetterPage"];
                 };
             };
             /** @description A problem */

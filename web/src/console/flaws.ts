@@ -1,0 +1,22 @@
+/** What is wrong with a rubric and where, in the page's language. */
+import { i18n } from '@/words'
+import type { Schemas } from '@/api/client'
+
+type Flaw = Schemas['RubricFlaw']
+const WINDOWS = ['window', 'short', 'long'] as const
+
+/** Why it is wrong; what the service says in its own words where the code is unknown here. */
+export function reasonOf({ code, values, reason }: Flaw): string {
+  const { t, te } = i18n.global
+  if (!te(`flaw.${code}`)) return reason
+  const windows = WINDOWS.filter((name) => te(`window.${values[name]}`)).map((name) => [name, t(`window.${values[name]}`)])
+  return t(`flaw.${code}`, { ...values, ...Object.fromEntries(windows) })
+}
+
+/** Where it stands: the keys as they are written, the rest in words. */
+export function placeOf({ path }: Flaw): string {
+  const { t } = i18n.global
+  if (path === 'the rubric') return t('flawPlace.rubric')
+  if (path === 'the file') return t('flawPlace.file')
+  return path.replaceAll('(a key)', t('flawPlace.key'))
+}
