@@ -31,6 +31,7 @@ from services.evaluation.explaining import points_text
 from services.evaluation.package import NotGenuine
 from services.evaluation.package import verify as verify_package
 from services.evaluation.rubric_file import RubricInvalid, overlapping, read_rubric
+from shared.contracts.identity import OCCUPATIONS
 from shared.database.engine import make_engine
 from shared.settings import KafkaSettings
 from shared.storage import open_storage
@@ -290,6 +291,9 @@ def again(console: Console, file: Path, year: int, out: Path | None, memory: str
             found = replay.database.execute(
                 "SELECT level, grade, count(*), avg(total), max(total) FROM standings GROUP BY 1, 2 ORDER BY 1, 5 DESC"
             ).fetchall()
+            callings = replay.database.execute(
+                "SELECT occupation, count(*), avg(total), max(total) FROM standings GROUP BY 1 ORDER BY 2 DESC, 1"
+            ).fetchall()
     except (ValueError, OSError, LookupError, Contradiction, duckdb.Error) as error:
         console.print(f"the warehouse cannot answer: {error}", markup=False, highlight=False)
         return 1
@@ -305,6 +309,10 @@ def again(console: Console, file: Path, year: int, out: Path | None, memory: str
     for level, grade, deputies, mean, highest in found:
         table.add_row(level, grade or "-", f"{deputies:,}", f"{mean / 100:.2f}", points_text(highest))
     console.print(table)
+    by_occupation = Table("occupation 职业", "deputies", "mean 均分", "highest 最高")
+    for occupation, deputies, mean, highest in callings:
+        by_occupation.add_row(_titled(occupation), f"{deputies:,}", f"{mean / 100:.2f}", points_text(highest))
+    console.print(by_occupation)
     console.print(f"{facts:,} records in {time.monotonic() - began:.1f} s", highlight=False)
     if contents.missing:
         print(
@@ -365,6 +373,10 @@ async def _rebuild(environment: Mapping[str, str], *, from_log: bool, compare: b
         await engine.dispose()
 
 
+def _titled(occupation: str | None) -> str:
+    return "未填" if occupation is None else OCCUPATIONS.get(occupation, occupation)
+
+
 def _show_simulation(console: Console, found: dict[str, Any]) -> None:
     draft = found["draft"]
     present = ", ".join(f"{one['name']} {one['version']}" for one in found["present"]) or "no rubric"
@@ -377,11 +389,11 @@ def _show_simulation(console: Console, found: dict[str, Any]) -> None:
     )
     if found["cut"]:
         console.print("The beginning of these topics is gone:", ", ".join(found["cut"]))
-    for name in ("level", "county"):
+    for name in ("level", "county", "occupation"):
         table = Table(name, "deputies", "rise 上升", "fall 下降", "mean now 现均分", "mean draft 新均分")
         for group in found["groups"][name]:
             table.add_row(
-                group["key"] or "-",
+                _titled(group["key"]) if name == "occupation" else group["key"] or "-",
                 str(group["deputies"]),
                 str(group["rise"]),
                 str(group["fall"]),

@@ -44,6 +44,7 @@ class Deputy(Answer):
     number: str
     name: str
     level: identity.Level
+    occupation: identity.Occupation | None
     county: str | None
     town: str | None
     constituency: str
@@ -402,6 +403,7 @@ class SimulatedChange(Answer):
     name: str | None
     level: str
     county: str | None
+    occupation: identity.Occupation | None
     present: int
     draft: int
     present_rank: int
@@ -420,7 +422,7 @@ class Simulation(Answer):
     deputies: int
     rise: int
     fall: int
-    groups: dict[Literal["level", "county", "town"], tuple[SimulatedGroup, ...]]
+    groups: dict[Literal["level", "county", "town", "occupation"], tuple[SimulatedGroup, ...]]
     risers: tuple[SimulatedChange, ...]
     fallers: tuple[SimulatedChange, ...]
 

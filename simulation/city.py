@@ -19,6 +19,7 @@ from typing import Any, Literal
 from uuid import UUID, uuid5
 
 Level = Literal["city", "county", "town"]
+Occupation = Literal["worker", "farmer", "professional", "official", "manager", "military", "other"]
 
 CITY_CODE = "3302"
 CITY_NAME = "宁波市"
@@ -65,6 +66,29 @@ _GIVEN = (
     "伟芳娜敏静丽强磊军洋勇艳杰娟涛明超秀霞平刚桂英华玉兰飞鑫波斌宇浩凯晨佳倩琳欣怡雯婷瑶海"
     "国建文志永春红梅萍燕玲亚立忠良德仁义礼信安康宁远航帆岚峰岩松柏"
 )
+
+# Of a hundred deputies of each level; made up, no congress's figures.
+_OCCUPATIONS: dict[Level, dict[Occupation, int]] = {
+    "city": {
+        "official": 32,
+        "professional": 22,
+        "manager": 20,
+        "worker": 9,
+        "farmer": 8,
+        "military": 3,
+        "other": 6,
+    },
+    "county": {
+        "official": 28,
+        "professional": 19,
+        "manager": 20,
+        "worker": 12,
+        "farmer": 14,
+        "military": 1,
+        "other": 6,
+    },
+    "town": {"farmer": 40, "worker": 15, "manager": 17, "official": 12, "professional": 8, "other": 8},
+}
 
 # Department code, name and category of the city's own offices.
 _CITY_DEPARTMENTS = (
@@ -149,6 +173,7 @@ class Deputy:
     county: str
     town: str | None
     constituency: str
+    occupation: Occupation
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,7 +346,7 @@ def _generated_counties(seed: int) -> tuple[County, ...]:
 
 
 def _deputies(seed: int, scale: Scale, counties: tuple[County, ...]) -> tuple[Deputy, ...]:
-    rng = random.Random(f"{seed}/deputies")
+    rng, callings = random.Random(f"{seed}/deputies"), random.Random(f"{seed}/occupations")
     total, of_city, of_counties = (
         scale.of(DEPUTIES),
         scale.of(DEPUTIES_OF_CITY),
@@ -331,7 +356,15 @@ def _deputies(seed: int, scale: Scale, counties: tuple[County, ...]) -> tuple[De
     deputies: list[Deputy] = []
     for county, seats in zip(counties, apportion(of_city, by_size), strict=True):
         deputies += [
-            Deputy(f"S{county.code}-{n:03}", _name(rng), "city", county.code, None, f"{county.name}选举单位")
+            Deputy(
+                f"S{county.code}-{n:03}",
+                _name(rng),
+                "city",
+                county.code,
+                None,
+                f"{county.name}选举单位",
+                _occupation(callings, "city"),
+            )
             for n in range(1, seats + 1)
         ]
     for county, seats in zip(counties, apportion(of_counties, by_size), strict=True):
@@ -343,6 +376,7 @@ def _deputies(seed: int, scale: Scale, counties: tuple[County, ...]) -> tuple[De
                 county.code,
                 None,
                 f"{county.name}第{n:03}选区",
+                _occupation(callings, "county"),
             )
             for n in range(1, seats + 1)
         ]
@@ -351,7 +385,13 @@ def _deputies(seed: int, scale: Scale, counties: tuple[County, ...]) -> tuple[De
     for town, seats in zip(towns, seats_of_towns, strict=True):
         deputies += [
             Deputy(
-                f"Z{town.code}-{n:03}", _name(rng), "town", town.county, town.code, f"{town.name}第{n:02}选区"
+                f"Z{town.code}-{n:03}",
+                _name(rng),
+                "town",
+                town.county,
+                town.code,
+                f"{town.name}第{n:02}选区",
+                _occupation(callings, "town"),
             )
             for n in range(1, seats + 1)
         ]
@@ -380,6 +420,11 @@ def _staff(seed: int, city_code: str, counties: tuple[County, ...]) -> tuple[Sta
         StaffMember(uuid5(_NAMESPACE, f"{seed}/staff/{organisation}"), _name(rng), organisation)
         for organisation in (city_code, *(county.code for county in counties))
     )
+
+
+def _occupation(rng: random.Random, level: Level) -> Occupation:
+    known = _OCCUPATIONS[level]
+    return rng.choices([*known], [*known.values()])[0]
 
 
 def _name(rng: random.Random) -> str:

@@ -47,9 +47,19 @@ LOOK_SECONDS = 0.25
 DEPARTMENTS_PATIENCE_SECONDS = 60.0
 """How long no case may be answered before the play says that no department is at work."""
 
-# A roster file stays far below the gateway's largest body (256 kB); a row has about 110 bytes.
+# A roster file stays far below the gateway's largest body (256 kB); a row has about 120 bytes.
 _ROSTER_ROWS = 1_200
-_ROSTER_COLUMNS = ("number", "name", "level", "county", "town", "constituency", "term_from", "term_until")
+_ROSTER_COLUMNS = (
+    "number",
+    "name",
+    "level",
+    "occupation",
+    "county",
+    "town",
+    "constituency",
+    "term_from",
+    "term_until",
+)
 _LIST_SIZE = 500
 
 
@@ -635,7 +645,8 @@ def roster_csv(deputies: list[Deputy]) -> bytes:
     writer.writerow(_ROSTER_COLUMNS)
     term = (TERM_FROM.isoformat(), TERM_UNTIL.isoformat())
     for d in deputies:
-        writer.writerow((d.number, d.name, d.level, d.county, d.town or "", d.constituency, *term))
+        place = (d.county, d.town or "", d.constituency)
+        writer.writerow((d.number, d.name, d.level, d.occupation, *place, *term))
     return text.getvalue().encode()
 
 

@@ -107,6 +107,7 @@ def _types(events: int, deputies: int) -> dict[str, tuple[int, str, dict[str, st
         "deputy.changed": (deputies, "1", {
             "deputy_id": "known('deputy', i)", "number": "concat('N', i)", "name": "concat('代表', i)",
             "level": "['city', 'county', 'town'][1 + dice(i, 26, 3)]",
+            "occupation": "['worker', 'farmer', 'professional', 'official', 'manager', NULL][1 + dice(i, 29, 6)]",
             "county": "CAST(330200 + dice(i, 27, 12) AS VARCHAR)", "constituency": "'第一选区'",
             "code": "concat('C', i)", "term_from": "DATE '2021-01-01'", "term_until": "DATE '2025-12-31'",
             "state": "CASE WHEN dice(i, 28, 100) = 0 THEN 'left' ELSE 'active' END",
@@ -286,7 +287,7 @@ def _table_in(stack: LocalStack) -> str:
     """Make the table for the standings; returns the address of its database."""
     stack.postgres.sql(
         "CREATE TABLE scored_again (deputy uuid PRIMARY KEY, number text, level text, county text, town text, "
-        "total bigint, grade text, rank bigint); GRANT ALL ON scored_again TO evaluation",
+        "occupation text, total bigint, grade text, rank bigint); GRANT ALL ON scored_again TO evaluation",
         "evaluation",
     )
     return stack.env_for("evaluation")["DATABASE_URL"].replace("+asyncpg", "")

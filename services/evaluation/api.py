@@ -42,7 +42,7 @@ from services.evaluation.rubric_file import RubricInvalid, parse_rubric, read_ru
 from services.evaluation.store import EvaluationStore
 from shared.contracts.envelope import Actor
 from shared.contracts.evaluation import AppealState
-from shared.contracts.identity import Level, PlaceCode
+from shared.contracts.identity import OCCUPATIONS, Level, PlaceCode
 from shared.contracts.registry import Role, contract_of
 from shared.host import WhoCalls
 from shared.http.callers import require
@@ -449,6 +449,10 @@ async def _simulated(
             "level": [vars(group) for group in rescore.groups(changes, lambda person: person.level)],
             "county": [vars(group) for group in rescore.groups(changes, lambda person: person.county)],
             "town": [vars(group) for group in rescore.groups(changes, lambda person: person.town)],
+            "occupation": [
+                vars(group)
+                for group in rescore.groups(changes, lambda person: person.occupation, OCCUPATIONS)
+            ],
         },
         "risers": [_change(change) for change in changes[:_SHOWN] if change.points > 0],
         "fallers": [_change(change) for change in changes[::-1][:_SHOWN] if change.points < 0],
@@ -506,6 +510,7 @@ def _change(change: rescore.Change) -> dict[str, Any]:
         "deputy_id": change.person.deputy_id,
         "level": change.person.level,
         "county": change.person.county,
+        "occupation": change.person.occupation,
         "present": change.present,
         "draft": change.draft,
         "present_rank": change.present_rank,

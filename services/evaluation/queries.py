@@ -311,9 +311,11 @@ async def people(connection: AsyncConnection) -> list[Person]:
     """All active deputies, as a simulation groups them."""
     kept = tables.deputies.c
     found = await connection.execute(
-        select(kept.id, kept.level, kept.county, kept.town).where(kept.state == "active").order_by(kept.id)
+        select(kept.id, kept.level, kept.county, kept.town, kept.occupation)
+        .where(kept.state == "active")
+        .order_by(kept.id)
     )
-    return [Person(row.id, row.level, row.county, row.town) for row in found]
+    return [Person(row.id, row.level, row.county, row.town, row.occupation) for row in found]
 
 
 async def activity(

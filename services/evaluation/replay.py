@@ -242,9 +242,9 @@ class Replay:
     def stand(self, rubric: Rubric, people: str) -> None:
         """Make the table `standings` of `scores`: total, grade and rank of everybody.
 
-        `people` is a relation with `deputy`, `number`, `level`, `county`, `town` and `state`, one row each; who
-        has no fact has the score of nothing. `rank` within the peer group and `grade` are null for who is not
-        ranked.
+        `people` is a relation with `deputy`, `number`, `level`, `county`, `town`, `occupation` and `state`, one
+        row each; who has no fact has the score of nothing. `occupation` is null for whom the roster does not
+        tell it, `rank` within the peer group and `grade` for who is not ranked.
         """
         nothing = totals(rubric, {}).total
         ranked = f"state IN ({', '.join(map(_quoted, sorted(rubric.eligibility.states)))})"
@@ -257,7 +257,7 @@ class Replay:
         self._database.execute(
             f"""
 CREATE OR REPLACE TEMP TABLE standings AS
-SELECT deputy, number, level, county, town, total, CASE WHEN ranked THEN {grade} END AS grade,
+SELECT deputy, number, level, county, town, occupation, total, CASE WHEN ranked THEN {grade} END AS grade,
        CASE WHEN ranked THEN rank() OVER (PARTITION BY {peers} ORDER BY total DESC) END AS rank
 FROM (SELECT p.*, coalesce(s.total, {nothing}) AS total, {ranked} AS ranked
       FROM {people} p LEFT JOIN scores s ON s.deputy = p.deputy)"""
@@ -269,7 +269,7 @@ FROM (SELECT p.*, coalesce(s.total, {nothing}) AS total, {ranked} AS ranked
         Raises:
             LookupError: the facts tell of no deputy.
         """
-        names = ("number", "level", "county", "town", "state")
+        names = ("number", "level", "county", "town", "occupation", "state")
         table = self._take_in("deputy.changed", {"deputy_id", *names})
         if table is None:
             raise LookupError("there is no deputy.changed among the facts, so nobody to rank")

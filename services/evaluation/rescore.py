@@ -20,6 +20,8 @@ class Person:
     level: str
     county: str | None
     town: str | None
+    occupation: str | None
+    """As in `deputy.changed`; None where the roster does not tell it."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,11 @@ def _ranks(values: Iterable[int]) -> dict[int, int]:
     return ranks
 
 
-def groups(changes: Sequence[Change], key: Callable[[Person], str | None]) -> list[Group]:
-    """The changes by group, in the order of the keys."""
+def groups(
+    changes: Sequence[Change], key: Callable[[Person], str | None], order: Iterable[str] = ()
+) -> list[Group]:
+    """The changes by group: first those of `order` in this order, then the others in that of their keys."""
+    places = {name: place for place, name in enumerate(order)}
     found: defaultdict[str | None, list[Change]] = defaultdict(list)
     for change in changes:
         found[key(change.person)].append(change)
@@ -97,7 +102,9 @@ def groups(changes: Sequence[Change], key: Callable[[Person], str | None]) -> li
             round(fmean(change.present for change in members), 2),
             round(fmean(change.draft for change in members), 2),
         )
-        for name, members in sorted(found.items(), key=lambda pair: pair[0] or "")
+        for name, members in sorted(
+            found.items(), key=lambda pair: (places.get(pair[0] or "", len(places)), pair[0] or "")
+        )
     ]
 
 

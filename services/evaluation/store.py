@@ -289,6 +289,7 @@ class EvaluationStore:
                 "number": data.number,
                 "name": data.name,
                 "level": data.level,
+                "occupation": data.occupation,
                 "county": data.county,
                 "town": data.town,
                 "state": data.state,

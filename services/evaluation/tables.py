@@ -110,6 +110,7 @@ deputies = Table(
     Column("number", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("level", Text, nullable=False),
+    Column("occupation", Text),
     Column("county", Text),
     Column("town", Text),
     Column("state", Text, nullable=False),

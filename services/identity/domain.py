@@ -17,6 +17,7 @@ from uuid import UUID, uuid5
 from services.identity import errors
 
 Level = Literal["city", "county", "town"]
+Occupation = Literal["worker", "farmer", "professional", "official", "manager", "military", "other"]
 DeputyState = Literal["active", "suspended", "left"]
 Membership = Literal["active", "left"]
 
@@ -43,6 +44,7 @@ class Entry:
     number: str
     name: str
     level: Level
+    occupation: Occupation | None
     county: str | None
     town: str | None
     constituency: str
@@ -60,6 +62,7 @@ class Deputy:
     number: str
     name: str
     level: Level
+    occupation: Occupation | None
     county: str | None
     town: str | None
     constituency: str

@@ -208,6 +208,7 @@ def _apply(
             number=deputy.number,
             name=deputy.name,
             level=deputy.level,
+            occupation=deputy.occupation,
             county=deputy.county,
             town=deputy.town,
             constituency=deputy.constituency,

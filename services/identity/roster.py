@@ -15,13 +15,14 @@ from datetime import date
 from functools import lru_cache
 from typing import cast
 
-from services.identity.domain import PLACE_CODE, DeputyState, Entry, Level, printable
+from services.identity.domain import PLACE_CODE, DeputyState, Entry, Level, Occupation, printable
 
 # Column, its heading as rosters have it, and other headings that are understood.
 _COLUMNS: dict[str, tuple[str, tuple[str, ...]]] = {
     "number": ("编号", ("代表编号", "代表证号")),
     "name": ("姓名", ("代表姓名",)),
     "level": ("层级", ("代表层级", "级别")),
+    "occupation": ("职业", ("职业构成", "代表构成")),
     "county": ("县(市、区)代码", ("县代码", "区县代码", "县市区代码")),
     "town": ("乡镇代码", ("乡镇(街道)代码",)),
     "constituency": ("选区", ("选举单位", "选区(选举单位)")),
@@ -33,6 +34,29 @@ _LEVELS: dict[str, Level] = {
     **dict.fromkeys(("市", "市级", "city"), "city"),
     **dict.fromkeys(("县", "县级", "区", "区级", "县(市、区)", "县(市、区)级", "county"), "county"),
     **dict.fromkeys(("乡镇", "乡镇级", "乡", "乡级", "镇", "镇级", "town"), "town"),
+}
+# Words that congresses' statistics use for one and the same class.
+_OCCUPATIONS: dict[str, Occupation | None] = {
+    "": None,
+    **dict.fromkeys(("工人", "一线工人", "产业工人", "worker"), "worker"),
+    **dict.fromkeys(("农民", "一线农民", "farmer"), "farmer"),
+    **dict.fromkeys(("专业技术人员", "专业技术人才", "professional"), "professional"),
+    **dict.fromkeys(("党政领导干部", "党政干部", "领导干部", "official"), "official"),
+    **dict.fromkeys(("企业经营管理人员", "企业管理人员", "企业负责人", "manager"), "manager"),
+    **dict.fromkeys(
+        (
+            "解放军和武警",
+            "解放军和武警部队",
+            "解放军/武警",
+            "解放军、武警",
+            "解放军",
+            "武警",
+            "军人",
+            "military",
+        ),
+        "military",
+    ),
+    **dict.fromkeys(("其他", "其它", "other"), "other"),
 }
 _STATES: dict[str, DeputyState] = {
     **dict.fromkeys(("", "在任", "正常", "active"), "active"),
@@ -126,6 +150,14 @@ def judge(line: int, cells: Mapping[str, str]) -> Right | list[RowError] | None:
     level = _LEVELS.get(_plain(row.get("level", "")))
     if level is None and row.get("level"):
         wrong("level", "level-unknown", "层级 must be 市, 县 or 乡镇.")
+    occupation = _plain(row.get("occupation", ""))
+    if occupation not in _OCCUPATIONS:
+        wrong(
+            "occupation",
+            "occupation-unknown",
+            "职业 must be 工人, 农民, 专业技术人员, 党政领导干部, 企业经营管理人员, 解放军和武警 or 其他, "
+            "or empty where it is not told.",
+        )
     state = _STATES.get(_plain(row.get("state", "")))
     if state is None:
         wrong("state", "state-unknown", "状态 must be 在任, 暂停 or 离任, or empty for 在任.")
@@ -153,6 +185,7 @@ def judge(line: int, cells: Mapping[str, str]) -> Right | list[RowError] | None:
             number=row["number"],
             name=row["name"],
             level=cast("Level", level),
+            occupation=_OCCUPATIONS[occupation],
             county=county,
             town=town,
             constituency=row["constituency"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Literal
 from uuid import UUID
@@ -11,6 +12,17 @@ from pydantic import Field
 from shared.contracts.registry import Contract, command, event
 
 Level = Literal["city", "county", "town"]
+Occupation = Literal["worker", "farmer", "professional", "official", "manager", "military", "other"]
+OCCUPATIONS: Mapping[str, str] = {
+    "worker": "工人",
+    "farmer": "农民",
+    "professional": "专业技术人员",
+    "official": "党政领导干部",
+    "manager": "企业经营管理人员",
+    "military": "解放军和武警",
+    "other": "其他",
+}
+"""What a congress's statistics count its deputies by 代表构成, in their order, with the Chinese titles."""
 DepartmentCode = Annotated[str, Field(pattern=r"^[a-z0-9-]{2,40}$")]
 PlaceCode = Annotated[str, Field(pattern=r"^[1-9]\d{5}(\d{3}){0,2}$")]
 """County, town or village by GB/T 2260 and 统计用区划代码: 6, 9 or 12 digits, so that no telephone number fits."""
@@ -68,6 +80,9 @@ class DeputyChanged(Contract):
     number: str = Field(description="number on the roster")
     name: str
     level: Level
+    occupation: Occupation | None = Field(
+        default=None, description="occupation 职业; None where the roster does not tell it"
+    )
     county: KnownPlaceCode | None = Field(
         default=None, description="None for a city-level deputy without one"
     )

@@ -182,19 +182,26 @@ async def test_staff_confirm_a_duty_and_reject_another_with_a_reason(staff: Visi
 async def test_a_roster_is_checked_and_taken_in_with_a_report_of_each_wrong_row(
     staff: Visit, town: Town
 ) -> None:
-    heading = "编号,姓名,层级,县(市、区)代码,乡镇代码,选区,任期起,任期止"
-    content = f"{heading}\nB7,新代表,县,330203,330203100,海曙区第七选区,2025-01-01,2029-12-31\nB8,,县,330203,,选区,2025-01-01,2029-12-31\n"
+    heading = "编号,姓名,层级,职业,县(市、区)代码,乡镇代码,选区,任期起,任期止"
+    rows = (
+        "B7,新代表,县,一线工人,330203,330203100,海曙区第七选区,2025-01-01,2029-12-31",
+        "B8,,县,,330203,,选区,2025-01-01,2029-12-31",
+        "B9,别人,县,教师,330203,,选区,2025-01-01,2029-12-31",
+    )
+    content = "\n".join([heading, *rows, ""])
     page = await open_at(staff, "/roster")
     file: FilePayload = {"name": "roster.csv", "mimeType": "text/csv", "buffer": content.encode()}
     await page.get_by_label("选择文件").set_input_files(file)
     await page.get_by_role("button", name="只检查").click()
     await expect(page.get_by_text("还没有导入")).to_be_visible()
     await expect(page.get_by_role("rowheader", name="3")).to_be_visible()
+    await expect(page.get_by_role("row").filter(has_text="职业 must be")).to_contain_text("occupation")
     await page.get_by_role("button", name="导入", exact=True).click()
     await expect(page.get_by_text("已导入1行")).to_be_visible()
     await staff.picture("console-roster-report")
     assert await staff.axe() == []
-    await expect(page.get_by_text("新代表")).to_be_visible()
+    await expect(page.get_by_role("row").filter(has_text="新代表")).to_contain_text("工人")
+    await expect(page.get_by_role("row").filter(has_text="水生")).to_contain_text("未填")
 
 
 async def test_staff_see_the_day_at_a_glance(staff: Visit, town: Town) -> None:

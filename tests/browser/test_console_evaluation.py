@@ -123,6 +123,9 @@ async def test_a_rubric_is_checked_line_by_line_tried_beside_the_present_and_ado
     await page.get_by_role("button", name="与现行对比").click()
     found = page.locator("section", has_text="草稿与现行对比")
     await expect(found.get_by_role("row").filter(has_text="海曙区")).to_be_visible()
+    by_occupation = found.get_by_role("region", name="按职业").get_by_role("row")
+    await expect(by_occupation.filter(has_text="农民")).to_be_visible()
+    await expect(by_occupation.filter(has_text="未填")).to_be_visible()
     await expect(found.get_by_role("row").filter(has_text="方玲")).to_contain_text("+")
     await staff.picture("console-rubric")
     assert await staff.axe() == []

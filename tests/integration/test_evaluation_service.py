@@ -45,7 +45,7 @@ from shared.contracts.evaluation import (
     RewindEvents,
     StrikeNote,
 )
-from shared.contracts.identity import DeputyChanged
+from shared.contracts.identity import DeputyChanged, Occupation
 from shared.contracts.learning import CourseCompleted
 from shared.contracts.operations import CommandOutcome
 from shared.contracts.participation import DutyLogged
@@ -199,9 +199,9 @@ async def _follow(stack: LocalStack, said: dict[str, list[Envelope]]) -> None:
         await reader.stop()
 
 
-def deputy(number: int) -> Envelope:
+def deputy(number: int, occupation: Occupation | None = None) -> Envelope:
     data = DeputyChanged(
-        deputy_id=UUID(int=number), number=str(number), name=f"代表{number}", level="county", county="330203",
+        deputy_id=UUID(int=number), number=str(number), name=f"代表{number}", level="county", county="330203", occupation=occupation,
         constituency="一", code=str(number), term_from=date(2021, 1, 1), term_until=date(2026, 1, 1), state="active",
     )  # fmt: skip
     return message(data, subject=data.deputy_id, sequence=1, time=datetime(2021, 1, 1, tzinfo=UTC))
@@ -228,7 +228,7 @@ async def test_the_shipped_rubric_is_told_once_at_the_first_start(city: City) ->
 
 async def test_facts_become_a_score_that_the_deputy_can_read_and_trace(city: City) -> None:
     me, other, case_id = UUID(int=1), UUID(int=2), uuid4()
-    await city.tell(deputy(1), deputy(2), case(me, case_id), case(me, case_id, "solved", 5))
+    await city.tell(deputy(1, "farmer"), deputy(2), case(me, case_id), case(me, case_id, "solved", 5))
     await city.tell(case(me, case_id, "explained", 9))
     await city.all_taken_in()
     token = city.issuer.token(me, "deputy")
@@ -375,6 +375,11 @@ async def test_a_draft_is_tried_on_the_log_beside_the_adopted_rubric_and_changes
     assert found["groups"]["county"] == [
         {"key": "330203", "deputies": 2, "rise": 1, "fall": 0, "present_mean": 100.0, "draft_mean": 200.0}
     ]
+    assert found["groups"]["occupation"] == [
+        {"key": "farmer", "deputies": 1, "rise": 1, "fall": 0, "present_mean": 200.0, "draft_mean": 400.0},
+        {"key": None, "deputies": 1, "rise": 0, "fall": 0, "present_mean": 0.0, "draft_mean": 0.0},
+    ]
+    assert found["risers"][0]["occupation"] == "farmer"
     assert (await city.get(f"/scores/{UUID(int=1)}", city.staff, year=2021))[1]["total"] == 200
     same = await simulate(city.staff, rubric=SHIPPED, begin="2021-01-01", until="2021-12-31")
     assert (same[1]["rise"], same[1]["fall"]) == (0, 0)

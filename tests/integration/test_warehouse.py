@@ -152,7 +152,7 @@ async def test_a_year_is_scored_again_from_the_warehouse_alone(
     await house.round()
     assert await asyncio.to_thread(again, console, rubric, 2022, out, "1GB") == 1, "nobody is known yet"
     state = identity.DeputyChanged(
-        deputy_id=deputy, number="N1", name="某代表", level="city", constituency="一", code="C1",
+        deputy_id=deputy, number="N1", name="某代表", level="city", occupation="farmer", constituency="一", code="C1",
         term_from=date(2022, 1, 1), term_until=date(2026, 12, 31), state="active",
     )  # fmt: skip
     writer = await started_producer(house.stack, "identity")
@@ -162,7 +162,7 @@ async def test_a_year_is_scored_again_from_the_warehouse_alone(
     await house.round()
     assert await asyncio.to_thread(again, console, rubric, 2022, out, "1GB") == 0
     assert list(csv.DictReader(out.open(encoding="utf-8"))) == [
-        {"deputy": str(deputy), "number": "N1", "level": "city", "county": "", "town": "", "total": "300", "grade": "low", "rank": "1"}
+        {"deputy": str(deputy), "number": "N1", "level": "city", "county": "", "town": "", "occupation": "farmer", "total": "300", "grade": "low", "rank": "1"}
     ]  # fmt: skip
     assert await asyncio.to_thread(again, console, tmp_path / "none.yaml", 2022, out, "1GB") == 2
 

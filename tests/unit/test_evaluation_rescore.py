@@ -19,6 +19,7 @@ from services.evaluation import domain
 from services.evaluation.replay import Replay
 from services.evaluation.rescore import Person, groups, side_by_side, worth_of_nothing
 from services.evaluation.rubric_file import read_rubric
+from shared.contracts.identity import OCCUPATIONS
 from tests.unit.test_audit import _TEXTS, Event, _events, event
 from warehouse.rows import Record, Row, row_of, table_of
 
@@ -118,10 +119,11 @@ def test_parquet_scored_in_sql_gives_the_sums_totals_grades_and_ranks_that_the_r
         assert replay.facts() == len({e["id"] for e in events})
         replay.score(rubric, date(2021, 1, 1), date(2021, 12, 31))
         replay.database.execute(
-            "CREATE TABLE people (deputy UUID, number VARCHAR, level VARCHAR, county VARCHAR, town VARCHAR, state VARCHAR)"
+            "CREATE TABLE people (deputy UUID, number VARCHAR, level VARCHAR, county VARCHAR, town VARCHAR, "
+            "occupation VARCHAR, state VARCHAR)"
         )
         replay.database.executemany(
-            "INSERT INTO people VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO people VALUES (?, ?, ?, ?, ?, NULL, ?)",
             [[one.deputy_id, one.number, one.level, one.county, one.town, one.state] for one in people],
         )
         replay.stand(rubric, "people")
@@ -203,8 +205,12 @@ def test_a_period_takes_the_facts_of_its_days_and_the_base_of_each_year() -> Non
 
 def test_who_rises_and_falls_is_told_with_ranks_and_by_group() -> None:
     people = [
-        Person(UUID(int=n), level, county, None)
-        for n, level, county in [(1, "city", None), (2, "county", "330203"), (3, "county", "330203")]
+        Person(UUID(int=n), level, county, None, occupation)
+        for n, level, county, occupation in [
+            (1, "city", None, None),
+            (2, "county", "330203", "farmer"),
+            (3, "county", "330203", "worker"),
+        ]
     ]
     changes = side_by_side(
         people,
@@ -223,3 +229,51 @@ def test_who_rises_and_falls_is_told_with_ranks_and_by_group() -> None:
         ("city", 1, 0, 1, 500.0),
         ("county", 2, 2, 0, 150.0),
     ]
+    by_occupation = groups(changes, lambda person: person.occupation, OCCUPATIONS)
+    assert [(g.key, g.deputies, g.rise, g.fall) for g in by_occupation] == [
+        ("worker", 1, 1, 0),
+        ("farmer", 1, 1, 0),
+        (None, 1, 0, 1),
+    ]
+
+
+def told(number: int, deputy: int, sequence: int, **more: str) -> Event:
+    found = event(number, "deputy.changed", sequence, deputy_id=str(UUID(int=deputy)), level="city", **more)
+    found["data"] |= {"number": f"N{deputy}", "state": "active"}
+    return found
+
+
+BEFORE = [told(1, 1, 1), told(2, 2, 1), told(3, 3, 1)]
+"""As `deputy.changed` was before it could tell an occupation."""
+SINCE = [
+    told(4, 2, 2, occupation="farmer"),
+    told(5, 4, 1, occupation="worker"),
+    told(6, 4, 2),
+    told(7, 5, 1, occupation="manager"),
+]
+
+
+def with_old_files(folder: Path, *, since: bool) -> dict[str, list[str]]:
+    """Files from before the field, without a column for it, and those written since."""
+    (folder / "old").mkdir()
+    files = parquet(BEFORE, folder / "old")["deputy.changed"]
+    for file in files:
+        table = pq.read_table(file)
+        pq.write_table(table.drop_columns(["d_occupation"]), file)
+    return {"deputy.changed": files + (parquet(SINCE, folder)["deputy.changed"] if since else [])}
+
+
+@pytest.mark.parametrize("since", [False, True])
+@pytest.mark.parametrize("kind", ["log", "parquet"])
+def test_deputies_told_of_before_there_were_occupations_stand_beside_those_told_of_since(
+    tmp_path: Path, kind: str, since: bool
+) -> None:
+    facts = (
+        log([*BEFORE, *(SINCE if since else [])]) if kind == "log" else with_old_files(tmp_path, since=since)
+    )
+    with Replay(facts) as replay:
+        replay.score(RUBRICS[0], date(2021, 1, 1), date(2021, 12, 31))
+        replay.stand(RUBRICS[0], replay.roster())
+        found = replay.database.execute("SELECT number, occupation FROM standings").fetchall()
+    before = {"N1": None, "N2": None, "N3": None}
+    assert dict(found) == (before | {"N2": "farmer", "N4": None, "N5": "manager"} if since else before)

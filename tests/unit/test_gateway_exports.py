@@ -13,10 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openpyxl import load_workbook
 
+from deploy.local.runfolder import CHECKOUT
 from gateway.exports import ROWS_MAX, TABLES, WORDS, as_csv, as_xlsx
 from gateway.reads import READS
 from gateway.services import Answer
 from services.cases.domain import STATES
+from shared.contracts.identity import OCCUPATIONS
 from tests.gateway_door import Door, door
 
 CASE = {
@@ -143,6 +145,23 @@ async def test_scores_are_whole_points_and_the_words_follow_the_language(at: Doo
         "Outstanding": "yes",
         "Why not ranked or chosen": None,
     }
+
+
+async def test_the_roster_tells_occupations_in_words_and_leaves_empty_what_is_not_told(
+    at: Door, lists: Lists
+) -> None:
+    told = []
+    for occupation in ("manager", None):
+        lists.rows, lists.row = 1, {"name": "方玲", "occupation": occupation}
+        heads, row = read_csv((await at.ask("GET", "/api/exports/roster?form=csv")).raw)
+        told.append(dict(zip(heads, row, strict=True))["职业"])
+    assert told == ["企业经营管理人员", ""]
+
+
+def test_occupations_are_called_the_same_in_files_pages_and_the_contract() -> None:
+    pages = json.loads((CHECKOUT / "web/src/words/zh.json").read_text("utf-8"))["occupation"]
+    assert WORDS["zh"]["occupation"] == OCCUPATIONS == {k: v for k, v in pages.items() if k != "none"}
+    assert WORDS["en"]["occupation"].keys() == OCCUPATIONS.keys()
 
 
 @pytest.mark.parametrize("table", ["cases", "roster"])

@@ -20,6 +20,7 @@ ENTRY = Entry(
     number="T-001",
     name="叶敏",
     level="county",
+    occupation="worker",
     county="330203",
     town=None,
     constituency="第三选区",
@@ -68,6 +69,13 @@ def test_a_changed_row_raises_the_version_and_keeps_id_and_code() -> None:
     moved = domain.enter(found, replace(ENTRY, county="330205"), NOW + timedelta(days=1))
     assert (moved.version, moved.county, moved.changed_at) == (2, "330205", NOW + timedelta(days=1))
     assert (moved.id, moved.code) == (found.id, found.code)
+
+
+def test_a_row_that_no_longer_tells_the_occupation_takes_it_away() -> None:
+    found = domain.enter(None, ENTRY, NOW)
+    assert found.occupation == "worker"
+    silent = domain.enter(found, replace(ENTRY, occupation=None), NOW)
+    assert (silent.version, silent.occupation) == (2, None)
 
 
 def test_time_of_a_deputy_never_runs_backwards() -> None:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.identity import domain
 from services.identity.domain import enter
 from services.identity.roster import Judgement, Right, judge, judge_rows
-from shared.contracts.identity import DeputyChanged
+from shared.contracts.identity import OCCUPATIONS, DeputyChanged, Occupation
 
 NOW = datetime(2022, 1, 10, 9, tzinfo=UTC)
 ROW = {
     "number": "T-001",
     "name": "叶敏",
     "level": "town",
+    "occupation": "farmer",
     "county": "330203",
     "town": "330203101",
     "constituency": "第三选区",
@@ -28,6 +31,7 @@ CHINESE = {
     "编号": "Ｔ-001",
     "姓名": " 叶敏 ",
     "层级": "乡镇",
+    "职业": "农民",
     "县（市、区）代码": "330203",
     "乡镇代码": "３３０２０３１０１",
     "选区": "第三选区",
@@ -38,7 +42,7 @@ CHINESE = {
 }
 COLUMNS = st.sampled_from([*ROW, *CHINESE])
 LIKELY = st.sampled_from(
-    [*ROW.values(), "市", "县", "暂停", "2026-02-30", "2020/1/2", "", " ", "330203.0", "离任"]
+    [*ROW.values(), "市", "县", "暂停", "2026-02-30", "2020/1/2", "其他", "", " ", "330203.0", "离任"]
 )
 CELLS = st.dictionaries(COLUMNS, st.one_of(LIKELY, st.text(max_size=12)), max_size=12)
 
@@ -66,6 +70,7 @@ def test_chinese_and_english_headings_say_the_same() -> None:
         ({"constituency": ""}, "constituency", "missing"),
         ({"level": ""}, "level", "missing"),
         ({"level": "村"}, "level", "level-unknown"),
+        ({"occupation": "教师"}, "occupation", "occupation-unknown"),
         ({"county": ""}, "county", "county-missing"),
         ({"county": "海曙"}, "county", "place-code-wrong"),
         ({"town": ""}, "town", "town-missing"),
@@ -95,6 +100,36 @@ def test_a_city_level_deputy_needs_no_county() -> None:
     verdict = judge(2, {**ROW, "level": "市", "county": "", "town": ""})
     assert isinstance(verdict, Right)
     assert (verdict.entry.county, verdict.entry.town) == (None, None)
+
+
+@pytest.mark.parametrize(("occupation", "title"), OCCUPATIONS.items())
+def test_an_occupation_is_understood_by_its_title_and_its_key(occupation: str, title: str) -> None:
+    for written in (title, f" {occupation.upper()} "):
+        verdict = judge(2, {**ROW, "occupation": written})
+        assert isinstance(verdict, Right)
+        assert verdict.entry.occupation == occupation
+
+
+@pytest.mark.parametrize(
+    ("written", "occupation"),
+    [("一线工人", "worker"), ("解放军／武警", "military"), ("企业负责人", "manager"), ("其它", "other")],
+)
+def test_statistics_call_one_class_by_several_words(written: str, occupation: str) -> None:
+    verdict = judge(2, {**ROW, "occupation": written})
+    assert isinstance(verdict, Right)
+    assert verdict.entry.occupation == occupation
+
+
+def test_an_occupation_without_a_column_or_in_an_empty_cell_is_not_told() -> None:
+    without = {column: cell for column, cell in ROW.items() if column != "occupation"}
+    for row in (without, {**ROW, "occupation": " "}):
+        verdict = judge(2, row)
+        assert isinstance(verdict, Right)
+        assert verdict.entry.occupation is None
+
+
+def test_every_occupation_has_a_title_and_the_service_knows_the_same_ones_as_the_contract() -> None:
+    assert get_args(domain.Occupation) == get_args(Occupation) == tuple(OCCUPATIONS)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shared.contracts.identity import OCCUPATIONS
 from simulation.city import CATEGORIES, DivisionsError, Scale, apportion, build_city, read_divisions
 
 SCALES = st.sampled_from([Scale(1), Scale(2), Scale(10), Scale(20), Scale(100)])
@@ -48,6 +49,13 @@ def test_town_deputies_sit_only_where_a_town_congress_exists() -> None:
     assert all(towns[code].has_congress for code in seated)
     assert seated == {town.code for town in city.towns if town.has_congress}
     assert all((d.level == "town") == (d.town is not None) for d in city.deputies)
+
+
+def test_the_city_has_deputies_of_every_occupation_and_levels_that_differ() -> None:
+    counted = Counter((d.level, d.occupation) for d in build_city(1, Scale(1)).deputies)
+    assert {occupation for _, occupation in counted} == set(OCCUPATIONS)
+    assert counted["town", "farmer"] > counted["town", "official"]
+    assert counted["city", "official"] > counted["city", "farmer"]
 
 
 def test_place_and_department_codes_fit_the_contract() -> None:

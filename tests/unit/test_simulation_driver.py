@@ -586,6 +586,7 @@ def test_roster_files_hold_every_deputy_once_and_stay_below_the_largest_body() -
         rows = list(csv.DictReader(io.StringIO(content.decode())))
         numbers += [row["number"] for row in rows]
         assert {row["level"] for row in rows} <= {"city", "county", "town"}
+        assert [row["occupation"] for row in rows] == [deputy.occupation for deputy in deputies]
     assert sorted(numbers) == sorted(deputy.number for deputy in city.deputies)
 
 

@@ -3658,6 +3658,8 @@ export interface components {
              * @enum {string}
              */
             level: "city" | "county" | "town";
+            /** Occupation */
+            occupation: ("worker" | "farmer" | "professional" | "official" | "manager" | "military" | "other") | null;
             /** County */
             county: string | null;
             /** Town */
@@ -5297,6 +5299,8 @@ export interface components {
             level: string;
             /** County */
             county: string | null;
+            /** Occupation */
+            occupation: ("worker" | "farmer" | "professional" | "official" | "manager" | "military" | "other") | null;
             /** Present */
             present: number;
             /** Draft */
