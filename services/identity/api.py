@@ -62,7 +62,7 @@ class RevocationForm(BaseModel):
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
-    token: SecretStr = Field(max_length=4096)
+    token: SecretStr = Field(default=SecretStr(""), max_length=4096)
 
 
 class RosterCheck(BaseModel):
