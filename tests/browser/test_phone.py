@@ -319,6 +319,7 @@ async def test_after_signing_out_no_kept_copy_of_the_cookies_goes_on(deputy: Vis
     }
     page = await deputy.open("/me")
     await page.get_by_role("button", name="退出登录").click()
+    await page.get_by_role("dialog").get_by_role("button", name="退出登录").click()
     await expect(page).to_have_url(re.compile("/m/sign-in"))
     headers = {
         "Cookie": f"daibiaotong_renewal={kept['daibiaotong_renewal']}",
