@@ -1,6 +1,9 @@
-"""A browser's session: the token in a cookie that no script can read.
+"""A browser's session 登录会话: its tokens in cookies that no script can read.
 
-Invariants: the token is in no answer's body and in no address; a cookie alone writes nothing that another
+The access token travels with every request; the refresh token, which lives as long as the session, only to where
+a session begins, goes on and ends.
+Invariants: no token is in an answer's body or in an address; a session that was signed out of goes on nowhere, for
+the answer comes after identity ended it; a cookie alone writes nothing that another
 site asked for: the request must say that it comes from our own pages (`Sec-Fetch-Site`, else `Origin`,
 which a browser sets and a page cannot); a machine's bearer token needs none of this.
 """
@@ -23,8 +26,11 @@ from shared.http.callers import bearer
 from shared.http.problems import Problem
 
 COOKIE = "daibiaotong_session"
+RENEWAL_COOKIE = "daibiaotong_renewal"
 _PATH = "/api"
+_SESSION = "/api/session"
 _READS = frozenset({"GET", "HEAD"})
+_SCOPE = {"scope": "browser"}
 
 
 class SessionStart(SignIn):
@@ -59,9 +65,25 @@ def add(app: FastAPI, services: Services, settings: GatewaySettings) -> None:
     """Add signing in and out for browsers."""
     secure = settings.environment == "production"  # a browser keeps it over plain HTTP on localhost, too
 
+    def begun(granted: dict[str, Any]) -> Response:
+        """Who is signed in, with the cookies."""
+        response = json_response(
+            {name: granted[name] for name in ("person", "name", "roles", "organisation")}
+        )
+        keep(response, COOKIE, granted["access_token"], granted["expires_in"], _PATH)
+        if "refresh_token" in granted:
+            seconds = granted["refresh_expires_in"]
+            keep(response, RENEWAL_COOKIE, granted["refresh_token"], seconds, _SESSION)
+        return response
+
+    def keep(response: Response, name: str, token: str, seconds: int, path: str) -> None:
+        response.set_cookie(
+            name, token, max_age=seconds, path=path, secure=secure, httponly=True, samesite="strict"
+        )
+
     @app.post(
-        "/api/session",
-        summary="Sign in, in a browser: the token goes into a cookie",
+        _SESSION,
+        summary="Sign in, in a browser: the tokens go into cookies",
         tags=["me"],
         responses={200: {"model": Me}},
     )
@@ -75,28 +97,40 @@ def add(app: FastAPI, services: Services, settings: GatewaySettings) -> None:
             }
         else:
             form = {"grant_type": "password", "username": body.login, "password": body.password}
-        answer = await services.ask("identity", "/token", form=form)
+        if (before := request.cookies.get(RENEWAL_COOKIE)) is not None:
+            form["refresh_token"] = before  # a browser has one session: the new one replaces it
+        answer = await services.ask("identity", "/token", form=form | _SCOPE)
         if answer.status != 200:
             return passed_on(answer)
         granted: dict[str, Any] = json.loads(answer.body)
         if body.operator and ("operator" not in granted["roles"] or "simulation" in granted["roles"]):
             raise Problem(403, "role-not-allowed", "This door is for people and operators.")
-        shown = {name: granted[name] for name in ("person", "name", "roles", "organisation")}
-        response = json_response(shown)
-        response.set_cookie(
-            COOKIE,
-            granted["access_token"],
-            max_age=granted["expires_in"],
-            path=_PATH,
-            secure=secure,
-            httponly=True,
-            samesite="strict",
-        )
-        return response
+        return begun(granted)
 
-    @app.delete("/api/session", summary="Sign out, in a browser", tags=["me"], status_code=204)
+    @app.post(
+        f"{_SESSION}/renewal",
+        summary="Go on with the session, in a browser: new tokens go into the cookies",
+        tags=["me"],
+        responses={200: {"model": Me}},
+    )
+    async def renew(request: Request) -> Response:
+        require_own_page(request)
+        shown = request.cookies.get(RENEWAL_COOKIE)
+        if shown is None:
+            raise Problem(401, "session-ended", "This session has ended; sign in again.")
+        form = {"grant_type": "refresh_token", "refresh_token": shown} | _SCOPE
+        answer = await services.ask("identity", "/token", form=form)
+        # The cookies stay where it is refused: another tab may have got new ones meanwhile.
+        return begun(json.loads(answer.body)) if answer.status == 200 else passed_on(answer)
+
+    @app.delete(_SESSION, summary="Sign out, in a browser", tags=["me"], status_code=204)
     async def sign_out(request: Request) -> Response:
         require_own_page(request)
+        if (shown := request.cookies.get(RENEWAL_COOKIE)) is not None:
+            answer = await services.ask("identity", "/revocation", form={"token": shown})
+            if answer.status != 200:
+                return passed_on(answer)
         response = Response(status_code=204)
-        response.delete_cookie(COOKIE, path=_PATH, secure=secure, httponly=True, samesite="strict")
+        for name, path in ((COOKIE, _PATH), (RENEWAL_COOKIE, _SESSION)):
+            response.delete_cookie(name, path=path, secure=secure, httponly=True, samesite="strict")
         return response

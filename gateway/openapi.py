@@ -27,6 +27,7 @@ OF_RESIDENTS = frozenset(
 PUBLIC = OF_RESIDENTS | {
     "/api/sign-in",
     "/api/session",
+    "/api/session/renewal",
     "/api/token",
     "/api/codes/{code}",
     "/api/surroundings",
@@ -40,6 +41,7 @@ NO_COMMANDS = frozenset(
     {
         "/api/sign-in",
         "/api/session",
+        "/api/session/renewal",
         "/api/token",
         "/api/concerns/open",
         "/api/cases/similar",

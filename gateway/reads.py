@@ -287,6 +287,8 @@ class RoutingDraft(BaseModel):
 
 
 _SIMULATION_SECONDS = 120.0
+_OF_BROWSERS = frozenset({"scope", "refresh_token"})
+"""What makes identity answer with a refresh token, which no body of ours may hold (`browser.py`)."""
 
 
 class SignIn(BaseModel):
@@ -389,7 +391,8 @@ def add(app: FastAPI, services: Services, health: Health, caller: Callable[..., 
 
     @app.post("/api/token", summary="Tokens for machines (OAuth 2.0)", tags=["me"])
     async def token(request: Request) -> Response:
-        form = {key: value for key, value in (await request.form()).items() if isinstance(value, str)}
+        given = await request.form()
+        form = {k: v for k, v in given.items() if isinstance(v, str) and k not in _OF_BROWSERS}
         return passed_on(await services.ask("identity", "/token", form=form))
 
     @app.post(

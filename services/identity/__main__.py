@@ -47,7 +47,16 @@ def main() -> None:
         metadata=tables.metadata,
         migrations=HERE / "migrations",
         handlers=consumers.handlers(PasswordDesk(opener, passwords)),
-        router=partial(router, opener, keyring, verifier, passwords, clients, settings.allow_simulated_time),
+        router=partial(
+            router,
+            opener,
+            keyring,
+            verifier,
+            passwords,
+            clients,
+            settings.allow_simulated_time,
+            settings.session_terms,
+        ),
         refusals_by_constraint={"credentials_login_key": errors.login_taken()},
         verifier=verifier,
     )

@@ -1,6 +1,6 @@
-"""HTTP of identity: tokens and keys, the lists, the report of an import. What writes here are sign-ins only.
+"""HTTP of identity: tokens and keys, the lists, the report of an import.
 
-Invariant: without a token one gets keys, tokens, and what a public code 代表码 stands for, nothing else.
+What writes here are signing in, renewing and signing out only. Invariant: without a token one gets keys, tokens, and what a public code 代表码 stands for, nothing else.
 """
 
 # No `from __future__ import annotations` here: FastAPI could not find `who`, which is made inside `router`.
@@ -16,9 +16,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.identity import errors, queries, tables
 from services.identity.domain import Level, printable, read_code, read_person
-from services.identity.grants import Granted, Grants
+from services.identity.grants import BROWSER, Granted, Grants
 from services.identity.passwords import Passwords
 from services.identity.roster import judge_rows
+from services.identity.sessions import Terms
 from services.identity.settings import Client
 from services.identity.signing_keys import Keyring
 from shared.contracts.envelope import Actor
@@ -37,7 +38,10 @@ PageSize = Annotated[int, Query(ge=1, le=500)]
 
 
 class TokenForm(BaseModel):
-    """The form of RFC 6749 and RFC 8693; which fields it needs depends on `grant_type`."""
+    """The form of RFC 6749 and RFC 8693; which fields it needs depends on `grant_type`.
+
+    With the scope `browser` a sign-in begins a session; the `refresh_token` it comes with is one that it replaces.
+    """
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
@@ -49,6 +53,16 @@ class TokenForm(BaseModel):
     subject_token: SecretStr = Field(default=SecretStr(""), max_length=4096)
     subject_token_type: str = Field(default=ACCESS_TOKEN, max_length=100)
     requested_subject: str = Field(default="", max_length=100)
+    scope: str = Field(default="", max_length=100)
+    refresh_token: SecretStr = Field(default=SecretStr(""), max_length=4096)
+
+
+class RevocationForm(BaseModel):
+    """The form of RFC 7009."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+    token: SecretStr = Field(default=SecretStr(""), max_length=4096)
 
 
 class RosterCheck(BaseModel):
@@ -59,16 +73,26 @@ class RosterCheck(BaseModel):
 
 
 async def _grant(grants: Grants, form: TokenForm) -> Granted:
+    use = BROWSER if form.scope == BROWSER else ""
+    refresh_token = form.refresh_token.get_secret_value()
     if form.grant_type == "client_credentials":
-        return grants.to_client(form.client_id, form.client_secret.get_secret_value())
+        secret = form.client_secret.get_secret_value()
+        if use:
+            return await grants.to_operator(form.client_id, secret, use=use, instead_of=refresh_token)
+        return grants.to_client(form.client_id, secret)
     if form.grant_type == "password":
-        return await grants.to_person(form.username, form.password.get_secret_value())
+        password = form.password.get_secret_value()
+        return await grants.to_person(form.username, password, use=use, instead_of=refresh_token)
+    if form.grant_type == "refresh_token":
+        return await grants.renewed(refresh_token, use=use)
     if form.grant_type == EXCHANGE:
         if form.subject_token_type != ACCESS_TOKEN:
             raise Problem(400, "token-type-unsupported", "The subject token must be an access token.")
         return await grants.in_the_name_of(form.requested_subject, form.subject_token.get_secret_value())
     raise Problem(
-        400, "grant-type-unsupported", "Use client_credentials, password or the token exchange of RFC 8693."
+        400,
+        "grant-type-unsupported",
+        "Use client_credentials, password, refresh_token or the token exchange of RFC 8693.",
     )
 
 
@@ -79,6 +103,7 @@ def router(
     passwords: Passwords,
     clients: Mapping[str, Client],
     simulation_allowed: bool,
+    terms: Terms,
     engine: AsyncEngine,
     caller: WhoCalls,
 ) -> APIRouter:
@@ -92,6 +117,7 @@ def router(
         passwords=passwords,
         clients=clients,
         simulation_allowed=simulation_allowed,
+        terms=terms,
     )
 
     @routes.get("/jwks")
@@ -115,7 +141,15 @@ def router(
             "roles": sorted(granted.person.roles),
             "organisation": granted.person.organisation,
         }
+        if granted.refresh_token is not None:
+            answer["refresh_token"] = granted.refresh_token
+            answer["refresh_expires_in"] = granted.refresh_expires_in
         return answer | ({"issued_token_type": ACCESS_TOKEN} if form.grant_type == EXCHANGE else {})
+
+    @routes.post("/revocation")
+    async def revoke(form: Annotated[RevocationForm, Form()]) -> dict[str, Any]:
+        await grants.end(form.token.get_secret_value())
+        return {}
 
     @routes.get("/people/{person_id}")
     async def person(person_id: str, actor: who) -> dict[str, Any]:

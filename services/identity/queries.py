@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
@@ -54,6 +55,19 @@ async def credentials(connection: AsyncConnection, login: str) -> Credentials | 
     rows = await connection.execute(select(tables.credentials).where(tables.credentials.c.login == login))
     found = rows.mappings().first()
     return Credentials(**found) if found else None
+
+
+async def credentials_version(connection: AsyncConnection, person_id: str) -> int | None:
+    """How often a person's password was set, or None if never."""
+    table = tables.credentials
+    found: int | None = await connection.scalar(select(table.c.version).where(table.c.person == person_id))
+    return found
+
+
+async def clock(connection: AsyncConnection) -> datetime:
+    """What the database's clock says, which is the same for all replicas."""
+    found: datetime = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
+    return found
 
 
 def matching(text: str) -> ColumnElement[bool]:

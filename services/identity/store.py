@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.identity import tables
@@ -23,6 +23,7 @@ from services.identity.domain import (
     is_department,
 )
 from services.identity.roster import Judgement
+from services.identity.sessions import Session
 from shared.contracts.identity import ImportRoster
 from shared.database.engine import VersionConflict
 from shared.database.rows import insert_rows, update_rows, upsert_rows
@@ -68,6 +69,10 @@ _FORGET_OLD = f"""
 DELETE FROM sign_in_failures WHERE login_digest IN (
     SELECT login_digest FROM sign_in_failures WHERE failed_at < now() - interval '{LOCKED_MINUTES} minutes'
     AND login_digest <> $1 ORDER BY failed_at LIMIT 20 FOR UPDATE SKIP LOCKED)
+"""
+_FORGET_SESSIONS = """
+DELETE FROM browser_sessions WHERE id IN (
+    SELECT id FROM browser_sessions WHERE renewed_at < $1 ORDER BY renewed_at LIMIT 20 FOR UPDATE SKIP LOCKED)
 """
 
 
@@ -302,3 +307,29 @@ async def count_attempt(connection: AsyncConnection, login: str) -> bool:
 async def forgive(connection: AsyncConnection, logins: Iterable[str]) -> None:
     """Forget the attempts counted against these names."""
     await connection.exec_driver_sql(_FORGIVE, (sorted(map(login_digest, logins)),))
+
+
+async def begin_session(connection: AsyncConnection, session: Session, *, forgotten_before: datetime) -> None:
+    """Keep a new session; some of those that nobody renewed since then are forgotten."""
+    await connection.execute(tables.browser_sessions.insert().values(vars(session)))
+    await connection.exec_driver_sql(_FORGET_SESSIONS, (forgotten_before,))
+
+
+async def lock_session(connection: AsyncConnection, session_id: UUID) -> tuple[Session, datetime] | None:
+    """A session, locked, and what the database's clock says; None if there is none."""
+    table = tables.browser_sessions
+    asked = select(table, func.clock_timestamp()).where(table.c.id == session_id).with_for_update()
+    row = (await connection.execute(asked)).first()
+    return (Session(*row[:-1]), row[-1]) if row is not None else None
+
+
+async def save_session(connection: AsyncConnection, session: Session) -> None:
+    """Write a renewed session."""
+    table = tables.browser_sessions
+    await connection.execute(table.update().where(table.c.id == session.id).values(vars(session)))
+
+
+async def end_session(connection: AsyncConnection, session_id: UUID) -> None:
+    """End a session, if there is one: none of its tokens is known any more."""
+    table = tables.browser_sessions
+    await connection.execute(table.delete().where(table.c.id == session_id))

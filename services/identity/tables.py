@@ -117,3 +117,19 @@ sign_in_failures = Table(
     Column("failed_at", DateTime(timezone=True), nullable=False),
 )
 Index("sign_in_failures_failed_at_idx", sign_in_failures.c.failed_at)
+
+# Browsers' sessions that may be renewed; `newest` and `before` are digests of refresh tokens.
+browser_sessions = Table(
+    "browser_sessions",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("person", Text, nullable=False),
+    Column("use", Text, nullable=False),
+    Column("credentials", Text, nullable=False),
+    Column("begun_at", DateTime(timezone=True), nullable=False),
+    Column("renewed_at", DateTime(timezone=True), nullable=False),
+    Column("newest", LargeBinary, nullable=False),
+    Column("before", LargeBinary),
+    Column("successor_key", LargeBinary),
+)
+Index("browser_sessions_renewed_at_idx", browser_sessions.c.renewed_at)

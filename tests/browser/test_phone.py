@@ -282,6 +282,53 @@ async def test_an_expired_session_asks_to_sign_in_and_files_what_was_written(
     await wait_until(filed, what="the case being sent", seconds=PATIENCE, every=0.2)
 
 
+async def test_an_expired_access_token_is_renewed_and_what_waited_is_filed_without_signing_in(
+    deputy: Visit, town: Town
+) -> None:
+    deputy.expected += ["ERR_INTERNET_DISCONNECTED", "401"]
+    page = await deputy.open("/cases/new")
+    await fill(page, "续期后发送")
+    await deputy.context.set_offline(True)
+    await submit(page)
+    await expect(page.get_by_text("待发送").first).to_be_visible()
+    await deputy.context.clear_cookies(name="daibiaotong_session")
+    renewals: list[int] = []
+    page.on("response", lambda said: renewals.append(said.status) if "renewal" in said.url else None)
+    await deputy.context.set_offline(False)
+
+    async def filed() -> bool:
+        return len(await town.cases_titled("续期后发送")) == 1
+
+    await wait_until(filed, what="the case being sent", seconds=PATIENCE, every=0.2)
+    await expect(page.get_by_text("待发送")).to_have_count(0)
+    await expect(page.get_by_role("dialog", name="登录已过期")).to_have_count(0)
+    assert renewals == [200]  # one for all that the page asks at once
+    await deputy.context.clear_cookies(name="daibiaotong_session")
+    await deputy.open("/cases")
+    await expect(page.get_by_text("续期后发送").first).to_be_visible()
+    assert renewals == [200, 200]
+
+
+async def test_after_signing_out_no_kept_copy_of_the_cookies_goes_on(deputy: Visit, town: Town) -> None:
+    kept = {
+        one["name"]: one["value"] for one in await deputy.context.cookies(f"{town.url}/api/session/renewal")
+    }
+    assert set(kept) == {"daibiaotong_session", "daibiaotong_renewal"}
+    assert "daibiaotong_renewal" not in {
+        one["name"] for one in await deputy.context.cookies(f"{town.url}/api/me")
+    }
+    page = await deputy.open("/me")
+    await page.get_by_role("button", name="退出登录").click()
+    await page.get_by_role("dialog").get_by_role("button", name="退出登录").click()
+    await expect(page).to_have_url(re.compile("/m/sign-in"))
+    headers = {
+        "Cookie": f"daibiaotong_renewal={kept['daibiaotong_renewal']}",
+        "Sec-Fetch-Site": "same-origin",
+    }
+    async with town.session.post(f"{town.url}/api/session/renewal", headers=headers) as answer:
+        assert (answer.status, (await answer.json())["code"]) == (401, "session-ended")
+
+
 async def test_a_draft_outlives_the_page_and_the_back_button_leads_back(deputy: Visit) -> None:
     page = await deputy.open("/cases")
     await (

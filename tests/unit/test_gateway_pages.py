@@ -5,12 +5,14 @@ from __future__ import annotations
 import gzip
 import json
 from pathlib import Path
+from typing import Any
 
+import aiohttp
 import pytest
 
-from gateway.browser import COOKIE
+from gateway.browser import COOKIE, RENEWAL_COOKIE
 from gateway.services import Answer
-from tests.gateway_door import Door, door
+from tests.gateway_door import Door, door, served
 
 OWN = {"Sec-Fetch-Site": "same-origin"}
 SCRIPT = "console.log('代表通')" * 20
@@ -141,4 +143,81 @@ async def test_an_operator_signs_in_with_client_id_and_secret_and_no_other_machi
         assert said.status == status
         assert ("set-cookie" in said.headers) == (status == 200)
     form = {"grant_type": "client_credentials", "client_id": "operator", "client_secret": "a-secret"}
+    form["scope"] = "browser"
     assert at.services.bodies == [form] * 3
+
+
+REFRESHING = GRANTED | {"refresh_token": "a.refresh.token", "refresh_expires_in": 1209600}
+
+
+async def cookies_of(at: Door, method: str, path: str, headers: dict[str, str], body: Any = None) -> Any:
+    """Status, body and every cookie that an answer sets, through a real server: there are two headers of one name."""
+    async with (
+        served(at.app) as url,
+        aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session,
+        session.request(method, url + path, headers=OWN | headers, json=body) as answer,
+    ):
+        return answer.status, await answer.text(), answer.headers.getall("set-cookie", [])
+
+
+@pytest.mark.parametrize("environment", ["test", "production"])
+async def test_the_refresh_token_goes_into_a_cookie_for_the_sessions_routes_alone(environment: str) -> None:
+    at = door(environment=environment)
+    at.services.answers["identity", "/token"] = Answer(200, {}, json.dumps(REFRESHING).encode())
+    held = {"Cookie": f"{RENEWAL_COOKIE}=the.one.before"}
+    body = {"login": "fang", "password": "x"}
+    for path, content in (("/api/session", body), ("/api/session/renewal", None)):
+        status, text, cookies = await cookies_of(at, "POST", path, held, content)
+        assert status == 200
+        assert "token" not in text
+        session, renewal = cookies
+        assert f"{COOKIE}=a.signed.token" in session
+        assert f"{RENEWAL_COOKIE}=a.refresh.token" in renewal
+        parts = {part.strip() for part in renewal.split(";")}
+        assert {"HttpOnly", "SameSite=strict", "Path=/api/session", "Max-Age=1209600"} <= parts
+        assert ("Secure" in parts) == (environment == "production")
+    asked = {"refresh_token": "the.one.before", "scope": "browser"}
+    assert at.services.bodies == [
+        {"grant_type": "password", "username": "fang", "password": "x"} | asked,
+        {"grant_type": "refresh_token"} | asked,
+    ]
+    assert at.services.asked == [("identity", "/token", "")] * 2
+
+
+async def test_a_renewal_is_for_our_own_pages_with_the_cookie_and_a_refused_one_leaves_the_cookies() -> None:
+    at = door()
+    held = {"Cookie": f"{RENEWAL_COOKIE}=old"}
+    path = "/api/session/renewal"
+    foreign = {"Sec-Fetch-Site": "cross-site"} | held
+    assert (await at.ask("POST", path, role=None, headers=foreign)).code == "foreign-page"
+    assert (await at.ask("POST", path, role=None, headers=OWN)).code == "session-ended"
+    assert at.services.asked == []
+    problem = json.dumps({"status": 401, "code": "session-ended"}).encode()
+    at.services.answers["identity", "/token"] = Answer(
+        401, {"content-type": "application/problem+json"}, problem
+    )
+    said = await at.ask("POST", path, role=None, headers=OWN | held)
+    assert (said.status, said.code) == (401, "session-ended")
+    assert "set-cookie" not in said.headers
+
+
+async def test_signing_out_ends_the_session_at_identity_before_it_says_so() -> None:
+    at = door()
+    held = {"Cookie": f"{RENEWAL_COOKIE}=the.token"}
+    status, _, cookies = await cookies_of(at, "DELETE", "/api/session", held)
+    assert status == 204
+    assert [cookie.partition("=")[0] for cookie in cookies] == [COOKIE, RENEWAL_COOKIE]
+    assert all("Max-Age=0" in cookie for cookie in cookies)
+    assert at.services.asked == [("identity", "/revocation", "")]
+    assert at.services.bodies == [{"token": "the.token"}]
+    at.services.away.add("identity")
+    status, _, cookies = await cookies_of(at, "DELETE", "/api/session", held)
+    assert (status, cookies) == (503, [])
+
+
+async def test_what_asks_for_a_refresh_token_is_not_passed_on_for_machines() -> None:
+    at = door()
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    raw = b"grant_type=password&username=fang&password=x&scope=browser&refresh_token=t"
+    await at.ask("POST", "/api/token", role=None, raw=raw, headers=form)
+    assert at.services.bodies == [{"grant_type": "password", "username": "fang", "password": "x"}]

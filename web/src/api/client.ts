@@ -2,11 +2,12 @@
  * Asking the gateway. Types come from its OpenAPI document (`schema.d.ts`, generated).
  *
  * Invariants: whatever goes wrong is a `Problem`; the session's cookie travels by itself and no script sees it; a
- * command has an id made here, so that the same id sent again acts once; an expired session asks to sign in and
- * then goes on where it was.
+ * command has an id made here, so that the same id sent again acts once; an expired session is renewed, and one that
+ * has ended asks to sign in, and then it goes on where it was.
  */
 import createClient from 'openapi-fetch'
 import { v7 as uuid } from 'uuid'
+import { renewed, turn } from './renewal'
 import type { components, paths } from './schema'
 import { signedInAgain } from './session-gate'
 
@@ -39,7 +40,13 @@ function problemOf(response: Response, error: unknown): Problem {
 async function once<T>(ask: () => Asked<T>): Promise<{ data: T; response: Response }> {
   let said
   try {
+    const before = turn()
     said = await ask()
+    if (said.response.status === 401) {
+      const again = await renewed(before)
+      if (again instanceof Response) throw problemOf(again, await again.json().catch(() => null))
+      if (again) said = await ask()
+    }
   } catch (error) {
     // fetch fails with a TypeError for every fault of the network; anything else is a mistake of ours
     if (error instanceof TypeError || (error instanceof DOMException && error.name === 'AbortError'))

@@ -4,6 +4,7 @@
  * One stream per page. After a loss of the connection everything shown is read again, for hints may have been missed.
  */
 import { onScopeDispose } from 'vue'
+import { ask, client, Problem } from './client'
 
 export interface Hint {
   kind: string
@@ -31,8 +32,23 @@ export function listen(): void {
   source.addEventListener('error', () => {
     broken = true
     // The browser retries a broken stream by itself, but not one that was refused.
-    if (source?.readyState === EventSource.CLOSED) retry = setTimeout(listen, RETRY_MS)
+    if (source?.readyState === EventSource.CLOSED) retry = setTimeout(() => void listenAgain(), RETRY_MS)
   })
+}
+
+/** A refused stream does not say why: most likely the access token has expired, and a question renews the session. */
+async function listenAgain(): Promise<void> {
+  const refused = source
+  let answered = true
+  try {
+    await ask(() => client.GET('/api/me'), { signIn: false })
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error
+    answered = false
+  }
+  if (source === null || source !== refused) return // somebody hung up or began anew meanwhile
+  if (answered) listen()
+  else retry = setTimeout(() => void listenAgain(), RETRY_MS)
 }
 
 /** Listen no more. */

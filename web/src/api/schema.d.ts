@@ -2606,10 +2606,27 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Sign in, in a browser: the token goes into a cookie */
+        /** Sign in, in a browser: the tokens go into cookies */
         post: operations["sign_in_api_session_post"];
         /** Sign out, in a browser */
         delete: operations["sign_out_api_session_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/session/renewal": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Go on with the session, in a browser: new tokens go into the cookies */
+        post: operations["renew_api_session_renewal_post"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -12406,6 +12423,35 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    renew_api_session_renewal_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Me"];
+                };
             };
             /** @description A problem */
             default: {

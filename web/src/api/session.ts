@@ -1,31 +1,23 @@
 /**
- * Who is signed in. The token is in a cookie that no script can read; here are only the name and roles.
- *
- * What was known at the last visit is kept on the device, so that the pages open without a connection.
+ * Signing in and out. The tokens are in cookies that no script can read; here are only the name and roles.
  */
-import { computed, ref } from 'vue'
-import { ask, client, Problem, type Schemas } from './client'
+import { computed } from 'vue'
+import { ask, client, Problem } from './client'
+import { forget, me, recollect, remember } from './known'
+import { alone, turned } from './renewal'
 import { abandon, expired, open } from './session-gate'
 
-export type Me = Schemas['Me']
-
-const KEPT = 'daibiaotong.me'
-
-export const me = ref<Me | null>(null)
 export const isDeputy = computed(() => me.value?.roles.includes('deputy') ?? false)
-export { expired }
+export { expired, me }
 
 /** Find out who is signed in; without a connection whoever was. */
 export async function recall(): Promise<void> {
-  const kept = localStorage.getItem(KEPT)
-  if (kept === null) return
-  me.value = JSON.parse(kept) as Me
+  if (recollect() === null) return
   try {
-    const { data, response } = await client.GET('/api/me')
-    if (data !== undefined) remember(data)
-    else if (response.status === 401) forget()
+    remember(await ask(() => client.GET('/api/me'), { signIn: false }))
   } catch (error) {
-    if (!(error instanceof TypeError)) throw error // a TypeError is a fault of the network
+    if (!(error instanceof Problem)) throw error
+    if (error.status === 401) forget()
   }
 }
 
@@ -34,7 +26,11 @@ export async function signIn(login: string, password: string, operator = false):
   const before = me.value?.person
   let said
   try {
-    said = await client.POST('/api/session', { body: { login, password, operator } })
+    said = await alone(async () => {
+      const found = await client.POST('/api/session', { body: { login, password, operator } })
+      if (found.data !== undefined) turned()
+      return found
+    })
   } catch {
     throw new Problem(0, 'offline', 'The network cannot be reached.')
   }
@@ -49,18 +45,8 @@ export async function signIn(login: string, password: string, operator = false):
   else open()
 }
 
-/** Sign out, here and on the device. Throws Problem when the gateway cannot be asked to drop the cookie. */
+/** Sign out, here and on the device. Throws Problem when the session could not be ended. */
 export async function signOut(): Promise<void> {
-  await ask(() => client.DELETE('/api/session'))
+  await ask(() => alone(() => client.DELETE('/api/session')))
   forget()
-}
-
-function remember(who: Me): void {
-  me.value = who
-  localStorage.setItem(KEPT, JSON.stringify(who))
-}
-
-function forget(): void {
-  me.value = null
-  localStorage.removeItem(KEPT)
 }
