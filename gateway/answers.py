@@ -38,7 +38,7 @@ class Me(Answer):
 
 
 class Deputy(Answer):
-    """A deputy 人大代表 as the roster has them; `code` is the public code 代表码."""
+    """A deputy 人大代表 as the roster has them; `code` is the public code 代表码, `station` the one of the station."""
 
     id: UUID
     number: str
@@ -51,12 +51,30 @@ class Deputy(Answer):
     term_from: date
     term_until: date
     state: str
+    station: str | None
 
 
 class DeputyPage(Page):
     """Deputies."""
 
     items: tuple[Deputy, ...]
+
+
+class Station(Answer):
+    """A station 代表联络站; `code` is its public code, `deputies` how many active ones belong to it."""
+
+    id: UUID
+    name: str
+    town: str
+    code: str
+    state: Literal["open", "closed"]
+    deputies: int
+
+
+class StationPage(Page):
+    """Stations."""
+
+    items: tuple[Station, ...]
 
 
 class Department(Answer):
