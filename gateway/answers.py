@@ -443,16 +443,17 @@ class WholeActivity(Answer):
 
 
 class PlaceActivity(WholeActivity):
-    """One place; null are deputies of no county or town."""
+    """One place, a station by its code; null are deputies of no county, town or station."""
 
     place: str | None
 
 
 class ActivityRates(Answer):
-    """Activity 活跃率 of a year by month, of the whole and of each place."""
+    """Activity 活跃率 of a year by month, of the whole and of each place: counties, towns of one, stations of a town."""
 
     year: int
     county: str | None
+    town: str | None
     definition: dict[str, str]
     months: tuple[str, ...]
     whole: WholeActivity

@@ -248,8 +248,8 @@ READS = (
     Read(
         "/activity",
         "evaluation",
-        "Active deputies 活跃率 by month and county, or by a county's towns, for staff",
-        ("year", "county"),
+        "Active deputies 活跃率 by month and county, by a county's towns, or by a town's stations, for staff",
+        ("year", "county", "town"),
         answer=answers.ActivityRates,
     ),
     Read("/appeals", "evaluation", "Appeals 申诉 one may see", ("state", "deputy", *PAGE)),

@@ -2332,7 +2332,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Active deputies 活跃率 by month and county, or by a county's towns, for staff */
+        /** Active deputies 活跃率 by month and county, by a county's towns, or by a town's stations, for staff */
         get: operations["get_activity"];
         put?: never;
         post?: never;
@@ -2763,13 +2763,15 @@ export interface components {
         };
         /**
          * ActivityRates
-         * @description Activity 活跃率 of a year by month, of the whole and of each place.
+         * @description Activity 活跃率 of a year by month, of the whole and of each place: counties, towns of one, stations of a town.
          */
         ActivityRates: {
             /** Year */
             year: number;
             /** County */
             county: string | null;
+            /** Town */
+            town: string | null;
             /** Definition */
             definition: {
                 [key: string]: string;
@@ -4600,7 +4602,7 @@ export interface components {
         };
         /**
          * PlaceActivity
-         * @description One place; null are deputies of no county or town.
+         * @description One place, a station by its code; null are deputies of no county, town or station.
          */
         PlaceActivity: {
             /** Deputies */
@@ -11937,6 +11939,7 @@ export interface operations {
             query?: {
                 year?: string;
                 county?: string;
+                town?: string;
             };
             header?: never;
             path?: never;
