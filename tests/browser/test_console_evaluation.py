@@ -73,7 +73,7 @@ async def test_activity_of_enough_deputies_is_told_as_bars_and_by_month(staff: V
         ]
         whole = {"deputies": 51, "active": [17] * 12}
         told = {"definition": {}, "months": months, "whole": whole, "places": places}
-        await route.fulfill(json={"year": int(year), "county": None, **told})
+        await route.fulfill(json={"year": int(year), "county": None, "town": None, **told})
 
     await page.route("**/api/activity?*", many)
     await open_at(staff, "/activity")
