@@ -38,7 +38,7 @@ class Me(Answer):
 
 
 class Deputy(Answer):
-    """A deputy 人大代表 as the roster has them; `code` is the public code 代表码."""
+    """A deputy 人大代表 as the roster has them; `code` is the public code 代表码, `station` the one of the station."""
 
     id: UUID
     number: str
@@ -52,12 +52,30 @@ class Deputy(Answer):
     term_from: date
     term_until: date
     state: str
+    station: str | None
 
 
 class DeputyPage(Page):
     """Deputies."""
 
     items: tuple[Deputy, ...]
+
+
+class Station(Answer):
+    """A station 代表联络站; `code` is its public code, `deputies` how many active ones belong to it."""
+
+    id: UUID
+    name: str
+    town: str
+    code: str
+    state: Literal["open", "closed"]
+    deputies: int
+
+
+class StationPage(Page):
+    """Stations."""
+
+    items: tuple[Station, ...]
 
 
 class Department(Answer):
@@ -435,16 +453,17 @@ class WholeActivity(Answer):
 
 
 class PlaceActivity(WholeActivity):
-    """One place; null are deputies of no county or town."""
+    """One place, a station by its code; null are deputies of no county, town or station."""
 
     place: str | None
 
 
 class ActivityRates(Answer):
-    """Activity 活跃率 of a year by month, of the whole and of each place."""
+    """Activity 活跃率 of a year by month, of the whole and of each place: counties, towns of one, stations of a town."""
 
     year: int
     county: str | None
+    town: str | None
     definition: dict[str, str]
     months: tuple[str, ...]
     whole: WholeActivity

@@ -1,4 +1,4 @@
-"""What residents do without an account: put a concern to a deputy by the deputy's code 民情直通车.
+"""What residents do without an account: put a concern to a deputy by a deputy's or a station's code 民情直通车.
 
 Invariants: nothing is taken in without consent to the notice in force; words and contact leave sealed; who
 submitted alone gets the receipt number and the follow link, and only once the concern was taken in.
@@ -9,6 +9,7 @@ submitted alone gets the receipt number and the follow link, and only once the c
 import json
 from dataclasses import dataclass, field
 from typing import Annotated, Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import FastAPI, Path, Request
@@ -59,7 +60,8 @@ NOTICE = {
 class Concern(BaseModel):
     """What a resident writes 民情; all but the place is sealed before it leaves.
 
-    `consent` is the version of the notice that was agreed to. Without a place the deputy's is taken.
+    `consent` is the version of the notice that was agreed to. Without a place the code's own is taken. `deputy` is
+    the code of the one that is picked of a station; any of them gets it who is not picked.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -70,6 +72,7 @@ class Concern(BaseModel):
     county: identity.PlaceCode | None = None
     town: identity.PlaceCode | None = None
     consent: Annotated[str, Field(max_length=20)]
+    deputy: Annotated[str, Field(pattern=CODE)] | None = None
 
 
 @dataclass(frozen=True)
@@ -97,10 +100,19 @@ class Concerns:
         self._per_address = parse(settings.concerns_per_address)
         self._per_code = parse(settings.concerns_per_code)
 
-    async def _deputy_of(self, code: str, person: Caller) -> dict[str, Any]:
-        answer = await self._services.ask("identity", f"/codes/{code}/deputy", token=person.token)
+    async def _deputy_of(
+        self, code: str, person: Caller, command_id: UUID, picked: str | None
+    ) -> dict[str, Any]:
+        """Who gets it, and whose the code is; the command's id is the lot by which a station's deputies draw."""
+        query = urlencode({"lot": command_id} | ({"picked": picked} if picked else {}))
+        path = f"/codes/{code}/deputy"
+        answer = await self._services.ask("identity", path, token=person.token, query=query)
         if answer.status == 404:
-            raise Problem(404, "deputy-unknown", "There is no active deputy with this code.")
+            raise Problem(404, "deputy-unknown", "There is no active deputy or open station with this code.")
+        if answer.status == 409:
+            raise Problem(409, "station-empty", "No active deputy belongs to this station now.")
+        if answer.status == 422:
+            raise Problem(422, "deputy-not-there", "The deputy picked is not behind this code; pick another.")
         if answer.status != 200:
             raise Problem(503, "service-away", "The code cannot be looked up now; try again soon.")
         found: dict[str, Any] = json.loads(answer.body)
@@ -117,16 +129,16 @@ class Concerns:
             raise Problem(422, "consent-needed", detail)
         plain = content_of(body)
         refuse_unkept(plain)
-        deputy = await self._deputy_of(code, person)
+        deputy = await self._deputy_of(code, person, command_id, body.deputy)
         if not person.actor.acting_for_simulation:
-            self._throttle.admit(self._per_code, "code", deputy["deputy_id"])
+            self._throttle.admit(self._per_code, "code", deputy["owner"])
         county = body.county or deputy["county"]
         if county is None:
             raise Problem(
                 422, "county-needed", "This deputy has no county of their own; say which it is about."
             )
         intake, seals = self._intake, self._seals
-        case_id = intake.case_id(deputy["deputy_id"], command_id)
+        case_id = intake.case_id(deputy["owner"], command_id)
         secret = intake.secret(case_id)
         sealed = await seals.seal("cases", {"title": body.title, "text": body.text})
         contact = await seals.seal("cases", {"contact": body.contact}) if body.contact else None
@@ -156,7 +168,11 @@ def add(app: FastAPI, concerns: Concerns, intake: Intake) -> None:
     async def notice() -> Response:
         return json_response(NOTICE)
 
-    @app.post("/api/codes/{code}/concerns", summary="Put a concern to a deputy 民情直通车", tags=["concerns"])
+    @app.post(
+        "/api/codes/{code}/concerns",
+        summary="Put a concern to a deputy or a station 民情直通车",
+        tags=["concerns"],
+    )
     async def submit(request: Request, code: Annotated[str, Path(pattern=CODE)], body: Concern) -> Response:
         person = await intake.speaker(request, "staff")
         command_id = idempotency_key(request)

@@ -104,6 +104,7 @@ TABLES = (
             "term_from",
             "term_until",
             "state",
+            "station",
         ),
     ),
     Table(

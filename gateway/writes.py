@@ -275,6 +275,7 @@ WRITES = (
         code=True,
     ),
     Write("PUT", "/staff/{subject}", identity.RegisterStaff, "Register a member of staff"),
+    Write("PUT", "/stations/{subject}", identity.RegisterStation, "Register or change a station 代表联络站"),
     Write("POST", "/activities", participation.AnnounceActivity, "Announce an activity 代表活动", new=True),
     Write("POST", "/activities/{subject}/sign-up", participation.SignUp, "Sign up 报名"),
     Write(

@@ -1,4 +1,4 @@
-"""The city: its counties and towns, its deputies, departments and congress staff. Pure and seeded.
+"""The city: its counties and towns, its deputies, stations, departments and congress staff. Pure and seeded.
 
 Invariants: the same seed, scale and divisions give the same city; the parts of a number (deputies by
 level, by county, by town) add up to it exactly; town-level deputies sit only where a town congress
@@ -177,6 +177,15 @@ class Deputy:
 
 
 @dataclass(frozen=True, slots=True)
+class Station:
+    """A station 代表联络站 in a town; deputies name it by their `town`."""
+
+    id: UUID
+    name: str
+    town: str
+
+
+@dataclass(frozen=True, slots=True)
 class Department:
     """An office that handles cases; `counties` empty means the whole city."""
 
@@ -210,6 +219,16 @@ class City:
     def towns(self) -> tuple[Town, ...]:
         """All towns and streets, county by county."""
         return tuple(town for county in self.counties for town in county.towns)
+
+    @property
+    def stations(self) -> tuple[Station, ...]:
+        """A station in each town that has deputies of its own, who belong to it."""
+        manned = {deputy.town for deputy in self.deputies}
+        return tuple(
+            Station(uuid5(_NAMESPACE, f"station/{town.code}"), f"{town.name}代表联络站", town.code)
+            for town in self.towns
+            if town.code in manned
+        )
 
     def divisions(self) -> dict[str, Any]:
         """Its divisions in the form of a divisions file."""

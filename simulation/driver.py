@@ -59,6 +59,7 @@ _ROSTER_COLUMNS = (
     "constituency",
     "term_from",
     "term_until",
+    "station",
 )
 _LIST_SIZE = 500
 
@@ -117,7 +118,7 @@ class Driver:
         return Played(self._cast, frozenset(self._mistakes))
 
     async def people_the_city(self) -> None:
-        """Staff, departments and deputies, taken in by every service."""
+        """Staff, departments, stations and deputies, taken in by every service."""
         await self._set_up()
         await self._import_roster()
         await self.settled()
@@ -179,16 +180,32 @@ class Driver:
             )
             for department in self._city.departments
         ]
-        result = await self._phases.send_all("staff and departments", writes, len(writes))
+        writes += [
+            self._write(
+                "station.register",
+                str(station.id),
+                OPERATOR,
+                f"/api/stations/{station.id}",
+                {"name": station.name, "town": station.town},
+                PREPARED,
+                method="PUT",
+            )
+            for station in self._city.stations
+        ]
+        result = await self._phases.send_all("staff, departments, stations", writes, len(writes))
         if result.refused:
             raise GatewayError(
-                f"{result.refused} of the staff and departments were refused, so nothing can be played"
+                f"{result.refused} of the staff, departments and stations were refused, so nothing can be played"
             )
         self._cast.staff = {member.organisation: str(member.id) for member in self._city.staff}
 
     async def _import_roster(self) -> None:
         """Each county hands in its roster, as files of at most _ROSTER_ROWS rows."""
         clerk = self._cast.staff[self._city.code]
+        codes = {
+            item["town"]: item["code"]
+            async for item in self._gateway.pages("/api/stations", who=clerk, size=_LIST_SIZE)
+        }
         accepted = 0
         with self._phases.counting("roster of deputies", len(self._city.deputies)) as show:
             for name, deputies in roster_files(self._city):
@@ -196,7 +213,7 @@ class Driver:
                 await self._gateway.send_file(
                     "/api/roster-imports",
                     f"{name}.csv",
-                    roster_csv(deputies),
+                    roster_csv(deputies, codes),
                     who=clerk,
                     command_id=import_id,
                     at=PREPARED,
@@ -638,15 +655,16 @@ def roster_files(city: City) -> Iterator[tuple[str, list[Deputy]]]:
             yield f"roster-{county.code}-{number}", deputies[start : start + _ROSTER_ROWS]
 
 
-def roster_csv(deputies: list[Deputy]) -> bytes:
-    """A roster file: UTF-8, one heading line, one line per deputy."""
+def roster_csv(deputies: list[Deputy], codes: Mapping[str, str]) -> bytes:
+    """A roster file: UTF-8, one heading line, one line per deputy; `codes` are the stations' by town."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_ROSTER_COLUMNS)
     term = (TERM_FROM.isoformat(), TERM_UNTIL.isoformat())
     for d in deputies:
         place = (d.county, d.town or "", d.constituency)
-        writer.writerow((d.number, d.name, d.level, d.occupation, *place, *term))
+        station = codes[d.town] if d.town else ""
+        writer.writerow((d.number, d.name, d.level, d.occupation, *place, *term, station))
     return text.getvalue().encode()
 
 

@@ -91,6 +91,7 @@ def figures(city: City, year: Year) -> tuple[Figure, ...]:
         ("  of counties", None, levels["county"], _total("/api/deputies", level="county")),
         ("  of towns", None, levels["town"], _total("/api/deputies", level="town")),
         ("departments", None, len(city.departments), _total("/api/departments")),
+        ("stations", None, len(city.stations), _total("/api/stations")),
         ("cases filed 督事", year_script.CASES_FILED, filed, _figure("cases", "filed")),
         ("cases closed 办结", year_script.CASES_CLOSED, closed, _figure("cases", "closed")),
         ("  answered, still open", _OPEN, filed - closed, _figure("cases", "states", "answered")),

@@ -1,6 +1,6 @@
-"""The resident's page behind a deputy's code 代表码, `/r/`: HTML from the gateway, usable without a script.
+"""The resident's page behind a deputy's code 代表码 or a station's 联络站码, `/r/`: HTML from the gateway, usable without a script.
 
-A resident finds the deputy, leaves a concern, keeps the receipt, follows what became of it, and answers. Forms
+A resident finds the deputy, or the station and its deputies, leaves a concern, keeps the receipt, follows what became of it, and answers. Forms
 are plain; what was done leads on to an address that may be loaded again. `routes.py` takes forms apart and sends
 what they ask for through `gateway.concerns` and `gateway.following`; `rendering.py` makes the pages; every
 word stands in `zh.json` and `en.json`.

@@ -32,6 +32,11 @@ RECEIPT_SHOWN_SECONDS = 15 * 60
 """How long after submitting the browser that did so is shown the follow link."""
 _COUNTY_DIGITS = 6
 _LATE = Problem(202, "pending", "It is on its way; send it again to see.")
+_FAULT_OF_PROBLEM: Mapping[str, Mapping[str, str]] = {
+    "county-needed": {"place": "missing"},
+    "deputy-not-there": {"deputy": "gone"},
+}
+"""What is said at a field, though the service found it."""
 _FIELD_FAULTS = {"missing": "missing", "string_too_short": "missing", "string_too_long": "long"}
 
 _ACTIONS: Mapping[str, type[Contract]] = {
@@ -107,10 +112,11 @@ def add(
     def place_name(code: str | None) -> str:
         return "" if code is None else places[code].name if code in places else code
 
-    async def deputy_of(code: str) -> dict[str, Any]:
+    async def owner_of(code: str) -> dict[str, Any]:
+        """The deputy or the station behind a code, as the public may know them."""
         answer = await services.ask("identity", f"/codes/{code}")
         if answer.status == 404:
-            raise Problem(404, "deputy-unknown", "There is no active deputy with this code.")
+            raise Problem(404, "deputy-unknown", "There is no active deputy or open station with this code.")
         if answer.status != 200:
             raise Problem(503, "service-away", "The code cannot be looked up now; try again soon.")
         found: dict[str, Any] = json.loads(answer.body)
@@ -130,22 +136,22 @@ def add(
     def code_page(
         request: Request,
         code: str,
-        deputy: Mapping[str, Any],
+        owner: Mapping[str, Any],
         *,
         form: Mapping[str, str],
         faults: Mapping[str, str],
         problem: Problem | None = None,
         status: int = 200,
     ) -> Response:
-        own = deputy["county"]
+        own = owner["county"]
         counties = [place for place in city.children if own in (None, place.code)]
         return page(
             request,
             "code.html",
             status=status,
             code=code,
-            deputy=deputy,
-            place=" ".join(filter(None, map(place_name, (own, deputy["town"])))),
+            owner=owner,
+            place=" ".join(filter(None, map(place_name, (own, owner["town"])))),
             counties=counties,
             form=form,
             faults=faults,
@@ -212,7 +218,8 @@ def add(
         if code:
             if all(sign.isascii() and (sign.isalnum() or sign == "-") for sign in code) and len(code) <= 20:
                 return RedirectResponse(f"/r/{code}", 303)
-            return wrong(request, Problem(404, "deputy-unknown", "There is no active deputy with this code."))
+            unknown = "There is no active deputy or open station with this code."
+            return wrong(request, Problem(404, "deputy-unknown", unknown))
         done = request.query_params.get("done")
         told = "close-link" if done == "close-link" else None
         return page(request, "start.html", problem=None, done=told, filled={})
@@ -281,40 +288,41 @@ def add(
     @app.get("/r/{code}", include_in_schema=False)
     async def code_of(request: Request, code: Annotated[str, Path(pattern=CODE)]) -> Response:
         try:
-            deputy = await deputy_of(code)
+            owner = await owner_of(code)
         except Problem as problem:
             return wrong(request, problem)
-        blank = {"id": str(uuid4()), "place": deputy["town"] or ""}
-        return code_page(request, code, deputy, form=blank, faults={})
+        blank = {"id": str(uuid4()), "place": owner["town"] or ""}
+        return code_page(request, code, owner, form=blank, faults={})
 
     @app.post("/r/{code}", include_in_schema=False)
     async def submit(request: Request, code: Annotated[str, Path(pattern=CODE)]) -> Response:
         try:
             _refuse_foreign(request)
             form = await _form(request)
-            deputy = await deputy_of(code)
+            owner = await owner_of(code)
         except Problem as problem:
             return wrong(request, problem)
         command_id = _id_of(form)
         form["id"] = str(command_id)
+        gone = {"deputy": "gone"} if _picked_is_gone(form, owner) else {}
         try:
-            body = Concern.model_validate(_concern(form, places, deputy))
+            body = Concern.model_validate(_concern(form, places, owner))
         except ValidationError as error:
-            return code_page(request, code, deputy, form=form, faults=_faults(error), status=422)
-        if body.consent != NOTICE["version"]:
-            faults = {"consent": "missing"}
-            return code_page(request, code, deputy, form=form, faults=faults, status=422)
+            return code_page(request, code, owner, form=form, faults=_faults(error) | gone, status=422)
+        unread = {"consent": "missing"} if body.consent != NOTICE["version"] else {}
+        if gone or unread:
+            return code_page(request, code, owner, form=form, faults=gone | unread, status=422)
         try:
             person = await intake.gateway()
             taken = await concerns.take_in(request, person, code, body, command_id)
         except Problem as problem:
-            faults = {"place": "missing"} if problem.code == "county-needed" else {}
+            faults = _FAULT_OF_PROBLEM.get(problem.code, {})
             shown_problem = None if faults else problem
             return code_page(
-                request, code, deputy, form=form, faults=faults, problem=shown_problem, status=problem.status
+                request, code, owner, form=form, faults=faults, problem=shown_problem, status=problem.status
             )
         if taken is None:
-            return code_page(request, code, deputy, form=form, faults={}, problem=_LATE, status=202)
+            return code_page(request, code, owner, form=form, faults={}, problem=_LATE, status=202)
         answer = RedirectResponse(f"/r/concerns/{shown(taken.receipt)}", 303)
         opened = Opened(taken.receipt, digest_of(taken.secret))
         following.keep(answer, replace(opened, told_until=int(time.time()) + RECEIPT_SHOWN_SECONDS))
@@ -326,18 +334,27 @@ def _every(place: Place) -> list[Place]:
 
 
 def _concern(
-    form: Mapping[str, str], places: Mapping[str, Place], deputy: Mapping[str, Any]
+    form: Mapping[str, str], places: Mapping[str, Place], owner: Mapping[str, Any]
 ) -> dict[str, Any]:
     """A form's fields as the body of a concern; a place that is none of the city's is as good as none."""
     found: dict[str, Any] = {name: form.get(name, "") for name in ("title", "text", "consent")}
     if form.get("contact"):
         found["contact"] = form["contact"]
+    if owner["kind"] == "station" and form.get("deputy"):
+        found["deputy"] = form["deputy"]
     code = form.get("place", "")
-    if code in places and code != deputy["county"]:
+    if code in places and code != owner["county"]:
         found["county"] = code[:_COUNTY_DIGITS]
         if len(code) > _COUNTY_DIGITS:
             found["town"] = code
     return found
+
+
+def _picked_is_gone(form: Mapping[str, str], owner: Mapping[str, Any]) -> bool:
+    """Whether the deputy picked on a station's page does not, or no longer, belong to it."""
+    if owner["kind"] != "station" or not form.get("deputy"):
+        return False
+    return form["deputy"] not in {deputy["code"] for deputy in owner["deputies"]}
 
 
 def _asked(action: str, form: Mapping[str, str]) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 A deputy is active in a month in which some recorded fact of their duty earned points, whatever the caps;
 signing in is no fact and so never counts. The rate divides by the deputies in office 在任 of the place as the
-roster stands now. Invariants: a place with fewer than `LEAST` deputies is not shown, nor a whole that small; and never
-is exactly one place of a list hidden: it could be reckoned from the whole. Pure.
+roster stands now. The city opens into counties, a county into towns, a town into the stations of its own deputies.
+Invariants: a place with fewer than `LEAST` deputies is not shown, nor a whole that small; never is exactly one place
+of a list hidden: it could be reckoned from the whole; and nothing is shown within a place that is hidden. Pure.
 """
 
 from __future__ import annotations
@@ -18,26 +19,32 @@ DEFINITION = {
     "numerator": "当月至少有一条得分履职记录的在任代表；登录、签到不算 / deputies in office with a recorded fact of duty "
     "that earned points in the month; signing in is none",
     "denominator": "现名册中的在任代表 / deputies in office on the present roster",
-    "exclusions": f"不足 {LEAST} 名代表的地方不单列 / places of fewer than {LEAST} deputies are not shown by themselves",
+    "exclusions": f"不足 {LEAST} 名代表的地方及其以下不单列 / places of fewer than {LEAST} deputies, and what is within them, "
+    "are not shown by themselves",
 }
 
 
 def series(
-    deputies: Mapping[str | None, int], active: Mapping[tuple[str | None, int], int], months: Sequence[int]
+    deputies: Mapping[str | None, int],
+    active: Mapping[tuple[str | None, int], int],
+    months: Sequence[int],
+    above: Sequence[tuple[Mapping[str | None, int], str]] = (),
 ) -> dict[str, Any]:
     """Rates of the whole and of each place, month by month.
 
-    `deputies` by place, `active` by place and month (see `domain.month_of`); None are those of no place.
+    `deputies` by place, `active` by place and month (see `domain.month_of`); None are those of no place. `above` are
+    the lists in which the whole itself stands as a place: deputies by place, and which of them it is.
     """
     whole = sum(deputies.values())
-    hidden = _hidden(deputies)
+    concealed = whole < LEAST or any(place in _hidden(others) for others, place in above)
+    hidden = set(deputies) if concealed else _hidden(deputies)
     return {
         "definition": DEFINITION,
         "months": [f"{month // 12:04d}-{month % 12 + 1:02d}" for month in months],
         "whole": {
             "deputies": whole,
             "active": None
-            if whole < LEAST
+            if concealed
             else [sum(active.get((place, month), 0) for place in deputies) for month in months],
         },
         "places": [

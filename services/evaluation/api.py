@@ -307,14 +307,23 @@ def router(
 
     @routes.get("/activity")
     async def active(
-        actor: who, year: Year = None, county: Annotated[str | None, Query(pattern=r"^\d{6}$")] = None
+        actor: who,
+        year: Year = None,
+        county: Annotated[str | None, Query(pattern=r"^\d{6}$")] = None,
+        town: Annotated[str | None, Query(pattern=r"^\d{9}(\d{3})?$")] = None,
     ) -> dict[str, Any]:
         require(actor, *_EVERYTHING)
+        within = [town[:6], town] if town else [county] if county else []
         async with engine.connect() as connection:
             found_year = await _year(connection, year)
             months = range(found_year * 12, found_year * 12 + 12)
-            deputies, found = await queries.activity(connection, county, months)
-        return {"year": found_year, "county": county, **activity.series(deputies, found, months)}
+            deputies, found, above = await queries.activity(connection, within, months)
+        return {
+            "year": found_year,
+            "county": within[0] if within else None,
+            "town": town,
+            **activity.series(deputies, found, months, above),
+        }
 
     @routes.get("/standings")
     async def standings(

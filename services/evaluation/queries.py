@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic_core import to_json
-from sqlalchemy import Row, and_, func, select
+from sqlalchemy import ColumnElement, Row, and_, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.evaluation import tables
@@ -318,21 +318,37 @@ async def people(connection: AsyncConnection) -> list[Person]:
     return [Person(row.id, row.level, row.county, row.town, row.occupation) for row in found]
 
 
+ByPlace = dict[str | None, int]
+
+
 async def activity(
-    connection: AsyncConnection, place: str | None, months: Sequence[int]
-) -> tuple[dict[str | None, int], dict[tuple[str | None, int], int]]:
-    """Deputies in office by place, and those active by place and month: counties, or a county's towns."""
+    connection: AsyncConnection, within: Sequence[str], months: Sequence[int]
+) -> tuple[ByPlace, dict[tuple[str | None, int], int], list[tuple[ByPlace, str]]]:
+    """Deputies in office by place, those active by place and month, and the lists above, as `activity.series` takes them.
+
+    `within` nothing the places are counties, within a county its towns, within a county and a town the stations.
+    """
     kept, sums_ = tables.deputies.c, tables.buckets.c
-    by = kept.county if place is None else kept.town
-    within = [kept.state == "active"] if place is None else [kept.state == "active", kept.county == place]
-    numbers = await connection.execute(select(by.label("place"), func.count()).where(*within).group_by(by))
+    conditions = [kept.state == "active"]
+
+    async def in_office(by: ColumnElement[Any]) -> ByPlace:
+        found = await connection.execute(select(by, func.count()).where(*conditions).group_by(by))
+        return {row[0]: row[1] for row in found}
+
+    steps = (kept.county, kept.town, kept.station)
+    above = []
+    for step, place in zip(steps, within, strict=False):
+        above.append((await in_office(step), place))
+        conditions.append(step == place)
+    by = steps[len(within)]
+    deputies = await in_office(by)
     active = await connection.execute(
         select(by.label("place"), sums_.month, func.count(kept.id.distinct()))
         .select_from(tables.deputies.join(tables.buckets, sums_.deputy_id == kept.id))
-        .where(*within, sums_.month.between(months[0], months[-1]), sums_.points > 0)
+        .where(*conditions, sums_.month.between(months[0], months[-1]), sums_.points > 0)
         .group_by(by, sums_.month)
     )
-    return {row[0]: row[1] for row in numbers}, {(row[0], row[1]): row[2] for row in active}
+    return deputies, {(row[0], row[1]): row[2] for row in active}, above
 
 
 async def names(connection: AsyncConnection, deputies: Iterable[UUID]) -> dict[UUID, tuple[str, str]]:

@@ -293,6 +293,7 @@ class EvaluationStore:
                 "county": data.county,
                 "town": data.town,
                 "state": data.state,
+                "station": data.station,
             }
             for deputy_id, (sequence, data) in sorted(deputies.items())
         ]

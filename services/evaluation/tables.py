@@ -114,6 +114,7 @@ deputies = Table(
     Column("county", Text),
     Column("town", Text),
     Column("state", Text, nullable=False),
+    Column("station", Text),
 )
 
 # How many events of each type came one by one (`handlers.EventIntake`), and how many of them no item

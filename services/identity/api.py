@@ -14,8 +14,8 @@ from fastapi import APIRouter, Depends, Form, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.identity import errors, queries, tables
-from services.identity.domain import Level, printable, read_code, read_person
+from services.identity import errors, queries, store, tables
+from services.identity.domain import Level, StationState, drawn, printable, read_code, read_person
 from services.identity.grants import BROWSER, Granted, Grants
 from services.identity.passwords import Passwords
 from services.identity.roster import judge_rows
@@ -23,7 +23,7 @@ from services.identity.sessions import Terms
 from services.identity.settings import Client
 from services.identity.signing_keys import Keyring
 from shared.contracts.envelope import Actor
-from shared.contracts.identity import PlaceCode
+from shared.contracts.identity import PlaceCode, StationCode
 from shared.host import WhoCalls
 from shared.http.callers import require
 from shared.http.problems import Problem
@@ -174,12 +174,18 @@ def router(
         county: PlaceCode | None = None,
         town: PlaceCode | None = None,
         level: Level | None = None,
+        station: StationCode | None = None,
         q: Annotated[str | None, Query(max_length=100)] = None,
         page: PageNumber = 1,
         size: PageSize = 20,
     ) -> dict[str, Any]:
         columns = tables.deputies.c
-        asked = {columns.county: county, columns.town: town, columns.level: level}
+        asked = {
+            columns.county: county,
+            columns.town: town,
+            columns.level: level,
+            columns.station: station,
+        }
         conditions = [column == value for column, value in asked.items() if value is not None]
         if q is not None and q.strip():
             if not printable(q):
@@ -210,16 +216,53 @@ def router(
         return found
 
     @routes.get("/codes/{code}/deputy")
-    async def deputy_of_code(code: str, actor: who) -> dict[str, Any]:
+    async def deputy_of_code(
+        code: str, actor: who, lot: UUID, picked: Annotated[str | None, Query(max_length=40)] = None
+    ) -> dict[str, Any]:
+        """The deputy who gets what somebody puts to this code: the one `picked` by code, else who draws the lot."""
         require(actor, "intake", "staff")
         read = read_code(code)
         if read is None:
             raise errors.deputy_unknown()
         async with engine.connect() as connection:
-            found = await queries.deputy_of_code(connection, read)
+            found = await queries.reached_by_code(connection, read)
         if found is None:
             raise errors.deputy_unknown()
-        return found
+        if not found.deputies:
+            raise errors.station_empty()
+        place = {"owner": found.owner, "county": found.county, "town": found.town}
+        if picked is None:
+            return {**place, "deputy_id": drawn(lot, found.deputies.values())}
+        deputy_id = found.deputies.get(read_code(picked) or "")
+        if deputy_id is None:
+            raise errors.deputy_not_there()
+        return {**place, "deputy_id": deputy_id}
+
+    @routes.get("/stations")
+    async def stations(
+        _: who,
+        county: PlaceCode | None = None,
+        town: PlaceCode | None = None,
+        state: StationState | None = None,
+        page: PageNumber = 1,
+        size: PageSize = 100,
+    ) -> dict[str, Any]:
+        kept = tables.stations.c
+        conditions = [kept.state == state] if state else []
+        conditions += [kept.town.startswith(county)] if county else []
+        conditions += [kept.town == town] if town else []
+        async with engine.connect() as connection:
+            return await queries.stations(connection, conditions, number=page, size=size)
+
+    @routes.get("/stations/{station_id}")
+    async def station(station_id: UUID, _: who) -> dict[str, Any]:
+        async with engine.connect() as connection:
+            condition = tables.stations.c.id == station_id
+            found = await queries.stations(connection, [condition], number=1, size=1)
+        if not found["items"]:
+            raise errors.station_unknown()
+        one: dict[str, Any] = found["items"][0]
+        return one
 
     @routes.get("/departments")
     async def departments(_: who, page: PageNumber = 1, size: PageSize = 100) -> dict[str, Any]:
@@ -237,7 +280,9 @@ def router(
     @routes.post("/roster-imports/check")
     async def check(asked: RosterCheck, actor: who) -> dict[str, Any]:
         require(actor, "staff", "operator")
-        judgement = await asyncio.to_thread(judge_rows, asked.first_line, asked.rows, {})
+        async with engine.connect() as connection:
+            codes = await store.station_codes(connection)
+        judgement = await asyncio.to_thread(judge_rows, asked.first_line, asked.rows, {}, codes)
         return {
             "rows": judgement.rows,
             "accepted": len(judgement.right),

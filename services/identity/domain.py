@@ -1,7 +1,7 @@
-"""Deputies, departments, staff and sign-in names as pure decisions.
+"""Deputies, stations, departments, staff and sign-in names as pure decisions.
 
-Invariants: a deputy's id and public code follow from the number on the roster and never change; a
-state that equals the one before is the very same object, so that nothing is written or announced;
+Invariants: a deputy's id and public code follow from the number on the roster and never change, a station's
+code from its id; a state that equals the one before is the very same object, so that nothing is written or announced;
 a version counts changes; time of one person never runs backwards.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Literal
@@ -20,6 +21,7 @@ Level = Literal["city", "county", "town"]
 Occupation = Literal["worker", "farmer", "professional", "official", "manager", "military", "other"]
 DeputyState = Literal["active", "suspended", "left"]
 Membership = Literal["active", "left"]
+StationState = Literal["open", "closed"]
 
 DEPARTMENT_PREFIX = "department:"
 _DEPUTIES = UUID("1d7f7c58-6c0a-5a0e-9f0e-6d1c1f4f3b5a")
@@ -39,7 +41,7 @@ _UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 @dataclass(frozen=True)
 class Entry:
-    """What the roster says of a deputy."""
+    """What the roster says of a deputy; `station` is the code of the one station they belong to."""
 
     number: str
     name: str
@@ -51,6 +53,7 @@ class Entry:
     term_from: date
     term_until: date
     state: DeputyState
+    station: str | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,20 @@ class Deputy:
     term_from: date
     term_until: date
     state: DeputyState
+    changed_at: datetime
+    station: str | None = None
+
+
+@dataclass(frozen=True)
+class Station:
+    """A station 代表联络站 in a town; residents reach its deputies by its public `code`, while it is open."""
+
+    id: UUID
+    version: int
+    name: str
+    town: str
+    code: str
+    state: StationState
     changed_at: datetime
 
 
@@ -103,13 +120,13 @@ def deputy_id(number: str) -> UUID:
     return uuid5(_DEPUTIES, number)
 
 
-def public_code(deputy: UUID) -> str:
-    """The public code 代表码: ten signs, 50 bits, that tell nothing of number or order.
+def public_code(owner: UUID) -> str:
+    """The public code 代表码 of a deputy or a station: ten signs, 50 bits, that tell nothing of number or order.
 
-    Among a million deputies the chance that any two share one is below 1 in 2,000; the database
+    Among a million owners the chance that any two share one is below 1 in 2,000; the database
     refuses the second.
     """
-    bits = uuid5(_CODES, deputy.bytes.hex()).int
+    bits = uuid5(_CODES, owner.bytes.hex()).int
     return "".join(_ALPHABET[bits >> 5 * place & 31] for place in range(_CODE_LENGTH))
 
 
@@ -182,6 +199,34 @@ def register_staff(
     if asked == replace(found, version=1, changed_at=at):
         return found
     return replace(asked, version=found.version + 1, changed_at=max(at, found.changed_at))
+
+
+def register_station(
+    found: Station | None, identity: UUID, *, name: str, town: str, state: StationState, at: datetime
+) -> Station:
+    """The station after it was registered or changed; `found` itself when nothing is new."""
+    if not printable(name):
+        raise errors.text_not_printable()
+    asked = Station(identity, 1, name.strip(), town, public_code(identity), state, at)
+    if found is None:
+        return asked
+    if asked == replace(found, version=1, changed_at=at):
+        return found
+    return replace(asked, version=found.version + 1, changed_at=max(at, found.changed_at))
+
+
+def county_of(town: str) -> str:
+    """The county in which a town lies."""
+    return town[:6]
+
+
+def drawn(lot: UUID, deputies: Iterable[UUID]) -> UUID:
+    """The deputy of a station who gets what is put to any of them.
+
+    Each draws a number from the lot and the lowest has it: over many lots all get as much, the same lot always
+    falls to the same deputy, and who joins or leaves moves no lot between the others. There must be one.
+    """
+    return min(deputies, key=lambda deputy: uuid5(lot, deputy.bytes.hex()))
 
 
 def read_login(typed: str) -> str:

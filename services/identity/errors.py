@@ -91,8 +91,25 @@ def password_too_weak() -> Refusal:
 
 
 def deputy_unknown() -> Refusal:
-    """There is no such deputy."""
+    """There is no such deputy, nor an open station with this code."""
     return Refusal("deputy-unknown", "There is no such deputy.", "not-found")
+
+
+def station_unknown() -> Refusal:
+    """There is no such station."""
+    return Refusal("station-unknown", "There is no such station.", "not-found")
+
+
+def station_empty() -> Refusal:
+    """No active deputy belongs to the station."""
+    return Refusal("station-empty", "No active deputy belongs to this station now.")
+
+
+def deputy_not_there() -> Refusal:
+    """The deputy picked is not, or no longer, behind this code."""
+    return Refusal(
+        "deputy-not-there", "The deputy picked does not belong to this station; pick another.", "invalid"
+    )
 
 
 def import_unknown() -> Refusal:

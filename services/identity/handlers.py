@@ -1,4 +1,4 @@
-"""Use cases of identity: registering departments and staff, importing a roster, setting passwords."""
+"""Use cases of identity: registering departments, staff and stations, importing a roster, setting passwords."""
 
 from __future__ import annotations
 
@@ -10,10 +10,17 @@ from uuid import UUID
 from pydantic import BaseModel, Field, ValidationError
 
 from services.identity import domain, errors, store
-from services.identity.domain import Department, Deputy, Staff
+from services.identity.domain import Department, Deputy, Staff, Station
 from services.identity.passwords import Passwords
 from services.identity.roster import judge_rows
-from services.identity.store import Credentials, DepartmentStore, PartTaken, RosterImport, StaffStore
+from services.identity.store import (
+    Credentials,
+    DepartmentStore,
+    PartTaken,
+    RosterImport,
+    StaffStore,
+    StationStore,
+)
 from shared.contracts import identity as contract
 from shared.contracts.registry import Contract
 from shared.messaging.desk import Decision, Desk, Emission, authorise, subject_id
@@ -75,6 +82,22 @@ def register_staff(
     return Decision(member, member.version, (Emission(told, subject=member.id),), time=member.changed_at)
 
 
+def register_station(
+    found: Station | None, message: Received[contract.RegisterStation], _: None
+) -> Decision[Station]:
+    """Register or change a station."""
+    data = message.data
+    station = domain.register_station(
+        found, subject_id(message), name=data.name, town=data.town, state=data.state, at=message.now
+    )
+    if station is found:
+        return Decision(station, station.version)
+    told = contract.StationChanged(
+        station_id=station.id, name=station.name, town=station.town, code=station.code, state=station.state
+    )
+    return Decision(station, station.version, (Emission(told, subject=station.id),), time=station.changed_at)
+
+
 def department_desk() -> Desk[Department]:
     """The desk of departments."""
     return Desk(DepartmentStore(), {contract.RegisterDepartment: register_department})
@@ -83,6 +106,11 @@ def department_desk() -> Desk[Department]:
 def staff_desk() -> Desk[Staff]:
     """The desk of staff."""
     return Desk(StaffStore(), {contract.RegisterStaff: register_staff})
+
+
+def station_desk() -> Desk[Station]:
+    """The desk of stations."""
+    return Desk(StationStore(), {contract.RegisterStation: register_station})
 
 
 def _not_refused(
@@ -144,7 +172,8 @@ class RosterDesk:
         self, messages: Sequence[Received[contract.ImportRoster]], work: Work
     ) -> list[PartTaken]:
         """Judge each part by itself first, then against the numbers of the parts before it."""
-        alone = [judge_rows(m.data.first_line, m.data.rows, {}) for m in messages]
+        stations = await store.station_codes(work.connection)
+        alone = [judge_rows(m.data.first_line, m.data.rows, {}, stations) for m in messages]
         taken = await store.lines_of_numbers(
             work.connection,
             (
@@ -162,7 +191,7 @@ class RosterDesk:
             known = numbers.setdefault(import_id, {})
             found = judgement
             if not known.keys().isdisjoint(row.entry.number for row in judgement.right):
-                found = judge_rows(data.first_line, data.rows, known)
+                found = judge_rows(data.first_line, data.rows, known, stations)
             known.update((row.entry.number, row.line) for row in found.right)
             parts.append(PartTaken(import_id, data.part, found, frozenset()))
         return parts
@@ -216,6 +245,7 @@ def _apply(
             term_from=deputy.term_from,
             term_until=deputy.term_until,
             state=deputy.state,
+            station=deputy.station,
         )
         work.emit(message, told, subject=deputy.id, sequence=deputy.version, time=deputy.changed_at)
     return replace(part, changed=frozenset(changed))

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Table, func, or_, select
+from sqlalchemy import ColumnElement, RowMapping, Table, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.identity import tables
-from services.identity.domain import DEPARTMENT_PREFIX, is_department
+from services.identity.domain import DEPARTMENT_PREFIX, county_of, is_department
 from services.identity.store import Credentials
 from shared.contracts.registry import Role
 from shared.database.rows import dictionaries
@@ -101,22 +101,84 @@ async def deputy(connection: AsyncConnection, deputy_id: UUID) -> dict[str, Any]
     return dict(found) if found else None
 
 
+async def stations(
+    connection: AsyncConnection, conditions: Sequence[ColumnElement[bool]], *, number: int, size: int
+) -> dict[str, Any]:
+    """One page of stations by town and name, each with its number of active deputies."""
+    kept, deputies = tables.stations.c, tables.deputies.c
+    total = await connection.scalar(select(func.count()).select_from(tables.stations).where(*conditions))
+    counted = (
+        select(func.count())
+        .where(deputies.station == kept.code, deputies.state == "active")
+        .scalar_subquery()
+    )
+    rows = await connection.execute(
+        select(tables.stations, counted.label("deputies"))
+        .where(*conditions)
+        .order_by(kept.town, kept.name, kept.id)
+        .limit(size)
+        .offset((number - 1) * size)
+    )
+    return {"items": dictionaries(rows), "total": int(total or 0), "page": number, "size": size}
+
+
 async def behind_code(connection: AsyncConnection, code: str) -> dict[str, Any] | None:
-    """What the public may know of the active deputy with this public code, or None."""
+    """What the public may know of the active deputy or the open station with this public code, or None."""
     columns = tables.deputies.c
     public = select(columns.name, columns.level, columns.county, columns.town, columns.constituency)
     rows = await connection.execute(public.where(columns.code == code, columns.state == "active"))
     found = rows.mappings().first()
-    return dict(found) if found else None
+    if found:
+        return {"kind": "deputy", **found}
+    station = await _open_station(connection, code)
+    if station is None:
+        return None
+    members = await connection.execute(
+        select(columns.code, columns.name, columns.level, columns.constituency)
+        .where(columns.station == code, columns.state == "active")
+        .order_by(columns.name, columns.code)
+    )
+    return {
+        "kind": "station",
+        "name": station["name"],
+        "county": county_of(station["town"]),
+        "town": station["town"],
+        "deputies": dictionaries(members),
+    }
 
 
-async def deputy_of_code(connection: AsyncConnection, code: str) -> dict[str, Any] | None:
-    """Id and place of the active deputy with this public code, for who sends something to that deputy, or None."""
+@dataclass(frozen=True)
+class Reached:
+    """Whom a public code reaches: the `owner` of the code, its place, and active deputies by their own codes."""
+
+    owner: UUID
+    county: str | None
+    town: str | None
+    deputies: Mapping[str, UUID]
+
+
+async def reached_by_code(connection: AsyncConnection, code: str) -> Reached | None:
+    """Whom the public code of an active deputy or an open station reaches, or None."""
     columns = tables.deputies.c
-    asked = select(columns.id.label("deputy_id"), columns.county, columns.town)
+    asked = select(columns.id, columns.county, columns.town)
     rows = await connection.execute(asked.where(columns.code == code, columns.state == "active"))
-    found = rows.mappings().first()
-    return dict(found) if found else None
+    found = rows.first()
+    if found is not None:
+        return Reached(found.id, found.county, found.town, {code: found.id})
+    station = await _open_station(connection, code)
+    if station is None:
+        return None
+    members = await connection.execute(
+        select(columns.code, columns.id).where(columns.station == code, columns.state == "active")
+    )
+    deputies = {row.code: row.id for row in members}
+    return Reached(station["id"], county_of(station["town"]), station["town"], deputies)
+
+
+async def _open_station(connection: AsyncConnection, code: str) -> RowMapping | None:
+    kept = tables.stations.c
+    asked = select(kept.id, kept.name, kept.town).where(kept.code == code, kept.state == "open")
+    return (await connection.execute(asked)).mappings().first()
 
 
 async def roster_import(connection: AsyncConnection, import_id: UUID) -> dict[str, Any] | None:
@@ -143,7 +205,7 @@ async def roster_import(connection: AsyncConnection, import_id: UUID) -> dict[st
 
 
 async def figures(connection: AsyncConnection) -> dict[str, Any]:
-    """How many deputies (also by level), departments and members of staff are active."""
+    """How many deputies (also by level), departments and members of staff are active, and how many stations open."""
     deputies, departments, staff = tables.deputies, tables.departments, tables.staff
     levels = await connection.execute(
         select(deputies.c.level, func.count().label("number"))
@@ -152,13 +214,14 @@ async def figures(connection: AsyncConnection) -> dict[str, Any]:
     )
     by_level = {"city": 0, "county": 0, "town": 0} | {row.level: row.number for row in levels}
 
-    async def active(table: Table) -> int:
-        found = select(func.count()).select_from(table).where(table.c.state == "active")
+    async def counted(table: Table, state: str = "active") -> int:
+        found = select(func.count()).select_from(table).where(table.c.state == state)
         return int(await connection.scalar(found) or 0)
 
     return {
         "deputies": sum(by_level.values()),
         "by_level": by_level,
-        "departments": await active(departments),
-        "staff": await active(staff),
+        "departments": await counted(departments),
+        "staff": await counted(staff),
+        "stations": await counted(tables.stations, "open"),
     }

@@ -2,20 +2,29 @@
 
 Invariants: judging never fails, whatever a cell holds; an error names line, column and reason and
 repeats nothing of the row, which is about a person; a right row gives one whole entry, a wrong one
-none; within one import a number counts once, and every later row with it is wrong.
+none; within one import a number counts once, and every later row with it is wrong. A roster tells the whole of a
+deputy: who is given no station in it belongs to none.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 from typing import cast
 
-from services.identity.domain import PLACE_CODE, DeputyState, Entry, Level, Occupation, printable
+from services.identity.domain import (
+    PLACE_CODE,
+    DeputyState,
+    Entry,
+    Level,
+    Occupation,
+    printable,
+    read_code,
+)
 
 # Column, its heading as rosters have it, and other headings that are understood.
 _COLUMNS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -29,6 +38,7 @@ _COLUMNS: dict[str, tuple[str, tuple[str, ...]]] = {
     "term_from": ("任期起", ("任期开始",)),
     "term_until": ("任期止", ("任期结束",)),
     "state": ("状态", ("代表状态",)),
+    "station": ("联络站代码", ("联络站", "代表联络站", "代表联络站代码")),
 }
 _LEVELS: dict[str, Level] = {
     **dict.fromkeys(("市", "市级", "city"), "city"),
@@ -117,8 +127,10 @@ _COLUMN_OF_HEADING = {
 }
 
 
-def judge(line: int, cells: Mapping[str, str]) -> Right | list[RowError] | None:
-    """What one row is worth: an entry, its errors, or None when it is blank."""
+def judge(
+    line: int, cells: Mapping[str, str], stations: Collection[str] = frozenset()
+) -> Right | list[RowError] | None:
+    """What one row is worth: an entry, its errors, or None when it is blank. `stations` are the codes of all."""
     if not any(cell.strip() for cell in cells.values()):
         return None
     errors: list[RowError] = []
@@ -168,6 +180,9 @@ def judge(line: int, cells: Mapping[str, str]) -> Right | list[RowError] | None:
         wrong("county", "county-missing", "县(市、区)代码 is needed for this level or town.")
     if town is None and level == "town":
         wrong("town", "town-missing", "乡镇代码 is needed for this level.")
+    station = read_code(row.get("station", ""))
+    if row.get("station") and station not in stations:
+        wrong("station", "station-unknown", "联络站代码 must be the code of a registered station.")
     term: dict[str, date] = {}
     for column in ("term_from", "term_until"):
         found = _date(row.get(column, ""))
@@ -192,6 +207,7 @@ def judge(line: int, cells: Mapping[str, str]) -> Right | list[RowError] | None:
             term_from=term["term_from"],
             term_until=term["term_until"],
             state=cast("DeputyState", state),
+            station=station,
         ),
     )
 
@@ -211,16 +227,22 @@ def _date(cell: str) -> date | None:
         return None
 
 
-def judge_rows(first_line: int, rows: Sequence[Mapping[str, str]], taken: Mapping[str, int]) -> Judgement:
+def judge_rows(
+    first_line: int,
+    rows: Sequence[Mapping[str, str]],
+    taken: Mapping[str, int],
+    stations: Collection[str] = frozenset(),
+) -> Judgement:
     """Judge rows that stand one below the other from `first_line` on.
 
-    `taken` are the numbers of right rows before them in the same import, each with its line.
+    `taken` are the numbers of right rows before them in the same import, each with its line; `stations` are the
+    codes of all stations.
     """
     seen = dict(taken)
     right: list[Right] = []
     errors: list[RowError] = []
     for line, cells in enumerate(rows, first_line):
-        verdict = judge(line, cells)
+        verdict = judge(line, cells, stations)
         if isinstance(verdict, list):
             errors += verdict
         elif verdict is not None:

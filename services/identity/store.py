@@ -19,6 +19,7 @@ from services.identity.domain import (
     Department,
     Deputy,
     Staff,
+    Station,
     check_department_code,
     is_department,
 )
@@ -171,6 +172,39 @@ class StaffStore:
         """Write changed members of staff."""
         await insert_rows(connection, tables.staff, [asdict(s) for k, s in after.items() if k not in before])
         await _update(connection, tables.staff, [asdict(s) for k, s in after.items() if k in before])
+
+
+class StationStore:
+    """Stations by id."""
+
+    def key(self, message: Received[Any]) -> str:
+        """The id; raises Refusal when it is none."""
+        return str(subject_id(message))
+
+    async def load(
+        self, connection: AsyncConnection, messages: Sequence[Received[Any]]
+    ) -> dict[str, Station]:
+        """The stations of a batch, locked in the order of their ids."""
+        statement = select(tables.stations).where(tables.stations.c.id.in_(subject_ids(messages)))
+        rows = await connection.execute(statement.order_by(tables.stations.c.id).with_for_update())
+        return {str(row["id"]): Station(**row) for row in rows.mappings()}
+
+    async def context(self, connection: AsyncConnection, messages: Sequence[Received[Any]]) -> None:
+        """Nothing besides."""
+
+    async def save(
+        self, connection: AsyncConnection, before: Mapping[str, Station], after: Mapping[str, Station]
+    ) -> None:
+        """Write changed stations."""
+        await insert_rows(
+            connection, tables.stations, [asdict(s) for k, s in after.items() if k not in before]
+        )
+        await _update(connection, tables.stations, [asdict(s) for k, s in after.items() if k in before])
+
+
+async def station_codes(connection: AsyncConnection) -> frozenset[str]:
+    """The public codes of all stations, open or closed; none is ever removed."""
+    return frozenset(await connection.scalars(select(tables.stations.c.code)))
 
 
 async def _update(connection: AsyncConnection, table: Any, rows: list[dict[str, Any]]) -> None:

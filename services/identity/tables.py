@@ -41,10 +41,25 @@ deputies = Table(
     Column("term_until", Date, nullable=False),
     Column("state", Text, nullable=False),
     Column("changed_at", DateTime(timezone=True), nullable=False),
+    Column("station", Text),
     UniqueConstraint("number"),
     UniqueConstraint("code"),
 )
 Index("deputies_county_town_idx", deputies.c.county, deputies.c.town)
+Index("deputies_station_idx", deputies.c.station)
+
+stations = Table(
+    "stations",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("town", Text, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("changed_at", DateTime(timezone=True), nullable=False),
+    UniqueConstraint("code"),
+)
 
 departments = Table(
     "departments",

@@ -1,4 +1,4 @@
-"""Messages of identity: deputies, departments and staff."""
+"""Messages of identity: deputies, stations, departments and staff."""
 
 from __future__ import annotations
 
@@ -26,6 +26,10 @@ OCCUPATIONS: Mapping[str, str] = {
 DepartmentCode = Annotated[str, Field(pattern=r"^[a-z0-9-]{2,40}$")]
 PlaceCode = Annotated[str, Field(pattern=r"^[1-9]\d{5}(\d{3}){0,2}$")]
 """County, town or village by GB/T 2260 and 统计用区划代码: 6, 9 or 12 digits, so that no telephone number fits."""
+TownCode = Annotated[str, Field(pattern=r"^[1-9]\d{5}(\d{3}){1,2}$")]
+"""A town 乡镇(街道), or what lies in it; its first six digits are its county."""
+StationCode = Annotated[str, Field(pattern=r"^[0-9a-hjkmnp-tv-z]{10}$")]
+"""The public code of a station 代表联络站."""
 KnownPlaceCode = Annotated[str, Field(pattern=r"^\d{4,12}$")]
 """A place as facts name it: what was written before `PlaceCode` became exact is still read."""
 
@@ -63,6 +67,15 @@ class RegisterStaff(Contract):
     state: Literal["active", "left"] = "active"
 
 
+@command("station.register", owner="identity", roles=("staff", "operator"), key="station id")
+class RegisterStation(Contract):
+    """Register or change a station 代表联络站, where deputies receive residents; its public code follows from its id."""
+
+    name: str = Field(min_length=1, max_length=100)
+    town: TownCode
+    state: Literal["open", "closed"] = "open"
+
+
 @command(
     "password.set", owner="identity", roles=("deputy", "staff", "department", "operator"), key="person id"
 )
@@ -92,6 +105,7 @@ class DeputyChanged(Contract):
     term_from: date
     term_until: date
     state: Literal["active", "suspended", "left"]
+    station: StationCode | None = Field(default=None, description="code of the station 代表联络站")
 
 
 @event("department.changed", owner="identity", key="department code")
@@ -113,3 +127,14 @@ class StaffChanged(Contract):
     name: str
     organisation: str
     state: Literal["active", "left"]
+
+
+@event("station.changed", owner="identity", key="station id")
+class StationChanged(Contract):
+    """The whole present state of a station 代表联络站; its deputies name it in `deputy.changed`."""
+
+    station_id: UUID
+    name: str
+    town: KnownPlaceCode
+    code: StationCode
+    state: Literal["open", "closed"]

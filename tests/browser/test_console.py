@@ -219,6 +219,8 @@ PAGES = {
     "cases": "/cases",
     "duties": "/duties",
     "roster": "/roster",
+    "stations": "/stations",
+    "station-new": "/stations/new",
     "activities": "/activities",
     "activity-new": "/activities/new",
     "consultations": "/consultations",

@@ -18,7 +18,7 @@ from playwright.async_api import Locator, Page, expect
 from shared.testing.wait import wait_until
 from tests.browser.conftest import Visit
 from tests.browser.test_console import DESK, open_at, sign_in
-from tests.browser.town import DEPUTY, PATIENCE, STAFF, Town
+from tests.browser.town import DEPUTY, PATIENCE, STAFF, STATION, Town
 
 pytestmark = pytest.mark.timeout(300, func_only=True)
 
@@ -38,7 +38,7 @@ async def kept(page: Page, press: Locator) -> tuple[str, bytes]:
     return file.suggested_filename, await asyncio.to_thread(Path(await file.path()).read_bytes)
 
 
-async def test_activity_of_too_few_deputies_is_said_to_be_hidden_and_counties_open_their_towns(
+async def test_activity_of_too_few_deputies_is_said_to_be_hidden_and_counties_open_their_towns_and_these_their_stations(
     staff: Visit,
 ) -> None:
     page = await open_at(staff, "/activity")
@@ -49,8 +49,13 @@ async def test_activity_of_too_few_deputies_is_said_to_be_hidden_and_counties_op
     await row.get_by_role("link", name="海曙区").click()
     await expect(page).to_have_url(re.compile("county=330203"))
     await expect(page.get_by_role("heading", name="海曙区活跃率")).to_be_visible()
+    await page.get_by_role("row").filter(has_text="高桥镇").get_by_role("link", name="高桥镇").click()
+    await expect(page.get_by_role("heading", name="高桥镇活跃率")).to_be_visible()
+    await expect(page.get_by_role("row").filter(has_text=STATION)).to_contain_text("人数少，不单列")
+    await staff.picture("console-activity-stations")
+    await page.get_by_role("link", name="返回海曙区").click()
     await expect(page.get_by_role("row").filter(has_text="高桥镇")).to_be_visible()
-    await page.go_back()
+    await page.get_by_role("link", name="返回全市").click()
     await expect(page.get_by_role("heading", name="活跃率", exact=True)).to_be_visible()
 
 
@@ -68,7 +73,7 @@ async def test_activity_of_enough_deputies_is_told_as_bars_and_by_month(staff: V
         ]
         whole = {"deputies": 51, "active": [17] * 12}
         told = {"definition": {}, "months": months, "whole": whole, "places": places}
-        await route.fulfill(json={"year": int(year), "county": None, **told})
+        await route.fulfill(json={"year": int(year), "county": None, "town": None, **told})
 
     await page.route("**/api/activity?*", many)
     await open_at(staff, "/activity")

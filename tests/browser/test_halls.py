@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import Locator, Page, expect
 
 from tests.browser.conftest import Visit, open_at
-from tests.browser.town import DEPUTY, HOUSING, STAFF, Town
+from tests.browser.town import DEPUTY, HOUSING, STAFF, STATION, Town
 
 pytestmark = pytest.mark.timeout(300, func_only=True)
 
@@ -258,3 +258,29 @@ async def test_a_department_says_that_a_motion_is_not_its_business(
     await page.get_by_role("dialog").get_by_role("button", name="提交").click()
     await expect(page.locator("main .chip", has_text="已交办")).to_be_visible()
     assert (await town.done("GET", f"/api/motions/{motion}", STAFF))["lead"] == "transport"
+
+
+async def test_staff_register_a_station_show_its_code_and_close_it(staff: Visit, town: Town) -> None:
+    page = await open_at(staff, "/stations")
+    await page.get_by_role("link", name=STATION).click()
+    await expect(page.get_by_role("img", name=f"{STATION}的二维码")).to_be_visible()
+    await expect(page.get_by_role("row").filter(has_text="方玲")).to_be_visible()
+    await staff.picture("console-station")
+    page = await open_at(staff, "/stations")
+    await staff.picture("console-stations")
+    await page.get_by_role("link", name="登记联络站").click()
+    await page.get_by_role("button", name="登记联络站").click()
+    await expect(page.get_by_text("请选择乡镇（街道），或者输入9位、12位代码")).to_be_visible()
+    await page.get_by_label("名称").fill("石浦镇代表联络站")
+    await choose(page, "乡镇（街道）", "石浦镇")
+    await page.get_by_role("button", name="登记联络站").click()
+    await expect(page.get_by_role("heading", name="石浦镇代表联络站")).to_be_visible()
+    await expect(page.get_by_text("还没有代表。")).to_be_visible()
+    station = await town.done("GET", f"/api/stations/{last(page)}", STAFF)
+    assert (station["town"], station["state"], station["deputies"]) == ("330225100", "open", 0)
+    await expect(page.get_by_text(station["code"])).to_be_visible()
+    assert (await town.ask("GET", f"/api/codes/{station['code']}"))[0] == 200
+    await choose(page, "状态", "关闭")
+    await page.get_by_role("button", name="修改").click()
+    await expect(page.get_by_text("联络站已关闭，居民扫码打不开。")).to_be_visible()
+    assert (await town.ask("GET", f"/api/codes/{station['code']}"))[0] == 404

@@ -11,7 +11,7 @@ import pytest_asyncio
 from playwright.async_api import Page, expect
 
 from tests.browser.conftest import Visit
-from tests.browser.town import DEPUTY, HOUSING, STAFF, Town
+from tests.browser.town import DEPUTY, HOUSING, OTHER_DEPUTY, STAFF, STATION, Town
 
 pytestmark = pytest.mark.timeout(240, func_only=True)
 
@@ -121,6 +121,28 @@ async def test_receipt_number_and_code_open_it_too_and_a_wrong_pair_says_so(
         await page.get_by_role("button", name="查询").click()
         await expect(page).to_have_url(re.compile(rf"/r/concerns/{receipt}$"))
         await expect(page.get_by_role("heading", name="等待代表接收")).to_be_visible()
+
+
+async def test_a_station_shows_its_deputies_and_the_one_picked_gets_the_concern_or_else_one_of_them(
+    resident: Visit, town: Town
+) -> None:
+    page = await come(resident, f"/r/{town.codes[STATION].upper()}")
+    await expect(page.get_by_role("heading", name=STATION)).to_be_visible()
+    await page.get_by_text("站内代表（2名）").click()
+    await expect(page.get_by_text("海曙区第二选区").first).to_be_visible()
+    await expect(page.get_by_label("事情在哪里")).to_have_value("330203100")
+    await resident.picture("resident-station")
+    for title, pick in (("交给水生代表", "水生 · 海曙区第二选区"), ("交给站内任一代表", "站内任一代表")):
+        await come(resident, f"/r/{town.codes[STATION]}")
+        await page.get_by_label("交给哪位代表").select_option(label=pick)
+        await fill(page, title)
+        await page.get_by_role("button", name="提交", exact=True).click()
+        await expect(page.get_by_role("heading", name="已经收到")).to_be_visible()
+        await expect(page.get_by_text("代表最迟查看日期")).to_be_visible()
+    assert len(await town.cases_titled("交给水生代表", OTHER_DEPUTY)) == 1
+    assert await town.cases_titled("交给水生代表", DEPUTY) == []
+    got = [len(await town.cases_titled("交给站内任一代表", who)) for who in (DEPUTY, OTHER_DEPUTY)]
+    assert sorted(got) == [0, 1]
 
 
 async def test_pressing_twice_leaves_one_concern(resident: Visit, town: Town) -> None:

@@ -22,6 +22,8 @@ PATIENCE = 60.0
 PASSWORD = "town-hall-at-nine"
 DEPUTY, OTHER_DEPUTY = "B1", "B2"
 HOUSING, STAFF = "housing", "staff"
+STATION = "高桥镇代表联络站"
+"""The station to which both deputies belong."""
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"
 
@@ -56,7 +58,7 @@ class Town:
     tokens: dict[str, str] = field(default_factory=dict, repr=False)
     people: dict[str, str] = field(default_factory=dict)
     codes: dict[str, str] = field(default_factory=dict)
-    """The public codes 代表码 of the deputies."""
+    """The public codes of the deputies and of the station."""
 
     @property
     def url(self) -> str:
@@ -134,12 +136,12 @@ class Town:
         await self.done("POST", f"/api/cases/{case_id}/answer", HOUSING, {"result": "solved", "text": text})
 
 
-def _roster(today: datetime) -> str:
+def _roster(today: datetime, station: str) -> str:
     term = f"{today.year - 1}-01-01,{today.year + 3}-12-31"
     return (
-        "编号,姓名,层级,职业,县(市、区)代码,乡镇代码,选区,任期起,任期止\n"
-        f"{DEPUTY},方玲,县,农民,330203,330203100,海曙区第一选区,{term}\n"
-        f"{OTHER_DEPUTY},水生,县,,330203,330203101,海曙区第二选区,{term}\n"
+        "编号,姓名,层级,职业,县(市、区)代码,乡镇代码,选区,任期起,任期止,联络站代码\n"
+        f"{DEPUTY},方玲,县,农民,330203,330203100,海曙区第一选区,{term},{station}\n"
+        f"{OTHER_DEPUTY},水生,县,,330203,330203101,海曙区第二选区,{term},{station}\n"
     )
 
 
@@ -182,9 +184,12 @@ async def _settle(town: Town) -> None:
         content = {"name": name, "categories": [category]}
         await town.done("PUT", f"/api/departments/{code}", STAFF, content)
     await town.exchange(HOUSING, f"department:{HOUSING}")
+    station = f"/api/stations/{uuid4()}"
+    await town.done("PUT", station, STAFF, {"name": STATION, "town": "330203100"})
+    town.codes[STATION] = (await town.done("GET", station, STAFF))["code"]
     form = aiohttp.FormData()
     now = datetime.now(UTC)
-    form.add_field("file", _roster(now).encode(), filename="roster.csv")
+    form.add_field("file", _roster(now, town.codes[STATION]).encode(), filename="roster.csv")
     status, body = await town.ask("POST", "/api/roster-imports", STAFF, form=form)
     assert (status, body["accepted"]) == (200, 2), body
     for deputy in (await town.done("GET", "/api/deputies", STAFF))["items"]:

@@ -496,7 +496,7 @@ async def test_a_resident_goes_the_whole_way_by_code_and_link_and_leaves_nothing
     deputies = (await town.done("GET", "/api/deputies?q=A2", "staff"))["items"]
     code = deputies[0]["code"]
     public = (await town.ask("GET", f"/api/codes/{code}")).body
-    assert set(public) == {"name", "level", "county", "town", "constituency"}
+    assert set(public) == {"kind", "name", "level", "county", "town", "constituency"}
     notice = (await town.ask("GET", "/api/concern-notice")).body
     concern = {name: RESIDENTS_CASE[name] for name in ("title", "text", "contact")}
     sent = {"json": {**concern, "consent": notice["version"]}, "headers": {"Idempotency-Key": str(uuid4())}}

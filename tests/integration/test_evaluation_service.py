@@ -45,7 +45,7 @@ from shared.contracts.evaluation import (
     RewindEvents,
     StrikeNote,
 )
-from shared.contracts.identity import DeputyChanged, Occupation
+from shared.contracts.identity import DeputyChanged
 from shared.contracts.learning import CourseCompleted
 from shared.contracts.operations import CommandOutcome
 from shared.contracts.participation import DutyLogged
@@ -199,12 +199,16 @@ async def _follow(stack: LocalStack, said: dict[str, list[Envelope]]) -> None:
         await reader.stop()
 
 
-def deputy(number: int, occupation: Occupation | None = None) -> Envelope:
+STATION = "7k2m9q4t1x"
+
+
+def deputy(number: int, sequence: int = 1, **more: Any) -> Envelope:
     data = DeputyChanged(
-        deputy_id=UUID(int=number), number=str(number), name=f"代表{number}", level="county", county="330203", occupation=occupation,
+        deputy_id=UUID(int=number), number=str(number), name=f"代表{number}", level="county", county="330203",
         constituency="一", code=str(number), term_from=date(2021, 1, 1), term_until=date(2026, 1, 1), state="active",
+        **more,
     )  # fmt: skip
-    return message(data, subject=data.deputy_id, sequence=1, time=datetime(2021, 1, 1, tzinfo=UTC))
+    return message(data, subject=data.deputy_id, sequence=sequence, time=datetime(2021, 1, 1, tzinfo=UTC))
 
 
 def case(
@@ -228,7 +232,9 @@ async def test_the_shipped_rubric_is_told_once_at_the_first_start(city: City) ->
 
 async def test_facts_become_a_score_that_the_deputy_can_read_and_trace(city: City) -> None:
     me, other, case_id = UUID(int=1), UUID(int=2), uuid4()
-    await city.tell(deputy(1, "farmer"), deputy(2), case(me, case_id), case(me, case_id, "solved", 5))
+    await city.tell(
+        deputy(1, occupation="farmer"), deputy(2), case(me, case_id), case(me, case_id, "solved", 5)
+    )
     await city.tell(case(me, case_id, "explained", 9))
     await city.all_taken_in()
     token = city.issuer.token(me, "deputy")
@@ -498,6 +504,16 @@ async def test_activity_counts_who_did_something_in_a_month_and_hides_the_few(ci
     assert found["months"][5] == "2021-06"
     assert (found["whole"]["deputies"], found["whole"]["active"][5]) == (7, 3)
     assert [(one["place"], one["active"][5]) for one in found["places"]] == [("330203", 3)]
+    known = {"town": "330203100"}
+    await city.tell(*(deputy(number, sequence=2, **known, station=STATION) for number in range(1, 6)))
+    await city.tell(*(deputy(number, sequence=2, **known) for number in (6, 7)))
+    await city.all_taken_in()
+    _, found = await city.get("/activity", city.staff, year=2021, county="330203")
+    assert [(one["place"], one["active"][5]) for one in found["places"]] == [("330203100", 3)]
+    _, found = await city.get("/activity", city.staff, year=2021, town="330203100")
+    assert (found["county"], found["town"], found["whole"]["active"][5]) == ("330203", "330203100", 3)
+    told = [(one["place"], one["deputies"], one["active"]) for one in found["places"]]
+    assert told == [(None, 2, None), (STATION, 5, None)], "two are few, and alone they could be reckoned"
     assert (await city.get("/activity", city.issuer.token(UUID(int=1), "deputy")))[0] == 403
 
 

@@ -28,3 +28,23 @@ def test_small_places_are_hidden_and_never_one_alone(
     assert len(hidden) != 1 or len(deputies) == 1
     if all(number >= LEAST for number in deputies.values()):
         assert not hidden
+
+
+@given(DEPUTIES, DEPUTIES, PLACES)
+def test_what_is_hidden_in_a_list_is_not_told_by_opening_it(
+    above: dict[str | None, int], within: dict[str | None, int], place: str | None
+) -> None:
+    if place is None:
+        return
+    above[place] = sum(within.values())
+    active = {(one, 24253): number for one, number in within.items()}
+    shown = {one["place"] for one in series(above, {}, [24253])["places"] if one["active"] is not None}
+    opened = series(within, active, [24253], [(above, place)])
+    if place in shown:
+        assert opened == series(within, active, [24253])
+        assert opened["whole"]["active"] == [sum(within.values())]
+    else:
+        assert opened["whole"]["active"] is None
+        assert {one["active"] for one in opened["places"]} <= {None}
+    deeper = series({"x": 40}, {}, [24253], [(above, place), ({"x": 40}, "x")])
+    assert (deeper["whole"]["active"] is None) == (place not in shown)

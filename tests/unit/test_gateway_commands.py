@@ -73,6 +73,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "ReplayWebhook": {"delivery": "0192f0a0-0000-7000-8000-000000000103"},
     "RegisterDepartment": {"name": "市政", "categories": ["城乡建设"], "counties": [], "state": "active"},
     "RegisterStaff": {"name": "李四", "organisation": "330200"},
+    "RegisterStation": {"name": "高桥镇代表联络站", "town": "330203100"},
     "ReferCase": {"case_id": str(SUBJECT), "reason": "多人反映"},
     "InviteCosigners": {"deputies": [str(SUBJECT)]},
     "CosignMotion": {"digest": "a" * 64},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from http.cookies import SimpleCookie
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 from uuid import UUID, uuid4
 
 import pytest
@@ -40,7 +40,7 @@ def opened(**more: str) -> Door:
     at.services.answers = {
         ("identity", "/token"): answer(200, {"access_token": token, "expires_in": 900}),
         ("identity", f"/codes/{CODE}/deputy"): answer(
-            200, {"deputy_id": str(DEPUTY), "county": "330203", "town": None}
+            200, {"deputy_id": str(DEPUTY), "owner": str(DEPUTY), "county": "330203", "town": None}
         ),
     }
     return at
@@ -139,10 +139,69 @@ async def test_a_code_that_leads_to_nobody_and_a_deputy_without_a_county_are_tol
     at.services.answers["identity", f"/codes/{CODE}/deputy"] = answer(404, {})
     assert (await submit(at)).code == "deputy-unknown"
     at.services.answers["identity", f"/codes/{CODE}/deputy"] = answer(
-        200, {"deputy_id": str(DEPUTY), "county": None, "town": None}
+        200, {"deputy_id": str(DEPUTY), "owner": str(DEPUTY), "county": None, "town": None}
     )
     assert (await submit(at)).code == "county-needed"
     assert (await submit(at, county="330203")).status == 200
+
+
+STATION, OTHER = uuid4(), uuid4()
+
+
+def at_station(at: Door, deputy: UUID) -> None:
+    """Let identity say that the code is a station's and who of its deputies gets it."""
+    told = {"deputy_id": str(deputy), "owner": str(STATION), "county": "330203", "town": "330203100"}
+    at.services.answers["identity", f"/codes/{CODE}/deputy"] = answer(200, told)
+
+
+def asked_of_identity(at: Door) -> dict[str, str]:
+    """The query with which the last concern's deputy was asked for."""
+    found = [query for _, path, query in at.services.asked if path == f"/codes/{CODE}/deputy"]
+    return dict(parse_qsl(found[-1]))
+
+
+async def test_by_a_stations_code_it_goes_to_who_drew_the_lot_or_was_picked_at_the_stations_place(
+    at: Door,
+) -> None:
+    at_station(at, DEPUTY)
+    key = uuid4()
+    assert (await submit(at, key)).status == 200
+    assert asked_of_identity(at) == {"lot": str(key)}
+    data = cases.SubmitConcern.model_validate(at.post.sent[-1][1].data)
+    assert (data.deputy_id, data.county, data.town) == (DEPUTY, "330203", "330203100")
+    assert (await submit(at, key, deputy="abcdefghjk")).status == 200
+    assert asked_of_identity(at) == {"lot": str(key), "picked": "abcdefghjk"}
+
+
+async def test_a_repetition_is_the_same_case_although_another_deputy_would_get_it_now(at: Door) -> None:
+    key = uuid4()
+    at_station(at, DEPUTY)
+    first = await submit(at, key)
+    at_station(at, OTHER)
+    again = await submit(at, key)
+    assert first.body == again.body
+    before, after = (command for _, command in at.post.sent)
+    assert (before.subject, before.datadigest) == (after.subject, after.datadigest)
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(404, "deputy-unknown"), (409, "station-empty"), (422, "deputy-not-there")]
+)
+async def test_where_nobody_gets_it_nothing_is_sent_and_the_reason_is_told(
+    at: Door, status: int, code: str
+) -> None:
+    at.services.answers["identity", f"/codes/{CODE}/deputy"] = answer(status, {})
+    said = await submit(at, deputy="abcdefghjk")
+    assert (said.status, said.code, at.post.sent) == (status, code, [])
+
+
+async def test_concerns_by_a_stations_code_are_counted_together_whoever_gets_them() -> None:
+    at = opened(concerns_per_code="2/hour")
+    found = []
+    for deputy in (DEPUTY, OTHER, uuid4()):
+        at_station(at, deputy)
+        found.append((await submit(at)).status)
+    assert found == [200, 200, 429]
 
 
 async def test_staff_take_down_a_concern_in_their_own_name_and_a_deputy_cannot(at: Door) -> None:

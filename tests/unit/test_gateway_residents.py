@@ -7,7 +7,7 @@ import re
 from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 from uuid import uuid4
 
 import pytest
@@ -23,6 +23,7 @@ from tests.gateway_door import Door, Said, door, refused
 CODE = "7k2m9q4t1x"
 DEPUTY = uuid4()
 PUBLIC = {
+    "kind": "deputy",
     "name": "方玲",
     "level": "county",
     "county": "330203",
@@ -63,7 +64,7 @@ def at() -> Door:
         ("identity", "/token"): answer(200, {"access_token": token, "expires_in": 900}),
         ("identity", f"/codes/{CODE}"): answer(200, PUBLIC),
         ("identity", f"/codes/{CODE}/deputy"): answer(
-            200, {"deputy_id": str(DEPUTY), "county": "330203", "town": None}
+            200, {"deputy_id": str(DEPUTY), "owner": str(DEPUTY), "county": "330203", "town": None}
         ),
         ("identity", "/departments"): answer(200, {"items": [{"code": "housing", "name": "住建局"}]}),
     }
@@ -110,6 +111,66 @@ async def test_a_code_shows_its_deputy_and_a_wrong_one_says_what_to_do(at: Door)
     at.services.answers["identity", f"/codes/{CODE}"] = answer(404, {})
     wrong = await at.ask("GET", f"/r/{CODE}", role=None)
     assert (wrong.status, "重新扫码" in wrong.raw.decode()) == (404, True)
+
+
+STATION = {
+    "kind": "station",
+    "name": "高桥镇联络站",
+    "county": "330203",
+    "town": "330203100",
+    "deputies": [
+        {"code": "abcdefghjk", "name": "方玲", "level": "county", "constituency": "第一选区"},
+        {"code": "0123456789", "name": "水<i>生", "level": "town", "constituency": "第二选区"},
+    ],
+}
+
+
+def picked(at: Door) -> dict[str, str]:
+    """What was asked of identity when the last concern was sent."""
+    found = [query for _, path, query in at.services.asked if path == f"/codes/{CODE}/deputy"]
+    return dict(parse_qsl(found[-1]))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_a_stations_code_shows_the_station_with_its_deputies_of_whom_one_may_be_picked(
+    at: Door, language: str
+) -> None:
+    at.services.answers["identity", f"/codes/{CODE}"] = answer(200, STATION)
+    said = await at.ask("GET", f"/r/{CODE}", role=None, headers={"accept-language": language})
+    text = said.raw.decode()
+    assert said.status == 200
+    for word in ("高桥镇联络站", "方玲", "水&lt;i&gt;生", "第二选区", words(language)["station.any"]):  # type: ignore[arg-type]
+        assert word in text
+    form = concern()
+    assert (await sent(at, f"/r/{CODE}", form)).status == 303
+    assert picked(at) == {"lot": form["id"]}
+    form = concern(deputy="0123456789")
+    assert (await sent(at, f"/r/{CODE}", form)).status == 303
+    assert picked(at) == {"lot": form["id"], "picked": "0123456789"}
+
+
+async def test_a_deputy_who_left_the_station_is_to_be_picked_anew_and_nothing_typed_is_lost(at: Door) -> None:
+    at.services.answers["identity", f"/codes/{CODE}"] = answer(200, STATION)
+    for deputy in ("zzzzzzzzzz", "not a code!"):
+        said = await sent(at, f"/r/{CODE}", concern(deputy=deputy))
+        assert (said.status, field(said, "title")) == (422, "路灯不亮")
+        assert said.raw.decode().count(words("zh")["fault.deputy.gone"]) == 2
+    at.services.answers["identity", f"/codes/{CODE}/deputy"] = answer(
+        422, {}
+    )  # left between the two questions
+    said = await sent(at, f"/r/{CODE}", concern(deputy="abcdefghjk"))
+    assert (said.status, said.raw.decode().count(words("zh")["fault.deputy.gone"])) == (422, 2)
+    assert at.post.sent == []
+
+
+async def test_a_station_without_a_deputy_says_so_and_offers_no_form(at: Door) -> None:
+    at.services.answers["identity", f"/codes/{CODE}"] = answer(200, {**STATION, "deputies": []})
+    said = await at.ask("GET", f"/r/{CODE}", role=None)
+    assert (said.status, words("zh")["station.none"] in said.raw.decode()) == (200, True)
+    assert "<form" not in said.raw.decode()
+    at.services.answers["identity", f"/codes/{CODE}/deputy"] = answer(409, {})
+    said = await sent(at, f"/r/{CODE}", concern())
+    assert (said.status, words("zh")["station.none"] in said.raw.decode()) == (409, True)
 
 
 async def test_a_form_sent_twice_is_one_command_and_leads_to_one_receipt(at: Door) -> None:

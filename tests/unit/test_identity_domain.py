@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -29,6 +30,7 @@ ENTRY = Entry(
     state="active",
 )
 STAFF_ID = UUID(int=7)
+STATION_ID = UUID(int=8)
 
 
 def refused(code: str) -> Any:
@@ -131,6 +133,46 @@ def test_registering_staff_again_changes_nothing_and_leaving_is_a_new_version() 
     assert staff(found, at=NOW + timedelta(days=9)) is found
     gone = staff(found, state="left", at=NOW - timedelta(days=9))
     assert (gone.version, gone.state, gone.changed_at) == (2, "left", NOW)
+
+
+def station(found: domain.Station | None = None, **more: Any) -> domain.Station:
+    asked: dict[str, Any] = {"name": "高桥镇联络站", "town": "330203100", "state": "open", "at": NOW}
+    return domain.register_station(found, STATION_ID, **{**asked, **more})
+
+
+def test_registering_a_station_again_changes_nothing_and_whatever_changes_it_keeps_its_code() -> None:
+    found = station()
+    assert domain.read_code(found.code) == found.code
+    assert station(found, name=" 高桥镇联络站 ", at=NOW + timedelta(days=9)) is found
+    closed = station(found, name="横街镇联络站", town="330203101", state="closed", at=NOW - timedelta(days=9))
+    assert (closed.version, closed.state, closed.code, closed.changed_at) == (2, "closed", found.code, NOW)
+    with refused("text-not-printable"):
+        station(name="\x00")
+
+
+@given(
+    st.uuids(), st.lists(st.uuids(), min_size=1, max_size=20, unique=True), st.randoms(use_true_random=False)
+)
+def test_a_lot_falls_to_one_deputy_and_moves_only_where_that_one_leaves(
+    lot: UUID, deputies: list[UUID], dice: Any
+) -> None:
+    found = domain.drawn(lot, deputies)
+    assert found in deputies
+    shuffled = [*deputies]
+    dice.shuffle(shuffled)
+    assert domain.drawn(lot, shuffled) == found
+    leaving = dice.choice(deputies)
+    rest = [deputy for deputy in deputies if deputy != leaving]
+    if rest:
+        assert (domain.drawn(lot, rest) == found) == (leaving != found)
+
+
+def test_lots_fall_evenly_to_the_deputies_of_a_station() -> None:
+    deputies = [domain.deputy_id(f"Z-{n}") for n in range(8)]
+    counts = Counter(domain.drawn(UUID(int=n), deputies) for n in range(8_000))
+    assert set(counts) == set(deputies)
+    assert max(counts.values()) < 1_150, "1,000 each, and five standard deviations of 30"
+    assert min(counts.values()) > 850
 
 
 @pytest.mark.parametrize("organisation", ["宁波", "330", "housing", "3302\n", "٣٣٠٢"])

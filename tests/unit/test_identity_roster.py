@@ -87,6 +87,33 @@ def test_each_fault_is_named_by_line_column_and_code(change: dict[str, str], col
     assert codes({**ROW, **change}) == {(column, code)}
 
 
+STATION = "7k2m9q4t1x"
+
+
+@pytest.mark.parametrize("heading", ["station", "联络站代码", "联络站", "代表联络站"])
+@pytest.mark.parametrize("typed", [STATION, " 7K2M9-Q4T1X", "７ｋ２ｍ９ｑ４ｔ１ｘ"])
+def test_a_row_names_its_station_by_the_code_however_it_is_typed(heading: str, typed: str) -> None:
+    verdict = judge(2, {**ROW, heading: typed}, {STATION})
+    assert isinstance(verdict, Right)
+    assert verdict.entry.station == STATION
+
+
+@pytest.mark.parametrize("typed", [STATION, "高桥镇联络站", "7k2m"])
+def test_a_row_with_a_station_that_nobody_registered_is_wrong(typed: str) -> None:
+    judgement = judge_rows(2, [{**ROW, "station": typed}], {}, {"0000000000"})
+    assert [(error.column, error.code) for error in judgement.errors] == [("station", "station-unknown")]
+    assert typed not in judgement.errors[0].detail
+
+
+@pytest.mark.parametrize("row", [ROW, {**ROW, "station": " "}])
+def test_who_is_given_no_station_belongs_to_none(row: dict[str, str]) -> None:
+    verdict, before = judge(2, row, {STATION}), judge(2, {**ROW, "station": STATION}, {STATION})
+    assert isinstance(verdict, Right)
+    assert isinstance(before, Right)
+    found = enter(None, before.entry, NOW)
+    assert (found.station, enter(found, verdict.entry, NOW).station) == (STATION, None)
+
+
 def test_several_faults_of_a_row_are_all_named() -> None:
     found = codes({**ROW, "name": "", "level": "村", "term_from": "x"})
     assert found == {("name", "missing"), ("level", "level-unknown"), ("term_from", "date-wrong")}

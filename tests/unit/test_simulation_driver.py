@@ -45,6 +45,7 @@ class SmallGateway:
         self.deputies: dict[str, dict[str, Any]] = {}
         self.imports: dict[str, dict[str, Any]] = {}
         self.departments: dict[str, Any] = {}
+        self.stations: dict[str, Any] = {}
         self.cases: dict[str, dict[str, Any]] = {}
         self.done: dict[str, set[tuple[str, str]]] = {}
         self.consultations: dict[str, dict[str, Any]] = {}
@@ -140,6 +141,9 @@ class SmallGateway:
                 return ok
             case ["departments", code]:
                 self.departments[code] = body
+                return ok
+            case ["stations", id_]:
+                self.stations[id_] = {**body, "id": id_, "code": f"code-{body['town']}"}
                 return ok
             case ["courses"]:
                 return ok
@@ -318,6 +322,8 @@ class SmallGateway:
                 return paged([d for d in self.deputies.values() if level in (None, d["level"])])
             case ["departments"]:
                 return paged(list(self.departments))
+            case ["stations"]:
+                return paged(list(self.stations.values()))
             case ["cases"]:
                 state = request.query.get("state")
                 asked = request.query.get("extension_asked")
@@ -579,14 +585,16 @@ async def test_an_outcome_that_never_comes_is_journalled_as_unanswered(
 
 def test_roster_files_hold_every_deputy_once_and_stay_below_the_largest_body() -> None:
     city = build_city(1, Scale(1))
+    codes = {station.town: f"{station.town}x" for station in city.stations}
     numbers: list[str] = []
     for _, deputies in roster_files(city):
-        content = roster_csv(deputies)
+        content = roster_csv(deputies, codes)
         assert len(content) < 200_000
         rows = list(csv.DictReader(io.StringIO(content.decode())))
         numbers += [row["number"] for row in rows]
         assert {row["level"] for row in rows} <= {"city", "county", "town"}
         assert [row["occupation"] for row in rows] == [deputy.occupation for deputy in deputies]
+        assert all(row["station"] == (f"{row['town']}x" if row["town"] else "") for row in rows)
     assert sorted(numbers) == sorted(deputy.number for deputy in city.deputies)
 
 

@@ -854,6 +854,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/stations/{subject}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Register or change a station 代表联络站 */
+        put: operations["put_RegisterStation"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/activities": {
         parameters: {
             query?: never;
@@ -1433,7 +1450,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Put a concern to a deputy 民情直通车 */
+        /** Put a concern to a deputy or a station 民情直通车 */
         post: operations["submit_api_codes__code__concerns_post"];
         delete?: never;
         options?: never;
@@ -1635,8 +1652,42 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Who is behind a deputy's public code 代表码 */
+        /** The deputy or the station behind a public code 代表码 */
         get: operations["get_codes_code"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/stations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Stations 代表联络站 */
+        get: operations["get_stations"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/stations/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One station */
+        get: operations["get_stations_id"];
         put?: never;
         post?: never;
         delete?: never;
@@ -2281,7 +2332,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Active deputies 活跃率 by month and county, or by a county's towns, for staff */
+        /** Active deputies 活跃率 by month and county, by a county's towns, or by a town's stations, for staff */
         get: operations["get_activity"];
         put?: never;
         post?: never;
@@ -2729,13 +2780,15 @@ export interface components {
         };
         /**
          * ActivityRates
-         * @description Activity 活跃率 of a year by month, of the whole and of each place.
+         * @description Activity 活跃率 of a year by month, of the whole and of each place: counties, towns of one, stations of a town.
          */
         ActivityRates: {
             /** Year */
             year: number;
             /** County */
             county: string | null;
+            /** Town */
+            town: string | null;
             /** Definition */
             definition: {
                 [key: string]: string;
@@ -3292,7 +3345,8 @@ export interface components {
          * Concern
          * @description What a resident writes 民情; all but the place is sealed before it leaves.
          *
-         *     `consent` is the version of the notice that was agreed to. Without a place the deputy's is taken.
+         *     `consent` is the version of the notice that was agreed to. Without a place the code's own is taken. `deputy` is
+         *     the code of the one that is picked of a station; any of them gets it who is not picked.
          */
         Concern: {
             /** Title */
@@ -3307,6 +3361,8 @@ export interface components {
             town?: string | null;
             /** Consent */
             consent: string;
+            /** Deputy */
+            deputy?: string | null;
         };
         /**
          * Consultation
@@ -3658,7 +3714,7 @@ export interface components {
         };
         /**
          * Deputy
-         * @description A deputy 人大代表 as the roster has them; `code` is the public code 代表码.
+         * @description A deputy 人大代表 as the roster has them; `code` is the public code 代表码, `station` the one of the station.
          */
         Deputy: {
             /**
@@ -3697,6 +3753,8 @@ export interface components {
             term_until: string;
             /** State */
             state: string;
+            /** Station */
+            station: string | null;
         };
         /**
          * DeputyPage
@@ -4577,7 +4635,7 @@ export interface components {
         };
         /**
          * PlaceActivity
-         * @description One place; null are deputies of no county or town.
+         * @description One place, a station by its code; null are deputies of no county, town or station.
          */
         PlaceActivity: {
             /** Deputies */
@@ -4863,6 +4921,22 @@ export interface components {
              * @enum {string}
              */
             state: "active" | "left";
+        };
+        /**
+         * RegisterStation
+         * @description Register or change a station 代表联络站, where deputies receive residents; its public code follows from its id.
+         */
+        RegisterStation: {
+            /** Name */
+            name: string;
+            /** Town */
+            town: string;
+            /**
+             * State
+             * @default open
+             * @enum {string}
+             */
+            state: "open" | "closed";
         };
         /**
          * RejectDuty
@@ -5433,6 +5507,44 @@ export interface components {
             year: number;
             /** Items */
             items: components["schemas"]["Standing"][];
+        };
+        /**
+         * Station
+         * @description A station 代表联络站; `code` is its public code, `deputies` how many active ones belong to it.
+         */
+        Station: {
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /** Name */
+            name: string;
+            /** Town */
+            town: string;
+            /** Code */
+            code: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "open" | "closed";
+            /** Deputies */
+            deputies: number;
+        };
+        /**
+         * StationPage
+         * @description Stations.
+         */
+        StationPage: {
+            /** Total */
+            total: number;
+            /** Page */
+            page: number;
+            /** Size */
+            size: number;
+            /** Items */
+            items: components["schemas"]["Station"][];
         };
         /**
          * StrikeNote
@@ -8214,6 +8326,54 @@ export interface operations {
             };
         };
     };
+    put_RegisterStation: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description the command's id; the same id again acts once and gets the first outcome */
+                "Idempotency-Key"?: string;
+                /** @description business time; only for the simulation, where it is allowed */
+                "Simulated-Time"?: string;
+            };
+            path: {
+                subject: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RegisterStation"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Accepted"];
+                };
+            };
+            /** @description No outcome yet: ask again at `Location` */
+            202: {
+                headers: {
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     get_activities: {
         parameters: {
             query?: {
@@ -10455,6 +10615,7 @@ export interface operations {
                 county?: string;
                 town?: string;
                 level?: string;
+                station?: string;
                 q?: string;
                 page?: string;
                 size?: string;
@@ -10534,6 +10695,72 @@ export interface operations {
                 };
                 content: {
                     "application/json": unknown;
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_stations: {
+        parameters: {
+            query?: {
+                county?: string;
+                town?: string;
+                state?: string;
+                page?: string;
+                size?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StationPage"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_stations_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Station"];
                 };
             };
             /** @description A problem */
@@ -11753,6 +11980,7 @@ export interface operations {
             query?: {
                 year?: string;
                 county?: string;
+                town?: string;
             };
             header?: never;
             path?: never;
@@ -12280,6 +12508,7 @@ export interface operations {
                 county?: string;
                 town?: string;
                 level?: string;
+                station?: string;
                 q?: string;
             };
             header?: never;

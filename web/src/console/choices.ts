@@ -4,6 +4,7 @@ import type { Schemas } from '@/api/client'
 export const ACTIVITY_KINDS: readonly Schemas['Activity']['kind'][] = ['theme', 'inspection', 'research', 'reception', 'training']
 export const CONSULTATION_KINDS: readonly Schemas['Consultation']['kind'][] = ['legislation', 'questionnaire']
 export const LEVELS: readonly Schemas['Deputy']['level'][] = ['city', 'county', 'town']
+export const STATION_STATES: readonly Schemas['Station']['state'][] = ['open', 'closed']
 export const MOTION_KINDS: readonly Schemas['Motion']['kind'][] = ['bill', 'suggestion']
 /** The states that others than the author see. */
 export const MOTION_STATES: readonly Schemas['Motion']['state'][] = ['submitted', 'accepted', 'assigned', 'objected', 'answered', 'redo', 'closed', 'not-accepted', 'withdrawn']

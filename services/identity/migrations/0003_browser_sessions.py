@@ -4,8 +4,8 @@ from alembic import op
 
 from shared.database.migrate import run_script
 
-revision = "identity_0002"
-down_revision = "identity_0001"
+revision = "identity_0003"
+down_revision = "identity_0002"
 
 
 def upgrade() -> None:
