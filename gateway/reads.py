@@ -52,7 +52,7 @@ READS = (
         "/deputies",
         "identity",
         "Deputies 人大代表",
-        ("county", "town", "level", "station", "q", *PAGE),
+        ("county", "town", "level", "station", "state", "q", *PAGE),
         answer=answers.DeputyPage,
     ),
     Read("/deputies/{id}", "identity", "One deputy", answer=answers.Deputy),

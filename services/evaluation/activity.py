@@ -59,10 +59,12 @@ def series(
 
 
 def _hidden(deputies: Mapping[str | None, int]) -> set[str | None]:
-    """The places that are too small, and one more where there is only one such."""
+    """The places that are too small, and the smallest others until those hidden are several and together not too small.
+
+    For the whole less what is shown tells of all that are hidden together.
+    """
     found = {place for place, number in deputies.items() if number < LEAST}
-    if len(found) == 1 and len(deputies) > 1:
-        rest = sorted((number, place or "") for place, number in deputies.items() if place not in found)
-        smallest = rest[0][1]
-        found.add(smallest or None)
+    others = sorted(deputies.keys() - found, key=lambda place: (deputies[place], place or ""))
+    while found and others and (len(found) == 1 or sum(deputies[place] for place in found) < LEAST):
+        found.add(others.pop(0))
     return found

@@ -19,7 +19,7 @@ from services.evaluation.explaining import points_text
 OWN_WORDS = "（此处由代表本人补充：主要做法、体会、存在的不足和下一步打算。系统只写有记录可查的事实。）"
 """What the draft holds in the place of the deputy's own words."""
 
-_LEVELS = {"city": "市", "county": "县（区、市）", "township": "乡镇"}
+_LEVELS = {"city": "市", "county": "县（区、市）", "town": "乡镇"}
 
 
 @dataclass(frozen=True)

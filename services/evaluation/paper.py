@@ -18,7 +18,7 @@ from services.evaluation.annual import Report
 from services.evaluation.explaining import points_text
 
 _FONT = "noto"
-_LEVELS = {"city": "市级", "county": "县级", "township": "乡镇级"}
+_LEVELS = {"city": "市级", "county": "县级", "town": "乡镇级"}
 
 
 class Paper(FPDF):

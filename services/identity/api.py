@@ -15,7 +15,15 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.identity import errors, queries, store, tables
-from services.identity.domain import Level, StationState, drawn, printable, read_code, read_person
+from services.identity.domain import (
+    DeputyState,
+    Level,
+    StationState,
+    drawn,
+    printable,
+    read_code,
+    read_person,
+)
 from services.identity.grants import BROWSER, Granted, Grants
 from services.identity.passwords import Passwords
 from services.identity.roster import judge_rows
@@ -175,6 +183,7 @@ def router(
         town: PlaceCode | None = None,
         level: Level | None = None,
         station: StationCode | None = None,
+        state: DeputyState | None = None,
         q: Annotated[str | None, Query(max_length=100)] = None,
         page: PageNumber = 1,
         size: PageSize = 20,
@@ -185,6 +194,7 @@ def router(
             columns.town: town,
             columns.level: level,
             columns.station: station,
+            columns.state: state,
         }
         conditions = [column == value for column, value in asked.items() if value is not None]
         if q is not None and q.strip():

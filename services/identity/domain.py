@@ -26,6 +26,7 @@ StationState = Literal["open", "closed"]
 DEPARTMENT_PREFIX = "department:"
 _DEPUTIES = UUID("1d7f7c58-6c0a-5a0e-9f0e-6d1c1f4f3b5a")
 _CODES = UUID("c2a4f2f0-7d0b-5b5e-8a55-50f6b6e1d9c7")
+_STATION_CODES = UUID("5d0e6a1c-91b7-5f3a-9c44-2b7f0a6be318")
 # Crockford's alphabet: no letter that is read as a digit or makes a word.
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _CODE_LENGTH = 10
@@ -120,13 +121,13 @@ def deputy_id(number: str) -> UUID:
     return uuid5(_DEPUTIES, number)
 
 
-def public_code(owner: UUID) -> str:
+def public_code(owner: UUID, of: UUID = _CODES) -> str:
     """The public code 代表码 of a deputy or a station: ten signs, 50 bits, that tell nothing of number or order.
 
-    Among a million owners the chance that any two share one is below 1 in 2,000; the database
-    refuses the second.
+    Among a million owners the chance that any two share one is below 1 in 2,000; the database refuses the
+    second of one kind. `of` is another namespace for each kind, so that no deputy's id gives a station their code.
     """
-    bits = uuid5(_CODES, owner.bytes.hex()).int
+    bits = uuid5(of, owner.bytes.hex()).int
     return "".join(_ALPHABET[bits >> 5 * place & 31] for place in range(_CODE_LENGTH))
 
 
@@ -207,7 +208,7 @@ def register_station(
     """The station after it was registered or changed; `found` itself when nothing is new."""
     if not printable(name):
         raise errors.text_not_printable()
-    asked = Station(identity, 1, name.strip(), town, public_code(identity), state, at)
+    asked = Station(identity, 1, name.strip(), town, public_code(identity, _STATION_CODES), state, at)
     if found is None:
         return asked
     if asked == replace(found, version=1, changed_at=at):

@@ -12,7 +12,7 @@ DEPUTIES = st.dictionaries(PLACES, st.integers(1, 40), max_size=5)
 
 
 @given(DEPUTIES, st.randoms(use_true_random=False))
-def test_small_places_are_hidden_and_never_one_alone(
+def test_small_places_are_hidden_never_one_alone_and_never_few_together(
     deputies: dict[str | None, int], dice: st.DataObject
 ) -> None:
     active = {(place, 24253): dice.randint(0, number) for place, number in deputies.items()}  # type: ignore[attr-defined]
@@ -26,6 +26,8 @@ def test_small_places_are_hidden_and_never_one_alone(
     assert all(one["deputies"] >= LEAST for one in shown)
     assert all(one["active"] == [0, active[one["place"], 24253]] for one in shown)
     assert len(hidden) != 1 or len(deputies) == 1
+    if shown and hidden:  # the whole less these tells of those together
+        assert sum(one["deputies"] for one in hidden) >= LEAST
     if all(number >= LEAST for number in deputies.values()):
         assert not hidden
 

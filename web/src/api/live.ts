@@ -16,9 +16,23 @@ type Listener = (hint: Hint | null) => void
 const listeners = new Set<Listener>()
 const RETRY_MS = 5_000
 const TOGETHER_MS = 300
+/** A page that nobody has touched for so long renews no session: as long as a desk's may rest unused. */
+const UNTOUCHED_MS = 12 * 3_600_000
 let source: EventSource | null = null
 let retry: ReturnType<typeof setTimeout> | undefined
 let broken = false
+let resting = false
+let touchedAt = Date.now()
+
+for (const kind of ['pointerdown', 'keydown'])
+  addEventListener(
+    kind,
+    () => {
+      touchedAt = Date.now()
+      if (resting) void listenAgain()
+    },
+    { passive: true },
+  )
 
 /** Begin to listen; again after signing in. */
 export function listen(): void {
@@ -38,6 +52,8 @@ export function listen(): void {
 
 /** A refused stream does not say why: most likely the access token has expired, and a question renews the session. */
 async function listenAgain(): Promise<void> {
+  resting = Date.now() - touchedAt > UNTOUCHED_MS
+  if (resting) return
   const refused = source
   let answered = true
   try {
@@ -54,6 +70,7 @@ async function listenAgain(): Promise<void> {
 /** Listen no more. */
 export function hangUp(): void {
   clearTimeout(retry)
+  resting = false
   source?.close()
   source = null
 }

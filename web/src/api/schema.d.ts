@@ -10616,6 +10616,7 @@ export interface operations {
                 town?: string;
                 level?: string;
                 station?: string;
+                state?: string;
                 q?: string;
                 page?: string;
                 size?: string;
@@ -12509,6 +12510,7 @@ export interface operations {
                 town?: string;
                 level?: string;
                 station?: string;
+                state?: string;
                 q?: string;
             };
             header?: never;

@@ -28,7 +28,10 @@ export async function signIn(login: string, password: string, operator = false):
   try {
     said = await alone(async () => {
       const found = await client.POST('/api/session', { body: { login, password, operator } })
-      if (found.data !== undefined) turned()
+      if (found.data !== undefined) {
+        remember(found.data) // before the turn: who waits for it looks at who is signed in
+        turned()
+      }
       return found
     })
   } catch {
@@ -39,7 +42,6 @@ export async function signIn(login: string, password: string, operator = false):
     throw new Problem(said.response.status, code, detail)
   }
   const changed = before !== undefined && before !== said.data.person
-  remember(said.data)
   // Requests of somebody else must not go on in this person's name.
   if (changed) abandon(new Problem(401, 'signed-in-as-another', 'Somebody else signed in.'))
   else open()
