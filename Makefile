@@ -12,7 +12,7 @@ STAMP := .venv/.installed
 CACHES := .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist test-results web/dist
 
 # In two processes, the longest files first: much of their time is waiting.
-WITH_BACKENDS := $(wildcard tests/browser tests/e2e tests/chaos tests/integration) -n 2 --dist loadgroup --no-loadscope-reorder
+WITH_BACKENDS := $(wildcard tests/browser tests/e2e tests/chaos tests/integration) -n 2 --dist loadscope --no-loadscope-reorder
 
 # The first Python that is new enough; empty where there is none.
 FIND_PYTHON = for candidate in python3 python3.14 python3.13 python3.12 python3.11; do \
