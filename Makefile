@@ -11,8 +11,8 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 CACHES := .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist test-results web/dist
 
-# In two processes, the longest files first: much of their time is waiting.
-WITH_BACKENDS := $(wildcard tests/browser tests/e2e tests/chaos tests/integration) -n 2 --dist loadscope --no-loadscope-reorder
+# In two processes, the longest files first: much of their time is waiting. The browser's files share a town.
+WITH_BACKENDS := $(wildcard tests/e2e tests/chaos tests/integration) -n 2 --dist loadfile --no-loadscope-reorder
 
 # The first Python that is new enough; empty where there is none.
 FIND_PYTHON = for candidate in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -44,9 +44,11 @@ check: $(STAMP) ## format, lint, types, import rules and the quick tests
 
 test: check ## check, then the tests with real backends and processes
 	$(BIN)/pytest $(WITH_BACKENDS) --durations=25
+	$(BIN)/pytest tests/browser --durations=10
 
 test-full: check ## test, with the long random and load runs
 	SEQUENCES=$${SEQUENCES:-10000} $(BIN)/pytest $(WITH_BACKENDS) --full
+	$(BIN)/pytest tests/browser --full
 
 soak: $(STAMP) ## ten thousand random sequences of commands with kills in between (SEED=1, SEQUENCES=500)
 	SEQUENCES=$${SEQUENCES:-10000} $(BIN)/pytest tests/chaos/test_random_commands.py -q -s

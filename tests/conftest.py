@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_urlsafe
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -20,7 +19,6 @@ import pytest_asyncio
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from hypothesis import HealthCheck, settings
-from xdist.scheduler import LoadScopeScheduling
 
 from deploy.kafka.provision import Catalogue, Topic
 from deploy.local.runfolder import PORT_RANGE
@@ -50,18 +48,6 @@ settings.load_profile("claims")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="also the long runs")
-
-
-class _ByFile(LoadScopeScheduling):  # type: ignore[misc]
-    """Gives whole files to the processes of a run; the browser's to one of them, because they share a town."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        return "browser" if nodeid.startswith("tests/browser/") else nodeid.split("::", 1)[0]
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """How tests with backends are shared (`--dist loadscope`, as the Makefile asks)."""
-    return _ByFile(config, log) if config.getoption("dist") == "loadscope" else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -29,7 +29,7 @@ def run_folder() -> Path:
 def port_range() -> range:
     """Return the ports to choose from: `DAIBIAOTONG_PORTS` such as `20000-25999`, or `PORT_RANGE`.
 
-    Several runs on one machine that begin at the same moment need ranges of their own.
+    Several runs on one machine that begin at the same moment need ranges of their own; none but these ports is taken.
 
     Raises:
         ValueError: the variable is no such range.
@@ -79,11 +79,13 @@ class Ports:
         Raises:
             RuntimeError: no free port was found.
         """
+        ports = port_range()
+        if ports != PORT_RANGE and preferred not in ports:
+            preferred = None  # another run may prefer the same at this moment
         others = {port for other, port in self._taken.items() if other != name}
         wanted = (
             [self._taken.get(name), preferred] if preferred is None else [preferred, self._taken.get(name)]
         )
-        ports = port_range()
         candidates = [port for port in wanted if port] + random.sample(ports, min(200, len(ports)))
         for port in candidates:
             if port not in others and _is_free(port):
