@@ -12,7 +12,9 @@ STAMP := .venv/.installed
 CACHES := .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist test-results web/dist
 
 # In two processes, the longest files first: much of their time is waiting. The browser's files share a town.
-WITH_BACKENDS := $(wildcard tests/e2e tests/chaos tests/integration) -n 2 --dist loadfile --no-loadscope-reorder
+# What hangs is ended later than elsewhere: the first test of a file starts backends, and another file uses a core.
+WITH_BACKENDS := $(wildcard tests/e2e tests/chaos tests/integration) \
+	-n 2 --dist loadfile --no-loadscope-reorder --timeout 300
 
 # The first Python that is new enough; empty where there is none.
 FIND_PYTHON = for candidate in python3 python3.14 python3.13 python3.12 python3.11; do \
