@@ -38,7 +38,7 @@ def connection_options(settings: KafkaSettings) -> dict[str, Any]:
 
 @lru_cache(maxsize=20_000)
 def _hash_of(key: bytes) -> int:
-    """Kafka's hash of a key. The library's is plain Python, ten microseconds for an id; and many ids recur."""
+    """Kafka's hash of a key. The library reckons it in plain Python, and many ids recur."""
     return int(murmur2(key)) & 0x7FFFFFFF
 
 

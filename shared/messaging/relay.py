@@ -237,7 +237,7 @@ class Relay:
 
 @dataclass
 class _Batch:
-    """Rows of different keys for one partition: a request, an ack and a future for each would cost more than all else.
+    """Rows of different keys for one partition, which go with one request, one ack and one future.
 
     `records` is None for a single row, which is large or whose topic's partitions are not known.
     """
