@@ -44,7 +44,7 @@ from deploy.local.stack import LocalStack
 from deploy.local.supervisor import ProcessSpec, http_ready
 from services.evaluation.domain import month_of
 from shared.contracts.learning import CourseCompleted
-from shared.messaging.kafka import make_producer
+from shared.messaging.kafka import make_producer, partition_of
 from shared.security.tokens import signing_key_of
 from shared.settings import KafkaSettings
 from shared.testing.messages import encoded, message
@@ -56,6 +56,7 @@ FIRST_DAY = date(2020, 1, 1)
 """No event of the stream happened before; what `growth` loads beforehand did."""
 PROBES_PER_SECOND = 100
 RATE = 500
+_LOOK_SECONDS = 0.003
 _WAITING = (
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 )
@@ -272,18 +273,24 @@ class Bench:
         found: list[float] = []
         finished = asyncio.Event()
 
+        partitions = sorted(await producer.partitions_for("course.completed"))
+        ready = []
+        for _ in range(RATE * seconds):  # made before, so that sending takes little of the cores
+            deputy = uuid4()
+            data = CourseCompleted(course_id=uuid4(), deputy_id=deputy, minutes=40, mark=95)
+            value = encoded(message(data, subject=deputy, time=datetime.now(UTC), sequence=1))
+            key = str(deputy).encode()
+            ready.append((deputy, key, value, partition_of(key, partitions)))
+
         async def send() -> None:
             began = time.perf_counter()
-            for number in range(RATE * seconds):
+            for number, (deputy, key, value, partition) in enumerate(ready):
                 due = began + number / RATE
                 if (ahead := due - time.perf_counter()) > 0:
                     await asyncio.sleep(ahead)
-                deputy = uuid4()
-                data = CourseCompleted(course_id=uuid4(), deputy_id=deputy, minutes=40, mark=95)
-                value = encoded(message(data, subject=deputy, time=datetime.now(UTC), sequence=1))
                 if number % (RATE // PROBES_PER_SECOND) == 0:
                     waiting[deputy] = min(due, time.perf_counter())
-                await producer.send("course.completed", value=value, key=str(deputy).encode())
+                await producer.send("course.completed", value=value, key=key, partition=partition)
             finished.set()
 
         sending = asyncio.create_task(send())
@@ -294,7 +301,7 @@ class Bench:
             )
             now = time.perf_counter()
             found += [1000 * (now - waiting.pop(UUID(int=row[0].int))) for row in rows]
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(_LOOK_SECONDS)
         await sending
         await producer.stop()
         if waiting:

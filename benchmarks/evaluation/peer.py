@@ -17,7 +17,7 @@ from typing import Any
 import asyncpg
 
 from benchmarks.evaluation import city
-from benchmarks.evaluation.reference import TOPICS, WRITE, tell
+from benchmarks.evaluation.reference import TOPICS, WRITE, columns_of, tell
 from services.evaluation.scoring import Row, Scorer
 from shared.contracts.registry import contract_of
 from shared.contracts.structs import decoder_of
@@ -43,13 +43,13 @@ class Ledger:
         self._taken += 1
         for row in value:
             held = self._rows.get(row[:3])
-            if held is None or (held[5], held[3]) < (row[5], row[3]):
+            if held is None or held[3] < row[3]:
                 self._rows[row[:3]] = row
 
     def flush(self) -> None:
         """Write what was kept; the library commits the offsets next."""
         if self._rows:
-            self._loop.run_until_complete(self._write(list(zip(*sorted(self._rows.values()), strict=True))))
+            self._loop.run_until_complete(self._write(columns_of(sorted(self._rows.values()))))
             self._rows.clear()
         self._done = self._taken
         if not self._warm and self._done >= self._events / 10:

@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import asyncpg
@@ -79,6 +80,14 @@ def tell(at: str, events: int, **more: Any) -> None:
         sys.stdin.read()
 
 
+def columns_of(rows: Sequence[Row]) -> list[Sequence[Any]]:
+    """The parameters of `WRITE`."""
+    deputies, items, evidence, events, worths = zip(*rows, strict=True)
+    sequences, ids, times = zip(*events, strict=True)
+    _, types, days, points, rubrics, versions = zip(*worths, strict=True)
+    return [deputies, items, evidence, ids, types, sequences, times, days, points, rubrics, versions]
+
+
 async def run(events: int) -> None:
     """Take in `events` records."""
     declared = {topic: contract_of(topic) for topic in TOPICS}
@@ -97,11 +106,11 @@ async def run(events: int) -> None:
             for record in records:
                 for row in scorer.rows(decode(record.value)):
                     held = rows.get(row[:3])
-                    if held is None or (held[5], held[3]) < (row[5], row[3]):
+                    if held is None or held[3] < row[3]:
                         rows[row[:3]] = row
             done += len(records)
         if rows:
-            columns = list(zip(*sorted(rows.values()), strict=True))
+            columns = columns_of(sorted(rows.values()))
             async with connection.transaction():
                 await write.fetch(*columns)
         if batches:

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, timezone
 from enum import StrEnum
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 from services.evaluation import errors
@@ -73,16 +73,24 @@ class Condition:
 class Window(StrEnum):
     """A calendar window in which a limit holds, the shortest first."""
 
-    MONTH = "month"
-    QUARTER = "quarter"
-    HALF_YEAR = "half-year"
-    YEAR = "year"
-    TERM = "term"
+    MONTH = "month", 1
+    QUARTER = "quarter", 3
+    HALF_YEAR = "half-year", 6
+    YEAR = "year", 12
+    TERM = "term", 0
+
+    months: int
+    """How long it is; 0 for a term, whose length the rubric says."""
+
+    def __new__(cls, value: str, months: int) -> Self:
+        """A member is its text; `months` is an attribute because a dictionary of windows is slow to look into."""
+        window = str.__new__(cls, value)
+        window._value_ = value
+        window.months = months
+        return window
 
 
-MONTHS = {Window.MONTH: 1, Window.QUARTER: 3, Window.HALF_YEAR: 6, Window.YEAR: 12}
 WINDOWS = tuple(Window)
-_LENGTH = {window: place for place, window in enumerate(WINDOWS)}
 
 
 def month_of(day: date) -> int:
@@ -116,10 +124,10 @@ class Limits:
 
     def clamp(self, points: int) -> int:
         """The sum as far as it counts."""
-        if self.cap is not None:
-            points = min(points, self.cap)
-        if self.floor is not None:
-            points = max(points, self.floor)
+        if self.cap is not None and points > self.cap:
+            points = self.cap
+        if self.floor is not None and points < self.floor:
+            points = self.floor
         return points
 
     def __bool__(self) -> bool:
@@ -561,11 +569,11 @@ def _limited(
     if rungs is not None:
         rungs[Rung(*name, None)] = Standing(sum(periods.values()))
     for window, limits in part.steps:
-        if _LENGTH[window] > _LENGTH[longest]:
+        if window is Window.TERM and longest is not Window.TERM:
             break
         grouped: dict[int, int] = {}
         for month, points in periods.items():
-            begin = _begin(rubric, window, month)
+            begin = month - month % window.months if window.months else _term_begin(rubric, month)
             grouped[begin] = grouped.get(begin, 0) + points
         periods = {begin: limits.clamp(points) for begin, points in grouped.items()}
         if rungs is not None:
@@ -576,9 +584,7 @@ def _limited(
     return periods
 
 
-def _begin(rubric: Rubric, window: Window, month: int) -> int:
-    if window is not Window.TERM:
-        return month - month % MONTHS[window]
+def _term_begin(rubric: Rubric, month: int) -> int:
     return (rubric.term.begin(year_of(month)) if rubric.term else 0) * 12
 
 

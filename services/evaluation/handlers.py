@@ -40,8 +40,10 @@ _RESTS = 9
 _REST_SECONDS_MAX = 30.0
 _CALM_REST_SECONDS_MAX = 4.0
 _NOTES_MAX = 10_000
-_PLACES_MAX = 100
-"""So many are settled without a pause, in which batches of events go on."""
+_PLACES_MAX = 250
+"""So many are settled in one transaction."""
+_AT_A_STRETCH = 20
+"""So many are told before whatever else waits for the processor has its turn."""
 _MANY = 300
 _BACKLOG = 5_000
 _TRY_LOCK = "SELECT pg_try_advisory_lock(727_102)"
@@ -99,7 +101,9 @@ class Settling:
         async with self._engine.begin() as connection:
             work = Work(connection, "evaluation")
             schedule = await self._store.schedule(connection)
-            for scored in await self._store.settle(connection, places, schedule):
+            for number, scored in enumerate(await self._store.settle(connection, places, schedule), 1):
+                if number % _AT_A_STRETCH == 0:
+                    await asyncio.sleep(0)
                 work.announce(
                     ScoreChanged(
                         deputy_id=scored.deputy_id,

@@ -7,7 +7,7 @@ lock in the same order.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -19,7 +19,7 @@ from services.evaluation.store import TAKE_IN, EvaluationStore, columns
 from shared.contracts.evaluation import ScoreCorrected
 from shared.contracts.identity import DeputyChanged
 from shared.contracts.registry import Declaration
-from shared.contracts.structs import decoder_of
+from shared.contracts.structs import canonical, decoder_of, hasty_decoder_of, without_control
 from shared.messaging.received import NUL, Record
 from shared.messaging.stream import Batch, Tally
 
@@ -35,11 +35,9 @@ class EventReading:
     def __init__(self, store: EvaluationStore, engine: AsyncEngine, taken_in: Sequence[Declaration]) -> None:
         self._store = store
         self._engine = engine
-        self._decoders = {
-            declaration.topic: decoder_of(declaration)
-            for declaration in taken_in
-            if declaration.model not in _ONE_BY_ONE and declaration.type == declaration.topic
-        }
+        own = [d for d in taken_in if d.model not in _ONE_BY_ONE and d.type == d.topic]
+        self._hasty = {declared.topic: hasty_decoder_of(declared) for declared in own}
+        self._strict = {declared.topic: decoder_of(declared) for declared in own}
         self._scorer = Scorer(Schedule())
         self._version = 0
 
@@ -51,10 +49,26 @@ class EventReading:
 
     def read(self, records: Sequence[Record]) -> Batch:
         """Decode and score; of several rows about one fact only the newest is kept."""
+        ids: list[str] = []
+        subjects: list[str] = []
+
+        def hasty(topic: str, value: bytes) -> Any:
+            decoder = self._hasty[topic]
+            message = decoder.decode(value)
+            ids.extend(decoder.ids(message))
+            subjects.append(message.subject)
+            return message
+
+        batch = self._read(records, hasty)
+        if canonical(ids) and without_control(subjects):
+            return batch
+        return self._read(records, lambda topic, value: self._strict[topic].decode(value))
+
+    def _read(self, records: Sequence[Record], decode: Callable[[str, bytes], Any]) -> Batch:
         newest: dict[tuple[str, str, str], Row] = {}
         set_aside: list[Record] = []
         tallies: dict[tuple[str, int], Tally] = {}
-        rows_of, decoders = self._scorer.rows, self._decoders
+        rows_of = self._scorer.rows
         topic, partition, tally = "", -1, Tally()
         for record in records:
             value = record.value
@@ -62,7 +76,7 @@ class EventReading:
                 topic, partition = record.topic, record.partition
                 tally = tallies.setdefault((topic, partition), Tally())
             try:
-                message: Any = decoders[topic].decode(value)  # type: ignore[arg-type]
+                message = decode(topic, value)  # type: ignore[arg-type]
                 if NUL in value:  # type: ignore[operator]
                     set_aside.append(record)
                     continue
@@ -74,8 +88,7 @@ class EventReading:
             for row in rows:
                 identity = row[:3]
                 held = newest.get(identity)
-                # Sequence, then event id: canonical text sorts as the id does.
-                if held is None or (held[5], held[3]) < (row[5], row[3]):
+                if held is None or held[3] < row[3]:
                     newest[identity] = row
             tally.records += 1
             tally.unused += not rows

@@ -29,7 +29,6 @@ import duckdb
 
 from services.evaluation.domain import (
     CORRECTED,
-    MONTHS,
     POINTS_LIMIT,
     WINDOWS,
     YEAR,
@@ -405,7 +404,7 @@ FROM {table.name} GROUP BY ALL""")
     def _months(self, rubric: Rubric, item: Item) -> int:
         """The shortest window that an item's sums are limited in, in months."""
         category = next(one for one in rubric.categories if one.key == item.category)
-        return min([12, *(MONTHS[window] for window, _ in _within_year((*item.steps, *category.steps)))])
+        return min([12, *(window.months for window, _ in _within_year((*item.steps, *category.steps)))])
 
     def _replace_by(self, category: int, rows: str) -> None:
         """Put a category's rows after its limits in place of those before."""
@@ -445,10 +444,10 @@ def _climb(source: str, months: int | None, steps: Sequence[tuple[Window, Limits
     The source holds one row for each deputy and period of so many `months`, or rows of any kind (None).
     """
     for window, limits in steps:
-        if MONTHS[window] == months:
+        if window.months == months:
             source = f"SELECT deputy, month, {_clamped('points', limits)} AS points FROM ({source})"
             continue
-        months = MONTHS[window]
+        months = window.months
         source = (
             f"SELECT deputy, month - month % {months} AS month, {_clamped('sum(points)', limits)} AS points "
             f"FROM ({source}) GROUP BY ALL"

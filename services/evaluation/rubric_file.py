@@ -38,7 +38,6 @@ from pydantic_core import ErrorDetails, PydanticCustomError, from_json, to_json
 from yaml.reader import ReaderError
 
 from services.evaluation.domain import (
-    MONTHS,
     POINTS_LIMIT,
     WINDOWS,
     YEAR,
@@ -531,8 +530,8 @@ def _limits(written: _Rubric) -> Iterator[_Found]:
 
 
 def _times(written: _Rubric, short: Window, long: Window) -> int:
-    months = {**MONTHS, Window.TERM: 12 * (written.term.years if written.term else 1)}
-    return months[long] // months[short]
+    term = 12 * (written.term.years if written.term else 1)
+    return (long.months or term) // (short.months or term)
 
 
 def _longest(part: _Limited) -> int:

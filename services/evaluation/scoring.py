@@ -17,8 +17,14 @@ from uuid import UUID
 from services.evaluation.domain import CHINA, POINTS_LIMIT, YEAR, Item, Rubric, Schedule
 from shared.contracts.registry import contract_of
 
-Row = tuple[str, str, str, str, str, int, datetime, date, int, str, int]
-"""A ledger row: deputy, item, evidence, event id and type, sequence, time, day, points, rubric and its version."""
+Event = tuple[int, str, datetime]
+"""Sequence, id and time of an event: of two about one fact the greater counts; canonical text sorts as the id does."""
+
+Worth = tuple[str, str, date, int, str, int]
+"""What recurs from row to row: item, event type, day, points, rubric and its version."""
+
+Row = tuple[str, str, str, Event, Worth]
+"""A ledger row: deputy, item and evidence, which together are the fact, and two tuples that rows share."""
 
 _KEPT_MAX = 100_000
 """How many combinations of a type are kept before beginning anew."""
@@ -28,11 +34,9 @@ class SetAside(Exception):  # noqa: N818 - named by what it says
     """An event that must be looked at one by one."""
 
 
-_Worth = tuple[
-    Callable[[Any], str], str, Callable[[Any], str], Callable[[Any], Any] | None, int, date, str, int
-]
-"""What events of one combination are worth under one item: how to read deputy, item, how to read evidence
-and units (None: not by unit), points, day, rubric and its version. A tuple, because it is unpacked per row."""
+_Plan = tuple[Callable[[Any], str], str, Callable[[Any], str], Callable[[Any], Any] | None, Worth]
+"""What events of one combination are worth under one item: how to read the deputy, the item, how to read
+evidence and units (None: not by unit), and the worth, of one unit. A tuple, because it is unpacked per row."""
 
 
 class _TypePlan:
@@ -41,6 +45,7 @@ class _TypePlan:
     def __init__(self, schedule: Schedule, type_: str, texts: frozenset[str]) -> None:
         """`texts` are the fields that a struct holds as text and never as null."""
         self._schedule = schedule
+        self._type = type_
         self._texts = texts
         self._items: list[tuple[Rubric, Item]] = [
             (rubric, item) for rubric in schedule.rubrics for item in rubric.items_by_event.get(type_, ())
@@ -49,9 +54,9 @@ class _TypePlan:
         self._fields = tuple(sorted({condition.field for condition in conditions}))
         self._dates = tuple(sorted({item.date or "" for _, item in self._items}))
         self._values: Callable[[Any], Any] = attrgetter(*self._fields) if self._fields else lambda _: ()
-        self._kept: dict[Any, tuple[_Worth, ...]] = {}
+        self._kept: dict[Any, tuple[_Plan, ...]] = {}
 
-    def worth(self, time: datetime, data: Any) -> tuple[_Worth, ...]:
+    def worth(self, time: datetime, data: Any) -> tuple[_Plan, ...]:
         values = self._values(data)
         if self._dates == ("",):
             days: Any = time.astimezone(CHINA).date()
@@ -68,8 +73,8 @@ class _TypePlan:
             )
         return found
 
-    def _work_out(self, values: Mapping[str, Any], days: Mapping[str, date]) -> tuple[_Worth, ...]:
-        found: dict[str, _Worth] = {}
+    def _work_out(self, values: Mapping[str, Any], days: Mapping[str, date]) -> tuple[_Plan, ...]:
+        found: dict[str, _Plan] = {}
         for rubric, item in self._items:
             if not all(condition.holds(values) for condition in item.where):
                 continue
@@ -83,10 +88,7 @@ class _TypePlan:
                 item.key,
                 _evidence(item, day, self._texts),
                 attrgetter(item.per) if scores and item.per else None,
-                item.points if scores else 0,
-                day,
-                rubric.name,
-                rubric.version,
+                (item.key, self._type, day, item.points if scores else 0, rubric.name, rubric.version),
             )
         return tuple(found.values())
 
@@ -130,32 +132,25 @@ class Scorer:
         plan = self._plans[type_]
         if plan is None:
             raise SetAside
-        data, time, sequence, id_ = message.data, message.time, message.sequence or 0, message.id
+        data, time = message.data, message.time
+        event = (message.sequence or 0, message.id, time)
         found: list[Row] = []
         try:
-            for deputy, item, evidence, per, points, day, rubric, version in plan.worth(time, data):
+            for deputy, item, evidence, per, worth in plan.worth(time, data):
                 if per is not None:
-                    points *= per(data)  # noqa: PLW2901 - by unit
-                    if not -POINTS_LIMIT <= points <= POINTS_LIMIT:
-                        raise SetAside
-                found.append(
-                    (
-                        deputy(data),
-                        item,
-                        evidence(data),
-                        id_,
-                        type_,
-                        sequence,
-                        time,
-                        day,
-                        points,
-                        rubric,
-                        version,
-                    )
-                )
+                    worth = _times(worth, per(data))  # noqa: PLW2901 - by unit
+                found.append((deputy(data), item, evidence(data), event, worth))
         except TypeError:  # a field is null that an item counts on
             raise SetAside from None
         return found
+
+
+def _times(worth: Worth, units: int) -> Worth:
+    item, type_, day, points, rubric, version = worth
+    points *= units
+    if not -POINTS_LIMIT <= points <= POINTS_LIMIT:
+        raise SetAside
+    return item, type_, day, points, rubric, version
 
 
 def _plan(schedule: Schedule, type_: str) -> _TypePlan | None:

@@ -9,10 +9,11 @@ deadlock. A note is read before the buckets are, and removed with the totals, so
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from itertools import count
 from typing import Any
 from uuid import UUID
@@ -25,7 +26,7 @@ from services.evaluation import tables
 from services.evaluation.domain import Adopted, LedgerEntry, Rubric, Schedule, Total, newest, totals
 from services.evaluation.reckoning import Place
 from services.evaluation.rubric_file import parse_rubric
-from services.evaluation.scoring import Row
+from services.evaluation.scoring import Row, Worth
 from shared.contracts.identity import DeputyChanged
 from shared.contracts.registry import contract_of
 from shared.database.rows import insert_rows, upsert_rows
@@ -34,6 +35,10 @@ from shared.messaging import fences
 _RECURRING = 6
 _COLUMNS = 8 + _RECURRING
 """How many parameters the ledger rows of a statement are."""
+_AT_A_STRETCH = 20
+"""So many totals are derived before whatever else waits for the processor has its turn."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 # PostgreSQL 18: RETURNING old/new tells what a row was worth before, even when another batch wrote it
 # a moment ago; with a select of one's own that would be a guess. The points of a row are those of the
@@ -51,10 +56,11 @@ written AS (
     INSERT INTO ledger AS l (deputy_id, item, evidence, event_id, event_type, sequence, time, happened_on,
                              points, rubric, rubric_version)
     SELECT r.deputy_id, w.item, r.evidence, e.id, w.event_type, e.sequence,
-           e.time, w.happened_on, w.points, w.rubric, w.rubric_version
+           'epoch'::timestamptz + e.time / 1000000 * interval '1 second' + e.time % 1000000 * interval '1 microsecond',
+           w.happened_on, w.points, w.rubric, w.rubric_version
     FROM unnest({p[0]}::uuid[], string_to_array({p[1]}, {p[2]}), {p[3]}::text::int[], {p[4]}::text::int[])
              WITH ORDINALITY AS r (deputy_id, evidence, event, worth, n)
-         JOIN unnest({p[5]}::uuid[], {p[6]}::text::bigint[], {p[7]}::timestamptz[])
+         JOIN unnest({p[5]}::uuid[], {p[6]}::text::bigint[], {p[7]}::text::bigint[])
              WITH ORDINALITY AS e (id, sequence, time, n) ON e.n = r.event
          JOIN unnest({p[8]}::text[], {p[9]}::text[], {p[10]}::date[], {p[11]}::int[], {p[12]}::text[], {p[13]}::int[])
              WITH ORDINALITY AS w (item, event_type, happened_on, points, rubric, rubric_version, n) ON w.n = r.worth
@@ -89,20 +95,18 @@ def columns(rows: Sequence[Row]) -> tuple[Any, ...]:
     """Rows, one for each fact and in key order, as the parameters of a statement of `_enter`.
 
     Three tables of columns: the rows with the places of their event and of their worth, the events, and what
-    recurs from row to row. The driver takes a microsecond for each element of an array, so there are few, and
-    numbers and evidence go as one text each.
+    recurs from row to row. The driver takes a microsecond for each element of an array and three for a time, so
+    there are few, and numbers, evidence and times (in microseconds) go as one text each.
     """
     evidence = [row[2] for row in rows]
     together = "".join(evidence)
     separator = next(sign for sign in map(chr, count(ord("\x1f"))) if sign not in together)
-    events: dict[tuple[str, int, datetime], int] = {}
-    worths: dict[tuple[Any, ...], int] = {}
-    of_event: list[int] = []
-    of_worth: list[int] = []
-    for _, item, _, event_id, type_, sequence, time, day, points, rubric, version in rows:
-        of_event.append(events.setdefault((event_id, sequence, time), len(events) + 1))
-        of_worth.append(worths.setdefault((item, type_, day, points, rubric, version), len(worths) + 1))
-    ids, sequences, times = zip(*events, strict=True) if events else ((), (), ())
+    events = {id(row[3]): row[3] for row in rows}  # the rows of an event share it; a time is slow to hash
+    places = {key: place for place, key in enumerate(events, 1)}
+    worths: dict[Worth, int] = {}
+    of_event = [places[id(row[3])] for row in rows]
+    of_worth = [worths.setdefault(row[4], len(worths) + 1) for row in rows]
+    sequences, ids, times = zip(*events.values(), strict=True) if events else ((), (), ())
     return (
         [row[0] for row in rows],
         separator.join([*evidence, ""]),  # one piece more, or none and one empty one would look the same
@@ -111,7 +115,7 @@ def columns(rows: Sequence[Row]) -> tuple[Any, ...]:
         _numbers(of_worth),
         ids,
         _numbers(sequences),
-        times,
+        _numbers([(time - _EPOCH) // _MICROSECOND for time in times]),
         *(zip(*worths, strict=True) if worths else ((),) * _RECURRING),
     )
 
@@ -139,7 +143,11 @@ ON CONFLICT (one) DO UPDATE SET version = s.version RETURNING version
 """,
 }
 
-_TAKE_UNSETTLED = "SELECT id, deputies, years FROM unsettled ORDER BY id LIMIT $1"
+_NOTES = "SELECT id FROM unsettled ORDER BY id LIMIT $1"
+
+_PLACES = """
+SELECT DISTINCT d, y FROM unsettled u, unnest(u.deputies, u.years) AS r (d, y) WHERE u.id = ANY($1::bigint[]) ORDER BY d, y
+"""
 
 _SETTLED = "DELETE FROM unsettled WHERE id = ANY($1::bigint[])"
 
@@ -155,7 +163,6 @@ _HOLD_TOTALS = """
 INSERT INTO totals AS t (deputy_id, year, total, categories, version)
 SELECT d, y, 0, '{}', 0 FROM unnest($1::uuid[], $2::int[]) AS r (d, y)
 ON CONFLICT (deputy_id, year) DO UPDATE SET version = t.version
-RETURNING deputy_id, year, total, categories
 """
 
 _SUMS = """
@@ -169,6 +176,7 @@ _WRITE_TOTALS = """
 UPDATE totals t SET total = r.total, categories = r.categories, version = nextval('total_version')
 FROM unnest($1::uuid[], $2::int[], $3::bigint[], $4::jsonb[]) AS r (deputy_id, year, total, categories)
 WHERE t.deputy_id = r.deputy_id AND t.year = r.year
+  AND (t.total, t.categories) IS DISTINCT FROM (r.total, r.categories)
 RETURNING t.deputy_id, t.year, t.version
 """
 
@@ -185,20 +193,17 @@ SELECT pg_try_advisory_xact_lock(727_103) AND NOT EXISTS (SELECT FROM audits WHE
 
 
 def _row(entry: LedgerEntry) -> Row:
-    identity = entry.identity
-    return (
-        str(identity.deputy_id),
-        identity.item,
-        identity.evidence,
-        str(entry.event_id),
+    deputy_id, item, evidence = str(entry.identity.deputy_id), entry.identity.item, entry.identity.evidence
+    event = (entry.sequence, str(entry.event_id), entry.time)
+    worth = (
+        item,
         entry.event_type,
-        entry.sequence,
-        entry.time,
         entry.happened_on,
         entry.points,
         entry.rubric,
         entry.rubric_version,
     )
+    return deputy_id, item, evidence, event, worth
 
 
 @dataclass(frozen=True)
@@ -309,9 +314,9 @@ class EvaluationStore:
         self, connection: AsyncConnection, *, limit: int
     ) -> tuple[list[int], list[Place]]:
         """Notes of batches by their ids, and the places that they name, in order and each once."""
-        rows = (await connection.exec_driver_sql(_TAKE_UNSETTLED, (limit,))).all()
-        places = {place for row in rows for place in zip(row.deputies, row.years, strict=True)}
-        return [row.id for row in rows], sorted(places)
+        ids = list((await connection.exec_driver_sql(_NOTES, (limit,))).scalars())
+        rows = await connection.exec_driver_sql(_PLACES, (ids,)) if ids else ()
+        return ids, [(row.d, row.y) for row in rows]
 
     async def forget_unsettled(self, connection: AsyncConnection, ids: Sequence[int]) -> None:
         """Remove notes whose places are settled."""
@@ -324,40 +329,34 @@ class EvaluationStore:
         if not places:
             return []
         columns = ([deputy for deputy, _ in places], [year for _, year in places])
-        held = {
-            (row.deputy_id, row.year): (row.total, row.categories)
-            for row in await connection.exec_driver_sql(_HOLD_TOTALS, columns)
-        }
+        await connection.exec_driver_sql(_HOLD_TOTALS, columns)
         # Only now, under the lock: whoever settles the same places next reads these sums or newer ones.
         sums: defaultdict[Place, dict[str, dict[int, int]]] = defaultdict(dict)
         for row in await connection.exec_driver_sql(_SUMS, columns):
             of_place = sums[row.deputy_id, row.year]
             for item, month, points in zip(row.items, row.months, row.points, strict=True):
                 of_place.setdefault(item, {})[month] = points
-        changed: dict[Place, Total] = {}
-        for place in places:
+        found: dict[Place, Total] = {}
+        for number, place in enumerate(places, 1):
             rubric = schedule.in_year(place[1])
             if rubric is None:
                 continue  # sums of a year without a rubric are zero and show nowhere
-            total = totals(rubric, sums[place])
-            if held[place] != (total.total, total.categories):
-                changed[place] = total
-        return await self._write_totals(connection, changed)
+            found[place] = totals(rubric, sums[place])
+            if number % _AT_A_STRETCH == 0:
+                await asyncio.sleep(0)
+        return await self._write_totals(connection, found)
 
-    async def _write_totals(
-        self, connection: AsyncConnection, changed: Mapping[Place, Total]
-    ) -> list[Scored]:
-        if not changed:
-            return []
+    async def _write_totals(self, connection: AsyncConnection, found: Mapping[Place, Total]) -> list[Scored]:
         columns: tuple[list[Any], ...] = (
-            [deputy for deputy, _ in changed],
-            [year for _, year in changed],
-            [total.total for total in changed.values()],
-            [to_json(dict(total.categories)).decode() for total in changed.values()],
+            [deputy for deputy, _ in found],
+            [year for _, year in found],
+            [total.total for total in found.values()],
+            [to_json(dict(total.categories)).decode() for total in found.values()],
         )
-        written = await connection.exec_driver_sql(_WRITE_TOTALS, columns)
-        versions = {(row.deputy_id, row.year): row.version for row in written}
-        return [Scored(*place, total, versions[place]) for place, total in changed.items()]
+        written = (await connection.exec_driver_sql(_WRITE_TOTALS, columns)).all()
+        return [
+            Scored(row.deputy_id, row.year, found[row.deputy_id, row.year], row.version) for row in written
+        ]
 
     async def count(self, connection: AsyncConnection, counts: Mapping[str, EventCount]) -> None:
         """Add what a batch held, by type."""

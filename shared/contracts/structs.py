@@ -8,7 +8,10 @@ Ids stay text, in canonical form: they are compared, sorted and sent on, never c
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
+from operator import attrgetter
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from uuid import UUID
@@ -32,6 +35,46 @@ def decoder_of(declaration: Declaration) -> msgspec.json.Decoder[Any]:
     """
     replaced = {"type": Literal[declaration.type], "data": struct_of(declaration.model)}
     return msgspec.json.Decoder(_struct(Envelope, replaced))
+
+
+@dataclass(frozen=True)
+class HastyDecoder:
+    """A decoder that leaves some texts unchecked, which are checked for many messages at once at a tenth of the price.
+
+    A message that it takes is one that `decoder_of` takes if `canonical` holds for what `ids` tells of it and
+    `without_control` for its subject.
+    """
+
+    decode: Callable[[bytes], Any]
+    ids: Callable[[Any], tuple[str, ...]]
+
+
+def hasty_decoder_of(declaration: Declaration) -> HastyDecoder:
+    """As `decoder_of`, without the patterns of the subject and of the ids that every message of the type has."""
+    own = [name for name, field in declaration.model.model_fields.items() if field.annotation is UUID]
+    data = _struct(declaration.model, dict.fromkeys(own, str))
+    subject = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+    replaced = {"id": str, "subject": subject, "type": Literal[declaration.type], "data": data}
+    decoder = msgspec.json.Decoder(_struct(Envelope, replaced))
+    ids = attrgetter("id", *(f"data.{name}" for name in own))
+    return HastyDecoder(decoder.decode, ids if own else lambda message: (message.id,))
+
+
+def canonical(ids: Sequence[str]) -> bool:
+    """Whether all these are ids in canonical form."""
+    together = ",".join([*ids, ""])
+    count = len(ids)
+    return (
+        len(together) == 37 * count
+        and together[8::37] == together[13::37] == together[18::37] == together[23::37] == "-" * count
+        and together[36::37] == "," * count
+        and len(together.encode(errors="replace").translate(None, b"0123456789abcdef")) == 5 * count
+    )
+
+
+def without_control(texts: Iterable[str]) -> bool:
+    """False where any of the texts may hold what a subject must not."""
+    return "".join(texts).isprintable()
 
 
 def struct_of(model: type[BaseModel]) -> type[msgspec.Struct]:

@@ -39,6 +39,8 @@ _COMMIT_SECONDS = 1.0
 _LOOK_AT_FENCES_SECONDS = 5.0
 _QUIET_SECONDS = 5.0
 _BACKLOG = 1_000
+_TURNS_TO_SEND = 100
+"""The loop takes a few to hand a statement over; after these reading goes on all the same."""
 
 log = logger(__name__)
 
@@ -303,6 +305,7 @@ class Stream:
         for step in steps:
             self._held[TopicPartition(step.topic, step.partition)] = step.next
         self._writing = asyncio.create_task(self._write(records, batch, steps, read_seconds))
+        await self._sent()
 
     def _steps(self, records: Sequence[Any], tallies: Mapping[tuple[str, int], Tally]) -> list[Step]:
         following: dict[tuple[str, int], int] = {}
@@ -377,6 +380,16 @@ class Stream:
                 self._failures, first=settings.retry_first_seconds, longest=settings.retry_longest_seconds
             )
         )
+
+    async def _sent(self) -> None:
+        """Give the loop turns until the statement has left: reading the next batch would keep it from the server."""
+        for _ in range(_TURNS_TO_SEND):
+            await asyncio.sleep(0)
+            connection: Any = self._connection
+            if self._writing is None or self._writing.done() or connection is None or connection.is_closed():
+                return
+            if not connection._transport.get_write_buffer_size():  # asyncpg tells it nowhere else
+                return
 
     async def _written_through(self) -> None:
         """Wait for the statement that is under way. A caller that is cancelled leaves it running."""

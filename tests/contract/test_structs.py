@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, date, datetime
 from functools import cache
 from pathlib import Path
@@ -19,7 +20,14 @@ from services.evaluation.consumers import taken_in
 from shared.contracts.asyncapi import FOLDER
 from shared.contracts.envelope import Envelope
 from shared.contracts.registry import Declaration, contract_of
-from shared.contracts.structs import decoder_of, struct_of
+from shared.contracts.structs import (
+    HastyDecoder,
+    canonical,
+    decoder_of,
+    hasty_decoder_of,
+    struct_of,
+    without_control,
+)
 from tests.contract.from_schema import permitted
 
 SAMPLES = Path(__file__).with_name("samples")
@@ -55,6 +63,20 @@ def by_msgspec(declaration: Declaration, raw: bytes) -> Any:
         return None
 
 
+def by_haste(declaration: Declaration, raw: bytes) -> Any:
+    hasty = hasty_of(declaration.type)
+    try:
+        message = hasty.decode(raw)
+    except msgspec.MsgspecError:
+        return None
+    return message if canonical(hasty.ids(message)) and without_control([message.subject]) else None
+
+
+@cache
+def hasty_of(type_: str) -> HastyDecoder:
+    return hasty_decoder_of(declared(type_))
+
+
 def plain(value: Any) -> Any:
     """A value without what tells the two libraries apart."""
     if isinstance(value, BaseModel):
@@ -74,6 +96,7 @@ def plain(value: Any) -> Any:
 def agree(declaration: Declaration, raw: bytes) -> bool:
     """Whether both take it, with the same values; fails when they disagree."""
     expected, found = by_pydantic(declaration, raw), by_msgspec(declaration, raw)
+    assert plain(by_haste(declaration, raw)) == plain(found)
     assert (expected is None) == (found is None), raw
     if expected is None:
         return False
@@ -117,6 +140,7 @@ def test_what_a_struct_takes_pydantic_takes_with_the_same_values(type_: str) -> 
     refused = 0
     for document in documents:
         raw = json.dumps(document).encode()
+        assert plain(by_haste(declaration, raw)) == plain(by_msgspec(declaration, raw))
         if by_msgspec(declaration, raw) is not None:
             assert agree(declaration, raw)
         elif by_pydantic(declaration, raw) is None:
@@ -131,6 +155,30 @@ def test_both_take_whatever_the_published_schema_permits(type_: str, draw: st.Da
     schema = json.loads((FOLDER / f"{type_}.json").read_text("utf-8"))
     document = draw.draw(permitted(schema, schema.get("$defs", {})))
     assert agree(declared(type_), json.dumps(document).encode())
+
+
+ALMOST = st.one_of(
+    st.uuids().map(str),
+    st.uuids().map(lambda one: str(one).upper()),
+    st.uuids().map(lambda one: str(one)[:-1]),
+    st.uuids().map(lambda one: str(one).replace("-", ",", 1)),
+    st.uuids().map(lambda one: str(one).replace("-", "") + "----"),
+    st.uuids().map(lambda one: f"{one},{one}"),
+    st.text(alphabet="0123456789abcdefABCDEFg-,\u00e9\ud800", min_size=34, max_size=38),
+)
+
+
+@settings(max_examples=500)
+@given(ids=st.lists(ALMOST, max_size=4))
+def test_ids_are_canonical_together_exactly_when_each_is(ids: list[str]) -> None:
+    each = [re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", one) is not None for one in ids]
+    assert canonical(ids) == all(each)
+
+
+@given(texts=st.lists(st.text(min_size=1), max_size=3))
+def test_no_control_character_passes_for_text_without_one(texts: list[str]) -> None:
+    if any(sign < " " or sign == "\x7f" for text in texts for sign in text):
+        assert not without_control(texts)
 
 
 def test_an_id_in_another_form_is_left_to_pydantic() -> None:

@@ -57,8 +57,9 @@ def by_the_rules(schedule: Schedule, envelope: Envelope) -> list[Row]:
     fact = Fact(envelope.id, envelope.type, envelope.time, envelope.data, envelope.sequence or 0)
     return [
         (
-            str(row.identity.deputy_id), row.identity.item, row.identity.evidence, str(row.event_id), row.event_type,
-            row.sequence, row.time, row.happened_on, row.points, row.rubric, row.rubric_version,
+            str(row.identity.deputy_id), row.identity.item, row.identity.evidence,
+            (row.sequence, str(row.event_id), row.time),
+            (row.identity.item, row.event_type, row.happened_on, row.points, row.rubric, row.rubric_version),
         )
         for row in entries(schedule, fact)
     ]  # fmt: skip
@@ -91,8 +92,8 @@ def test_days_are_those_of_china_whatever_zone_the_event_was_written_in() -> Non
     envelope = message(fact, subject=UUID(int=1), time=datetime(2021, 12, 31, 17, tzinfo=UTC), sequence=1)
     rows = SCORER.rows(decoded(envelope))
     assert rows == by_the_rules(SCHEDULE, envelope)
-    assert {(row[7], row[10]) for row in rows} >= {(date(2022, 1, 1), 2)}
-    assert rows[0][6] - timedelta(0) == envelope.time
+    assert {(worth[2], worth[5]) for *_, worth in rows} >= {(date(2022, 1, 1), 2)}
+    assert rows[0][3][2] - timedelta(0) == envelope.time
 
 
 def schedule_with(**more: Any) -> Schedule:

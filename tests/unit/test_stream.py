@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Sequence
+from typing import Any
 
+import asyncpg
 from aiokafka.consumer.fetcher import Fetcher
 
 from shared.messaging.received import Record
-from shared.messaging.stream import Batch, FetchWait, made_ready
+from shared.messaging.stream import Batch, FetchWait, Stream, made_ready
 from shared.testing.messages import HandRecord
 
 
@@ -48,3 +51,37 @@ def test_fetches_wait_short_while_records_come_and_long_in_a_backlog_and_when_it
 def test_the_client_asks_with_the_wait_that_the_stream_sets() -> None:
     """It is no option of aiokafka's: a version that keeps it elsewhere must be noticed."""
     assert "self._fetch_max_wait_ms," in inspect.getsource(Fetcher._get_actions_per_node)
+
+
+class Line:
+    """A connection whose last statement leaves piece by piece, one at each turn of the loop."""
+
+    def __init__(self, pieces: int) -> None:
+        self.left = pieces
+        self._transport = self
+
+    def is_closed(self) -> bool:
+        return False
+
+    def get_write_buffer_size(self) -> int:
+        self.left = max(0, self.left - 1)
+        return self.left
+
+
+async def test_the_next_batch_is_read_only_when_the_statement_has_left() -> None:
+    stream: Any = object.__new__(Stream)
+    stream._connection = line = Line(5)
+    stream._writing = asyncio.ensure_future(asyncio.Event().wait())
+    await stream._sent()
+    assert line.left == 0
+    assert not stream._writing.done()
+    stream._writing.cancel()
+    await asyncio.wait({stream._writing})
+    line.left = 5
+    await stream._sent()
+    assert line.left == 5
+
+
+def test_the_client_tells_what_has_not_left() -> None:
+    """It is no option of asyncpg's: a version that keeps it elsewhere must be noticed."""
+    assert "_transport" in asyncpg.Connection.__slots__
