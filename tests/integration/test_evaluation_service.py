@@ -517,6 +517,32 @@ async def test_activity_counts_who_did_something_in_a_month_and_hides_the_few(ci
     assert (await city.get("/activity", city.issuer.token(UUID(int=1), "deputy")))[0] == 403
 
 
+async def test_standings_rank_everybody_among_peers_whatever_is_asked_for(city: City) -> None:
+    status, found = await city.get("/standings", city.staff, year=2021)
+    assert status == 200
+    assert (found["year"], found["total"], len(found["items"])) == (2021, 7, 7)
+    totals = {int(one["number"]): one["total"] for one in found["items"]}
+    for number, total in totals.items():
+        _, score = await city.get(f"/scores/{UUID(int=number)}", city.staff, year=2021)
+        assert score["total"] == total
+    assert totals[3] == 200 > totals[4] == 100 > totals[5] == 0
+    for one in found["items"]:
+        assert one["rank"] == 1 + sum(total > one["total"] for total in totals.values()), (
+            "equals share a rank"
+        )
+        assert one["peers"] == ["county"]
+    assert found["items"][-1]["grade"] == {"key": "low", "title": "待提升"}
+    _, second = await city.get("/standings", city.staff, year=2021, page=2, size=3)
+    assert (second["items"], second["total"]) == (found["items"][3:6], 7)
+    _, here = await city.get("/standings", city.staff, year=2021, level="county", county="330203")
+    assert here["items"] == found["items"]
+    for nobody in ({"level": "city"}, {"county": "330206"}, {"outstanding": "true"}):
+        assert (await city.get("/standings", city.staff, year=2021, **nobody))[1]["items"] == [], nobody
+    assert (await city.get("/standings", city.staff, year=2019))[1]["code"] == "no-rubric"
+    assert (await city.get("/standings", city.staff, size=10_001))[0] == 422
+    assert (await city.get("/standings", city.issuer.token(UUID(int=1), "deputy")))[0] == 403
+
+
 async def test_a_rewind_takes_every_event_in_again_and_changes_no_score(city: City) -> None:
     _, before = await city.get("/ranking", city.staff, year=2021)
     operator = city.issuer.token("operator", "operator")
