@@ -12,7 +12,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from shared.contracts import cases, identity, motions, operations, participation
+from shared.contracts import cases, evaluation, identity, motions, operations, participation
 from shared.contracts.registry import Role
 
 
@@ -342,12 +342,24 @@ class RubricCategory(Answer):
     cap: float | None = None
 
 
+class RubricItem(Answer):
+    """An item 评分项 of a rubric."""
+
+    title: str
+    category: str
+
+
 class RubricDocument(Answer):
-    """A rubric as it was adopted; points as people write them."""
+    """A rubric as it was adopted; points as people write them.
+
+    Rows of a year may be contested for `appeal_days` after its end; without it for ever.
+    """
 
     title: str
     cap: float | None = None
+    appeal_days: int | None = None
     categories: dict[str, RubricCategory]
+    items: dict[str, RubricItem]
 
 
 class Rubric(Answer):
@@ -548,6 +560,31 @@ class Archive(Page):
     """A deputy's archive, newest first."""
 
     items: tuple[Entry, ...]
+
+
+class Appeal(Answer):
+    """An appeal 申诉 about one row of a score; points in hundredths, `row_points` are the row's now (None: no such row)."""
+
+    id: UUID
+    deputy_id: UUID
+    kind: evaluation.AppealKind
+    item: str
+    title: str
+    evidence: str
+    happened_on: date
+    reason: str
+    state: evaluation.AppealState
+    filed_at: datetime
+    row_points: int | None
+    answer: str | None
+    points: int | None
+    decided_at: datetime | None
+
+
+class AppealPage(Page):
+    """Appeals, newest first."""
+
+    items: tuple[Appeal, ...]
 
 
 class Attendance(Answer):

@@ -252,7 +252,13 @@ READS = (
         ("year", "county", "town"),
         answer=answers.ActivityRates,
     ),
-    Read("/appeals", "evaluation", "Appeals 申诉 one may see", ("state", "deputy", *PAGE)),
+    Read(
+        "/appeals",
+        "evaluation",
+        "Appeals 申诉 one may see",
+        ("state", "deputy", *PAGE),
+        answer=answers.AppealPage,
+    ),
     Read("/rubrics", "evaluation", "Rubrics 评价办法", answer=tuple[answers.Rubric, ...]),
     Read(
         "/rubrics/{id}",

@@ -93,6 +93,11 @@ def _nothing(rubric: Rubric | None) -> Total:
     return totals(rubric, {}) if rubric else Total(0, {}, {})
 
 
+def _title(rubric: Rubric | None, key: str) -> str:
+    """An item's title under the rubric of its year; its key where that rubric has no such item."""
+    return next((item.title for item in rubric.items if item.key == key), key) if rubric else key
+
+
 async def _year(connection: AsyncConnection, asked: int | None, deputy_id: UUID | None = None) -> int:
     return (
         asked or await queries.latest_year(connection, deputy_id) or datetime.now(UTC).astimezone(CHINA).year
@@ -381,7 +386,11 @@ def router(
             require(actor, "deputy")
             of = UUID(actor.person)
         async with engine.connect() as connection:
-            items, total = await queries.appeals(connection, state=state, deputy_id=of, page=page, size=size)
+            rows, total = await queries.appeals(connection, state=state, deputy_id=of, page=page, size=size)
+            schedule = await store.read_schedule(connection)
+        items = [
+            {**row, "title": _title(schedule.in_year(row["happened_on"].year), row["item"])} for row in rows
+        ]
         return {"items": items, "total": total, "page": page, "size": size}
 
     @routes.get("/rubrics")

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
 from services.evaluation import errors
-from services.evaluation.domain import POINTS_LIMIT, Identity, Schedule
+from services.evaluation.domain import CHINA, POINTS_LIMIT, Identity, Schedule
 
 Kind = Literal["wrong", "repeated", "missing"]
 State = Literal["open", "upheld", "dismissed", "withdrawn"]
@@ -59,16 +59,21 @@ def file(appeal: Appeal, context: Context) -> Appeal:
     """A new appeal. The day of a row that is there is the row's own, whatever the appeal says."""
     if appeal.identity in context.open:
         raise errors.appeal_open()
-    rubric = context.schedule.in_year(appeal.happened_on.year)
     held = context.rows.get(appeal.identity)
+    day, today = held or appeal.happened_on, appeal.filed_at.astimezone(CHINA).date()
+    rubric = context.schedule.in_year(day.year)
     if appeal.kind == "missing":
         if rubric is None or appeal.item not in rubric.item_keys:
             raise errors.appeal_item_unknown()
-        if appeal.happened_on > appeal.filed_at.date():
+        if day > today:
             raise errors.appeal_in_the_future()
     elif held is None:
         raise errors.appeal_row_unknown()
-    return replace(appeal, happened_on=held or appeal.happened_on)
+    if rubric is not None and rubric.appeal_days is not None:
+        last = date(day.year, 12, 31) + timedelta(days=rubric.appeal_days)
+        if today > last:
+            raise errors.appeal_too_late(last)
+    return replace(appeal, happened_on=day)
 
 
 def decide(

@@ -239,7 +239,8 @@ class Review:
 class Rubric(_Limited):
     """A rubric 评价办法: base points of everyone, categories and items, and the limits of the total.
 
-    `peers` names what makes a peer group, within which deputies are ranked.
+    `peers` names what makes a peer group, within which deputies are ranked; `appeal_days` for how many days
+    after the end of a year its rows may be contested, None for ever.
     """
 
     name: str
@@ -258,6 +259,7 @@ class Rubric(_Limited):
     eligibility: Eligibility = field(default_factory=Eligibility)
     selection: Selection | None = None
     review: Review | None = None
+    appeal_days: int | None = None
 
     @cached_property
     def items_by_event(self) -> Mapping[str, tuple[Item, ...]]:

@@ -136,6 +136,11 @@ def appeal_in_the_future() -> Refusal:
     return Refusal("appeal-in-the-future", "happened_on lies in the future.", "invalid")
 
 
+def appeal_too_late(last: date) -> Refusal:
+    """The rubric's time for contesting rows of that year is over."""
+    return Refusal("appeal-too-late", f"Rows of that year could be contested until {last.isoformat()}.")
+
+
 def appeal_points_wrong() -> Refusal:
     """An upheld appeal names points, a dismissed one none."""
     return Refusal("appeal-points-wrong", "Name points when you uphold an appeal, and only then.", "invalid")

@@ -363,14 +363,16 @@ async def names(connection: AsyncConnection, deputies: Iterable[UUID]) -> dict[U
 async def appeals(
     connection: AsyncConnection, *, state: str | None, deputy_id: UUID | None, page: int, size: int
 ) -> tuple[list[dict[str, Any]], int]:
-    """Appeals, the newest first, and how many there are."""
-    kept = tables.appeals.c
+    """Appeals, the newest first, each with what its row is worth now (None: there is none), and how many there are."""
+    kept, ledger = tables.appeals.c, tables.ledger.c
     conditions = [kept.state == state] if state else []
     if deputy_id is not None:
         conditions.append(kept.deputy_id == deputy_id)
     total = await connection.scalar(select(func.count()).select_from(tables.appeals).where(*conditions))
+    row = and_(ledger.deputy_id == kept.deputy_id, ledger.item == kept.item, ledger.evidence == kept.evidence)
     found = await connection.execute(
-        select(tables.appeals)
+        select(tables.appeals, ledger.points.label("row_points"))
+        .select_from(tables.appeals.outerjoin(tables.ledger, row))
         .where(*conditions)
         .order_by(kept.filed_at.desc(), kept.id)
         .limit(size)

@@ -297,6 +297,7 @@ class _Rubric(_Limited):
     eligibility: _Eligibility = Field(default_factory=_Eligibility)
     selection: _Selection | None = None
     review: _Review | None = None
+    appeal_days: Annotated[int, Field(strict=True, ge=1, le=366)] | None = None
     categories: Annotated[dict[Key, _Category], Field(min_length=1, max_length=30)]
     items: Annotated[dict[Key, _Item], Field(min_length=1, max_length=300)]
 
@@ -344,6 +345,7 @@ def parse_rubric(document: object, lines: Mapping[Path, int] | None = None) -> R
         review=Review(tuple(Grade(band.key, band.title, band.at_least) for band in written.review.bands))
         if written.review
         else None,
+        appeal_days=written.appeal_days,
         categories=tuple(_category(key, category) for key, category in written.categories.items()),
         items=tuple(_item(key, item) for key, item in written.items.items()),
     )

@@ -231,6 +231,7 @@ PAGES = {
     "motion-report": "/motions/report",
     "activity": "/activity",
     "scores": "/scores",
+    "appeals": "/appeals",
     "rubric": "/rubric",
 }
 HALLS = ("activities", "consultations", "courses", "motions")

@@ -9,6 +9,7 @@ import re
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import pytest_asyncio
@@ -83,6 +84,38 @@ async def test_activity_of_enough_deputies_is_told_as_bars_and_by_month(staff: V
     await expect(page.locator(".bars canvas")).to_have_count(2)
     await staff.picture("console-activity")
     assert await staff.axe() == []
+
+
+async def test_staff_uphold_an_appeal_with_the_right_points_and_dismiss_another_with_a_reason(
+    staff: Visit, town: Town
+) -> None:
+    today = (await town.done("GET", "/api/surroundings", STAFF))["now"][:10]
+    for reason in ("会议没有记上。", "没有依据的申诉。"):
+        body = {"kind": "missing", "item": "case-filed", "happened_on": today, "reason": reason}
+        await town.done("POST", "/api/appeals", DEPUTY, {**body, "evidence": f"appeal/{uuid4()}"})
+    page = await open_at(staff, "/appeals")
+    row = page.get_by_role("row").filter(has_text="会议没有记上。")
+    await expect(row).to_contain_text("没有记录")
+    await row.get_by_role("button", name="采纳").click()
+    dialog = page.get_by_role("dialog")
+    await dialog.get_by_label("核定说明").fill("已核对签到表。")
+    await dialog.get_by_role("button", name="采纳").click()
+    await expect(dialog.get_by_role("alert")).to_have_text("请填写核定分值")
+    await dialog.get_by_label("核定分值").fill("1.5")
+    await staff.picture("console-appeal")
+    assert await staff.axe() == []
+    await dialog.get_by_role("button", name="采纳").click()
+    await expect(page.get_by_text("会议没有记上。")).to_have_count(0)
+    await (
+        page.get_by_role("row").filter(has_text="没有依据的申诉。").get_by_role("button", name="驳回").click()
+    )
+    await dialog.get_by_label("核定说明").fill("查无此事。")
+    await dialog.get_by_role("button", name="驳回").click()
+    await expect(page.get_by_text("没有依据的申诉。")).to_have_count(0)
+    await open_at(staff, "/appeals?state=upheld")
+    await expect(page.get_by_role("row").filter(has_text="会议没有记上。")).to_contain_text("1.5分")
+    await open_at(staff, "/appeals?state=dismissed")
+    await expect(page.get_by_role("row").filter(has_text="没有依据的申诉。")).to_contain_text("查无此事。")
 
 
 async def test_a_rubric_is_checked_line_by_line_tried_beside_the_present_and_adopted(

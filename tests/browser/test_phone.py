@@ -385,6 +385,8 @@ PAGES = {
     "school": "/school",
     "duty-new": "/duties/new",
     "archive": "/archive",
+    "appeals": "/appeals",
+    "appeal-new": "/appeals/new",
     "code": "/code",
     "notices": "/notices",
     "me": "/me",
@@ -563,6 +565,52 @@ async def test_the_archive_explains_the_score_of_the_year(deputy: Visit, town: T
     page = await deputy.open("/archive")
     await expect(page.get_by_text("提交代表督事").first).to_be_visible()
     await expect(page.get_by_text("三年对比")).to_be_visible()
+
+
+async def test_a_row_is_contested_upheld_and_shown_with_what_it_is_worth_and_a_missing_one_is_taken_back(
+    deputy: Visit, town: Town
+) -> None:
+    async def scored() -> int:
+        found = await town.done("GET", f"/api/scores/{town.people[DEPUTY]}", DEPUTY)
+        return int(found["total"])
+
+    before = await wait_until(scored, what="a score", seconds=PATIENCE, every=0.2)
+    page = await deputy.open("/archive")
+    await page.get_by_role("link", name="对“提交代表督事”提出申诉").first.click()
+    await expect(page.get_by_role("heading", name="提交代表督事")).to_be_visible()
+    press = page.get_by_role("button", name="提交", exact=True)
+    await expect(press).to_be_disabled()
+    await page.get_by_role("radio", name="分值有误").click()
+    await page.get_by_label("申诉理由").fill("这件督事应计三分。")
+    await deputy.picture("phone-appeal")
+    assert await deputy.axe() == []
+    await press.click()
+    await expect(page).to_have_url(re.compile(r"/m/appeals$"))
+    row = page.get_by_role("listitem").filter(has_text="这件督事应计三分。")
+    await expect(row).to_contain_text("待核定")
+
+    (filed,) = (await town.done("GET", "/api/appeals?state=open", STAFF))["items"]
+    decision = {"upheld": True, "points": filed["row_points"] + 200, "reason": "属实"}
+    await town.done("POST", f"/api/appeals/{filed['id']}/decide", STAFF, decision)
+    await expect(row).to_contain_text("已采纳")
+    await expect(row).to_contain_text("核定说明：属实")
+
+    async def corrected() -> bool:
+        return await scored() == before + 200
+
+    await wait_until(corrected, what="the corrected score", seconds=PATIENCE, every=0.2)
+
+    await page.get_by_role("link", name="有漏记").click()
+    await page.get_by_label("评分项").click()
+    await page.get_by_role("button", name="确定").click()
+    await page.get_by_label("申诉理由").fill("上周走访没有记上。")
+    await press.click()
+    missing = page.get_by_role("listitem").filter(has_text="上周走访没有记上。")
+    await missing.get_by_role("button", name="撤回申诉").click()
+    await page.get_by_role("dialog").get_by_role("button", name="撤回申诉").click()
+    await expect(missing).to_contain_text("已撤回")
+    await deputy.picture("phone-appeals")
+    assert await deputy.axe() == []
 
 
 async def test_the_code_leads_to_the_deputys_public_page(deputy: Visit) -> None:

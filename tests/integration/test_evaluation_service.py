@@ -412,6 +412,7 @@ async def test_an_upheld_appeal_corrects_the_row_and_the_audit_follows(city: Cit
     assert again.problem.code == "appeal-open"
     _, listed = await city.get("/appeals", city.staff, state="open")
     assert [(one["id"], one["state"]) for one in listed["items"]] == [(str(appeal), "open")]
+    assert (listed["items"][0]["title"], listed["items"][0]["row_points"]) == ("督事办结并说明", 100)
     assert (await city.get("/appeals", city.issuer.token(UUID(int=2), "deputy")))[1]["total"] == 0
     decided = DecideAppeal(upheld=True, points=150, reason="属实")
     assert (await city.command(message(decided, subject=appeal, token=city.staff))).state == "accepted"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from datetime import UTC, date, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -58,6 +59,27 @@ def test_an_appeal_about_nothing_is_refused(filed: Appeal, looked: Context, code
     with pytest.raises(Refusal) as refused:
         appeals.file(filed, looked)
     assert refused.value.code == code
+
+
+def test_a_row_is_contested_until_the_last_day_that_the_rubric_of_its_year_gives() -> None:
+    schedule = Schedule((Adopted(date(2021, 1, 1), replace(SHIPPED, appeal_days=60)),))
+    looked = replace(context(), schedule=schedule)
+    last_moment = datetime(2022, 3, 1, 15, 59, 59, tzinfo=UTC)  # 23:59:59 in China
+    assert appeals.file(appeal(filed_at=last_moment), looked).state == "open"
+    with pytest.raises(Refusal) as refused:
+        appeals.file(appeal(filed_at=last_moment + timedelta(seconds=1)), looked)
+    assert (refused.value.code, "2022-03-01" in refused.value.detail) == ("appeal-too-late", True)
+    missing = appeal(
+        kind="missing", evidence="other", happened_on=date(2021, 12, 31), filed_at=last_moment + timedelta(1)
+    )
+    with pytest.raises(Refusal):
+        appeals.file(missing, looked)
+
+
+def test_what_happened_today_in_china_is_not_in_the_future() -> None:
+    early = datetime(2021, 8, 1, 17, tzinfo=UTC)  # one in the morning of the second in China
+    missing = appeal(kind="missing", evidence="other", happened_on=date(2021, 8, 2), filed_at=early)
+    assert appeals.file(missing, context(rows=False)).happened_on == date(2021, 8, 2)
 
 
 def decide(one: Appeal, looked: Context, **changes: Any) -> Appeal:

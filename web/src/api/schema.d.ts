@@ -2918,6 +2918,72 @@ export interface components {
             promises: components["schemas"]["PledgedItem"][];
         };
         /**
+         * Appeal
+         * @description An appeal 申诉 about one row of a score; points in hundredths, `row_points` are the row's now (None: no such row).
+         */
+        Appeal: {
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /**
+             * Deputy Id
+             * Format: uuid
+             */
+            deputy_id: string;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "wrong" | "repeated" | "missing";
+            /** Item */
+            item: string;
+            /** Title */
+            title: string;
+            /** Evidence */
+            evidence: string;
+            /**
+             * Happened On
+             * Format: date
+             */
+            happened_on: string;
+            /** Reason */
+            reason: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "open" | "upheld" | "dismissed" | "withdrawn";
+            /**
+             * Filed At
+             * Format: date-time
+             */
+            filed_at: string;
+            /** Row Points */
+            row_points: number | null;
+            /** Answer */
+            answer: string | null;
+            /** Points */
+            points: number | null;
+            /** Decided At */
+            decided_at: string | null;
+        };
+        /**
+         * AppealPage
+         * @description Appeals, newest first.
+         */
+        AppealPage: {
+            /** Total */
+            total: number;
+            /** Page */
+            page: number;
+            /** Size */
+            size: number;
+            /** Items */
+            items: components["schemas"]["Appeal"][];
+        };
+        /**
          * AppealScore
          * @description Contest a row of one's own ledger 申诉: it is wrong 错, counted twice 重, or missing 漏.
          */
@@ -5157,15 +5223,23 @@ export interface components {
         /**
          * RubricDocument
          * @description A rubric as it was adopted; points as people write them.
+         *
+         *     Rows of a year may be contested for `appeal_days` after its end; without it for ever.
          */
         RubricDocument: {
             /** Title */
             title: string;
             /** Cap */
             cap?: number | null;
+            /** Appeal Days */
+            appeal_days?: number | null;
             /** Categories */
             categories: {
                 [key: string]: components["schemas"]["RubricCategory"];
+            };
+            /** Items */
+            items: {
+                [key: string]: components["schemas"]["RubricItem"];
             };
         };
         /**
@@ -5199,6 +5273,16 @@ export interface components {
             };
             /** Reason */
             reason: string;
+        };
+        /**
+         * RubricItem
+         * @description An item 评分项 of a rubric.
+         */
+        RubricItem: {
+            /** Title */
+            title: string;
+            /** Category */
+            category: string;
         };
         /**
          * RubricName
@@ -9048,7 +9132,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["AppealPage"];
                 };
             };
             /** @description A problem */

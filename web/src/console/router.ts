@@ -48,6 +48,7 @@ export const router = createRouter({
     { path: '/motions/:id', name: 'motion', component: () => import('./pages/MotionPage.vue'), props: true, meta: { menu: 'motions' } },
     { path: '/activity', name: 'activity', component: () => import('./pages/Activity.vue'), meta: { roles: STAFF, menu: 'activity' } },
     { path: '/scores', name: 'scores', component: () => import('./pages/Scores.vue'), meta: { roles: STAFF, menu: 'scores' } },
+    { path: '/appeals', name: 'appeals', component: () => import('./pages/Appeals.vue'), meta: { roles: STAFF, menu: 'appeals' } },
     { path: '/rubric', name: 'rubric', component: () => import('./pages/Rubric.vue'), meta: { roles: STAFF, menu: 'rubric' } },
     { path: '/letters', name: 'letters', component: () => import('./pages/Letters.vue'), meta: { roles: ['operator'], menu: 'letters' } },
     { path: '/:rest(.*)*', name: 'missing', component: () => import('./pages/Missing.vue') },

@@ -8,6 +8,7 @@ export function placeOf({ kind, subject }: Schemas['Notice']): RouteLocationRaw 
   const about = kind.split('.')[0] ?? ''
   if (about === 'duty') return { name: 'duties' }
   if (about === 'archive') return { name: 'archive' }
+  if (about === 'appeal') return { name: 'appeals' }
   const name = PAGES[about]
   return name === undefined ? undefined : { name, params: { id: subject } }
 }
