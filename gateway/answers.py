@@ -349,6 +349,12 @@ class RubricItem(Answer):
     category: str
 
 
+class RubricYears(Answer):
+    """The whole calendar years for which a rubric may count."""
+
+    until: date | None = None
+
+
 class RubricDocument(Answer):
     """A rubric as it was adopted; points as people write them.
 
@@ -358,6 +364,7 @@ class RubricDocument(Answer):
     title: str
     cap: float | None = None
     appeal_days: int | None = None
+    effective: RubricYears | None = None
     categories: dict[str, RubricCategory]
     items: dict[str, RubricItem]
 

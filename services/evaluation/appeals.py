@@ -62,14 +62,13 @@ def file(appeal: Appeal, context: Context) -> Appeal:
     held = context.rows.get(appeal.identity)
     day, today = held or appeal.happened_on, appeal.filed_at.astimezone(CHINA).date()
     rubric = context.schedule.in_year(day.year)
-    if appeal.kind == "missing":
-        if rubric is None or appeal.item not in rubric.item_keys:
-            raise errors.appeal_item_unknown()
-        if day > today:
-            raise errors.appeal_in_the_future()
-    elif held is None:
+    if held is None and appeal.kind != "missing":
         raise errors.appeal_row_unknown()
-    if rubric is not None and rubric.appeal_days is not None:
+    if rubric is None or appeal.item not in rubric.item_keys:
+        raise errors.appeal_item_unknown()  # a correction would count nothing
+    if appeal.kind == "missing" and day > today:
+        raise errors.appeal_in_the_future()
+    if rubric.appeal_days is not None:
         last = date(day.year, 12, 31) + timedelta(days=rubric.appeal_days)
         if today > last:
             raise errors.appeal_too_late(last)

@@ -115,7 +115,7 @@ def columns(rows: Sequence[Row]) -> tuple[Any, ...]:
         _numbers(of_worth),
         ids,
         _numbers(sequences),
-        _numbers([(time - _EPOCH) // _MICROSECOND for time in times]),
+        _numbers([(time.astimezone(UTC) - _EPOCH) // _MICROSECOND for time in times]),
         *(zip(*worths, strict=True) if worths else ((),) * _RECURRING),
     )
 

@@ -100,7 +100,7 @@ class AppealScore(Contract):
     kind: AppealKind
     item: ItemKey
     evidence: Evidence = Field(
-        description="as the explanation shows it; of a missing row what names the fact"
+        description="as the explanation shows it; of a missing row what names the fact, or else the fact counts again should it be recorded later"
     )
     happened_on: date
     reason: str = Field(min_length=1, max_length=2000, repr=False)

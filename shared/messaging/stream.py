@@ -382,7 +382,10 @@ class Stream:
         )
 
     async def _sent(self) -> None:
-        """Give the loop turns until the statement has left: reading the next batch would keep it from the server."""
+        """Give the loop turns until a statement that was handed over has left: reading the next batch would keep it here.
+
+        Where records set aside go first, nothing is handed over yet, and reading goes on beside them.
+        """
         for _ in range(_TURNS_TO_SEND):
             await asyncio.sleep(0)
             connection: Any = self._connection

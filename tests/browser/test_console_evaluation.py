@@ -101,6 +101,10 @@ async def test_staff_uphold_an_appeal_with_the_right_points_and_dismiss_another_
     await dialog.get_by_label("核定说明").fill("已核对签到表。")
     await dialog.get_by_role("button", name="采纳").click()
     await expect(dialog.get_by_role("alert")).to_have_text("请填写核定分值")
+    await dialog.get_by_label("核定分值").fill("2")
+    await dialog.get_by_label("核定分值").fill("")
+    await dialog.get_by_role("button", name="采纳").click()
+    await expect(dialog.get_by_role("alert")).to_have_text("请填写核定分值")
     await dialog.get_by_label("核定分值").fill("1.5")
     await staff.picture("console-appeal")
     assert await staff.axe() == []

@@ -39,6 +39,12 @@ def appeal(**changes: Any) -> Appeal:
     return Appeal(**{**plain, **changes})
 
 
+def old_row() -> Context:
+    """A ledger with a row of an item that the rubric of its year does not have."""
+    gone = Identity("gone", UUID(ANNA), "old")
+    return replace(context(), rows={gone: date(2021, 7, 25)})
+
+
 def test_an_appeal_about_a_row_takes_the_day_of_the_row() -> None:
     assert appeals.file(appeal(), context()).happened_on == date(2021, 7, 25)
     missing = appeal(kind="missing", happened_on=date(2021, 5, 1))
@@ -50,6 +56,7 @@ def test_an_appeal_about_a_row_takes_the_day_of_the_row() -> None:
     [
         (appeal(), context(is_open=True), "appeal-open"),
         (appeal(), context(rows=False), "appeal-row-unknown"),
+        (appeal(item="gone", evidence="old"), old_row(), "appeal-item-unknown"),
         (appeal(kind="missing", item="gone"), context(rows=False), "appeal-item-unknown"),
         (appeal(kind="missing", happened_on=date(2019, 1, 1)), context(rows=False), "appeal-item-unknown"),
         (appeal(kind="missing", happened_on=date(2023, 1, 1)), context(rows=False), "appeal-in-the-future"),
@@ -72,8 +79,9 @@ def test_a_row_is_contested_until_the_last_day_that_the_rubric_of_its_year_gives
     missing = appeal(
         kind="missing", evidence="other", happened_on=date(2021, 12, 31), filed_at=last_moment + timedelta(1)
     )
-    with pytest.raises(Refusal):
+    with pytest.raises(Refusal) as refused:
         appeals.file(missing, looked)
+    assert refused.value.code == "appeal-too-late"
 
 
 def test_what_happened_today_in_china_is_not_in_the_future() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import asyncpg
+from aiokafka import TopicPartition
 from aiokafka.consumer.fetcher import Fetcher
 
 from shared.messaging.received import Record
@@ -68,18 +69,26 @@ class Line:
         return self.left
 
 
-async def test_the_next_batch_is_read_only_when_the_statement_has_left() -> None:
-    stream: Any = object.__new__(Stream)
+async def test_a_batch_is_done_with_only_when_its_statement_has_left() -> None:
+    """Before that the next would be read, and nothing sent meanwhile."""
+    under_way = asyncio.Event()
+
+    class Sending(Stream):
+        async def _write(self, *_: Any) -> None:
+            await under_way.wait()
+
+    stream: Any = object.__new__(Sending)
+    stream._lost, stream._positions, stream._fetched_at, stream._writing = False, 0, 0, None
+    stream._reading, stream._held = FailsOn(b"z"), {TopicPartition("case.filed", 0): 0}
     stream._connection = line = Line(5)
-    stream._writing = asyncio.ensure_future(asyncio.Event().wait())
-    await stream._sent()
+    await stream._take([HandRecord("case.filed", b"a", offset=0)])
     assert line.left == 0
     assert not stream._writing.done()
-    stream._writing.cancel()
-    await asyncio.wait({stream._writing})
+    under_way.set()
+    await stream._writing
     line.left = 5
     await stream._sent()
-    assert line.left == 5
+    assert line.left == 5, "nothing is under way"
 
 
 def test_the_client_tells_what_has_not_left() -> None:

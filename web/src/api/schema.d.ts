@@ -2997,7 +2997,7 @@ export interface components {
             item: string;
             /**
              * Evidence
-             * @description as the explanation shows it; of a missing row what names the fact
+             * @description as the explanation shows it; of a missing row what names the fact, or else the fact counts again should it be recorded later
              */
             evidence: string;
             /**
@@ -5233,6 +5233,7 @@ export interface components {
             cap?: number | null;
             /** Appeal Days */
             appeal_days?: number | null;
+            effective?: components["schemas"]["RubricYears"] | null;
             /** Categories */
             categories: {
                 [key: string]: components["schemas"]["RubricCategory"];
@@ -5318,6 +5319,14 @@ export interface components {
         RubricWriting: {
             /** Text */
             text: string;
+        };
+        /**
+         * RubricYears
+         * @description The whole calendar years for which a rubric may count.
+         */
+        RubricYears: {
+            /** Until */
+            until?: string | null;
         };
         /**
          * Said
