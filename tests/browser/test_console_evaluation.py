@@ -91,7 +91,7 @@ async def test_staff_uphold_an_appeal_with_the_right_points_and_dismiss_another_
 ) -> None:
     today = (await town.done("GET", "/api/surroundings", STAFF))["now"][:10]
     for reason in ("会议没有记上。", "没有依据的申诉。"):
-        body = {"kind": "missing", "item": "case-filed", "happened_on": today, "reason": reason}
+        body = {"kind": "missing", "item": "duty-meeting", "happened_on": today, "reason": reason}
         await town.done("POST", "/api/appeals", DEPUTY, {**body, "evidence": f"appeal/{uuid4()}"})
     page = await open_at(staff, "/appeals")
     row = page.get_by_role("row").filter(has_text="会议没有记上。")
