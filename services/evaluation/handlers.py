@@ -20,7 +20,7 @@ from services.evaluation import errors
 from services.evaluation.domain import CHINA, Adopted, Fact, LedgerEntry, Rubric, Schedule, adopt, entries
 from services.evaluation.reckoning import Place
 from services.evaluation.rubric_file import parse_rubric, read_rubric
-from services.evaluation.store import EvaluationStore, EventCount
+from services.evaluation.store import AT_A_STRETCH, EvaluationStore, EventCount
 from shared.contracts.evaluation import AdoptRubric, RubricAdopted, ScoreChanged
 from shared.contracts.identity import DeputyChanged
 from shared.contracts.registry import Contract
@@ -42,8 +42,6 @@ _CALM_REST_SECONDS_MAX = 4.0
 _NOTES_MAX = 10_000
 _PLACES_MAX = 250
 """So many are settled in one transaction."""
-_AT_A_STRETCH = 20
-"""So many are told before whatever else waits for the processor has its turn."""
 _MANY = 300
 _BACKLOG = 5_000
 _TRY_LOCK = "SELECT pg_try_advisory_lock(727_102)"
@@ -102,7 +100,7 @@ class Settling:
             work = Work(connection, "evaluation")
             schedule = await self._store.schedule(connection)
             for number, scored in enumerate(await self._store.settle(connection, places, schedule), 1):
-                if number % _AT_A_STRETCH == 0:
+                if number % AT_A_STRETCH == 0:
                     await asyncio.sleep(0)
                 work.announce(
                     ScoreChanged(

@@ -35,8 +35,8 @@ from shared.messaging import fences
 _RECURRING = 6
 _COLUMNS = 8 + _RECURRING
 """How many parameters the ledger rows of a statement are."""
-_AT_A_STRETCH = 20
-"""So many totals are derived before whatever else waits for the processor has its turn."""
+AT_A_STRETCH = 20
+"""So many totals are derived, or told, before whatever else waits for the processor has its turn."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -342,7 +342,7 @@ class EvaluationStore:
             if rubric is None:
                 continue  # sums of a year without a rubric are zero and show nowhere
             found[place] = totals(rubric, sums[place])
-            if number % _AT_A_STRETCH == 0:
+            if number % AT_A_STRETCH == 0:
                 await asyncio.sleep(0)
         return await self._write_totals(connection, found)
 
