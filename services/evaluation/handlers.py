@@ -95,6 +95,11 @@ class Settling:
                 await self._store.forget_unsettled(connection, ids)
         return len(places)
 
+    async def newest_note(self) -> int | None:
+        """The last note of a batch that is not settled, which tells whether another came since; None without one."""
+        async with self._engine.connect() as connection:
+            return await self._store.newest_note(connection)
+
     async def _settle(self, places: Sequence[Place]) -> None:
         async with self._engine.begin() as connection:
             work = Work(connection, "evaluation")
@@ -120,7 +125,8 @@ async def settle_on(store: EvaluationStore, around: Surroundings) -> None:
     """Settle again and again, a deputy at most once a second; of several processes one does it. Runs until cancelled.
 
     After a turn with very many it rests nine times as long, because the batches wait for the processor; without
-    a backlog only for some seconds. A score is read from the sums and does not wait: what waits is the news of it.
+    a backlog only for some seconds, or until no batch came for one. A score is read from the sums and does not
+    wait: what waits is the news of it.
     """
     settling = Settling(store, around.engine, around.clock)
     while True:
@@ -148,14 +154,16 @@ async def _settle_while_held(holding: AsyncConnection, settling: Settling, aroun
             await holding.exec_driver_sql("SELECT 1")  # a connection that is gone holds nothing
         if held:
             settled = await settling.settle()
-        await _rest(perf_counter() - began if settled > _MANY else 0, around)
+        await _rest(perf_counter() - began if settled > _MANY else 0, settling, around)
 
 
-async def _rest(worked: float, around: Surroundings) -> None:
+async def _rest(worked: float, settling: Settling, around: Surroundings) -> None:
     began = perf_counter()
+    newest = await settling.newest_note() if worked else None
     await asyncio.sleep(_TURN_SECONDS)
     while (rested := perf_counter() - began) < min(_RESTS * worked, _REST_SECONDS_MAX):
-        if rested > _CALM_REST_SECONDS_MAX and around.lag() <= _BACKLOG:
+        before, newest = newest, await settling.newest_note()
+        if around.lag() <= _BACKLOG and (rested > _CALM_REST_SECONDS_MAX or newest == before):
             return
         await asyncio.sleep(_TURN_SECONDS)
 

@@ -318,6 +318,11 @@ class EvaluationStore:
         rows = await connection.exec_driver_sql(_PLACES, (ids,)) if ids else ()
         return ids, [(row.d, row.y) for row in rows]
 
+    async def newest_note(self, connection: AsyncConnection) -> int | None:
+        """The id of the last note of a batch, or None without one."""
+        found: int | None = (await connection.exec_driver_sql("SELECT max(id) FROM unsettled")).scalar()
+        return found
+
     async def forget_unsettled(self, connection: AsyncConnection, ids: Sequence[int]) -> None:
         """Remove notes whose places are settled."""
         await connection.exec_driver_sql(_SETTLED, (list(ids),))
