@@ -1,6 +1,6 @@
 """Evaluation against REF (hand-written batches), PEER (Quix Streams) and NAIVE (one by one), on the same stream.
 
-    python -m benchmarks.evaluation [--events 600000] [--rounds 3] [--naive-events 3000] [--seconds 20]
+    python -m benchmarks.evaluation [--events 800000] [--rounds 3] [--naive-events 3000] [--seconds 20]
 
 Everyone takes the same backlog of CloudEvents from Apache Kafka (12 partitions, 5 % repetitions, 5 % late)
 into the migrated schema with all its indices, fsync and synchronous_commit on, and writes ledger and
@@ -410,7 +410,7 @@ def show(result: Mapping[str, Any]) -> None:
 async def main() -> None:
     """Run the benchmark and write its result."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--events", type=int, default=int(os.environ.get("EVENTS", "600000")))
+    parser.add_argument("--events", type=int, default=int(os.environ.get("EVENTS", "800000")))
     parser.add_argument("--rounds", type=int, default=int(os.environ.get("ROUNDS", "3")))
     parser.add_argument("--naive-events", type=int, default=3000)
     parser.add_argument("--without-peer", action="store_true")

@@ -55,11 +55,17 @@ class AppealStore:
         schedule = await self._store.schedule(connection)
         kept, ledger, deputies = tables.appeals.c, tables.ledger.c, tables.deputies.c
         known = await connection.execute(
-            select(kept.deputy_id, kept.item, kept.evidence).where(kept.id.in_(subject_ids(messages)))
+            select(kept.id, kept.deputy_id, kept.item, kept.evidence).where(
+                kept.id.in_(subject_ids(messages))
+            )
         )
-        wanted = {(row.deputy_id, row.item, row.evidence) for row in known}
+        about = {row.id: (row.deputy_id, row.item, row.evidence) for row in known}
+        wanted = set(about.values())
         for message in messages:
-            if isinstance(message.data, AppealScore):
+            if isinstance(message.data, DecideAppeal) and message.data.evidence is not None:
+                if (found := about.get(subject_id(message))) is not None:
+                    wanted.add((*found[:2], message.data.evidence))
+            elif isinstance(message.data, AppealScore):
                 try:
                     sender = UUID(message.sender().person)
                 except ValueError:
@@ -177,8 +183,11 @@ def decide_appeal(appeal: Appeal | None, message: Received[DecideAppeal], looked
         by=message.sender().person,
         at=message.not_before(appeal.filed_at),
         context=looked[0],
+        evidence=data.evidence,
     )
-    _close(decided, looked)
+    _close(appeal, looked)
+    if decided.revision is not None:
+        looked[0].corrections[decided.identity] = decided.revision
     return _told(decided, looked)
 
 
@@ -189,15 +198,13 @@ def withdraw_appeal(
     if appeal is None:
         raise errors.appeal_unknown()
     withdrawn = appeals.withdraw(appeal, _sender(message))
-    _close(withdrawn, looked)
+    _close(appeal, looked)
     return _told(withdrawn, looked)
 
 
 def _close(appeal: Appeal, looked: Looked) -> None:
-    """Later commands of the batch see that the row's appeal is closed, and its correction."""
+    """Later commands of the batch see that the row's appeal is closed."""
     looked[0].open.discard(appeal.identity)
-    if appeal.revision is not None:
-        looked[0].corrections[appeal.identity] = appeal.revision
 
 
 ON_APPEALS: dict[type[Contract], Decide[Appeal]] = {

@@ -1,7 +1,8 @@
 """Appeals 申诉: a deputy contests a row of the own ledger, staff decide, a correction is an event.
 
-Invariants: an appeal is about one row (item and evidence) of the deputy who files it; a row has at most one
-open appeal; a decision is final for its appeal, and its correction stands until the next one of that row.
+Invariants: an appeal is about one row (item and evidence) of the deputy who files it, or, if it says that a row
+is missing, about the one that staff find; a row has at most one open appeal; a decision is final for its appeal,
+and its correction stands until the next one of that row.
 """
 
 from __future__ import annotations
@@ -76,14 +77,31 @@ def file(appeal: Appeal, context: Context) -> Appeal:
 
 
 def decide(
-    appeal: Appeal, *, upheld: bool, points: int | None, reason: str, by: str, at: datetime, context: Context
+    appeal: Appeal,
+    *,
+    upheld: bool,
+    points: int | None,
+    reason: str,
+    by: str,
+    at: datetime,
+    context: Context,
+    evidence: str | None = None,
 ) -> Appeal:
-    """Uphold an appeal, with the points of the row, or dismiss it."""
+    """Uphold an appeal, with the points of the row, or dismiss it.
+
+    `evidence` is the fact that a missing row is about, where the deputy could not name it: the correction then
+    stands under it, and the fact adds nothing should it be recorded after all.
+    """
     _insist_open(appeal)
     if upheld != (points is not None):
         raise errors.appeal_points_wrong()
     if points is not None and abs(points) > POINTS_LIMIT:
         raise errors.appeal_points_absurd()
+    if evidence is not None:
+        if not upheld or appeal.kind != "missing":
+            raise errors.appeal_evidence_not_asked()
+        appeal = replace(appeal, evidence=evidence)
+        appeal = replace(appeal, happened_on=context.rows.get(appeal.identity, appeal.happened_on))
     decided = replace(
         appeal,
         state="upheld" if upheld else "dismissed",

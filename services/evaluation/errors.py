@@ -151,6 +151,15 @@ def appeal_points_absurd() -> Refusal:
     return Refusal("appeal-points-absurd", "No single row can have so many points.", "invalid")
 
 
+def appeal_evidence_not_asked() -> Refusal:
+    """Only an upheld appeal about a missing row needs the name of its fact; another row has its own."""
+    return Refusal(
+        "appeal-evidence-not-asked",
+        "Name evidence only when you uphold an appeal about a missing row; another row keeps its own.",
+        "invalid",
+    )
+
+
 def not_a_deputy() -> Refusal:
     """Appeals are filed by deputies about their own ledger."""
     return Refusal("not-a-deputy", "Only a deputy can appeal.", "forbidden")

@@ -100,7 +100,7 @@ class AppealScore(Contract):
     kind: AppealKind
     item: ItemKey
     evidence: Evidence = Field(
-        description="as the explanation shows it; of a missing row what names the fact, or else the fact counts again should it be recorded later"
+        description="as the explanation shows it; of a missing row what names the fact, or a name of its own until staff find the fact"
     )
     happened_on: date
     reason: str = Field(min_length=1, max_length=2000, repr=False)
@@ -112,6 +112,10 @@ class DecideAppeal(Contract):
 
     upheld: bool
     points: int | None = Field(default=None, description="hundredths of a point, when upheld")
+    evidence: Evidence | None = Field(
+        default=None,
+        description="what names the fact of a missing row, as the rubric's item has it; without it the fact counts again should it be recorded later",
+    )
     reason: str = Field(min_length=1, max_length=2000, repr=False)
 
 

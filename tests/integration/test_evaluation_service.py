@@ -700,6 +700,34 @@ async def test_the_audit_finds_one_altered_point_and_names_the_deputy(city: City
     assert (await city.audit())[0] == 0
 
 
+async def test_a_missing_row_whose_fact_staff_named_does_not_count_again_when_the_fact_comes(
+    city: City,
+) -> None:
+    me, appeal, case_id = UUID(int=9), uuid4(), uuid4()
+    await city.tell(deputy(9))
+    contest = AppealScore(
+        kind="missing",
+        item="case-explained",
+        evidence=f"appeal/{appeal}",
+        happened_on=date(2021, 6, 2),
+        reason="办结了没有记上",
+    )
+    token = city.issuer.token(me, "deputy")
+    assert (await city.command(message(contest, subject=appeal, token=token))).state == "accepted"
+    decided = DecideAppeal(upheld=True, points=150, evidence=str(case_id), reason="属实")
+    assert (await city.command(message(decided, subject=appeal, token=city.staff))).state == "accepted"
+    city.sent += 1  # the correction
+    await city.all_taken_in()
+    _, listed = await city.get("/appeals", token, state="upheld")
+    assert [(one["evidence"], one["row_points"]) for one in listed["items"]] == [(str(case_id), 150)]
+    await city.tell(case(me, case_id, "explained", 3))
+    await city.all_taken_in()
+    _, found = await city.get(f"/scores/{me}/explanation", token, year=2021)
+    rows = [(row["item"], row["evidence"], row["points"]) for row in found["lines"] if row["points"]]
+    assert (found["total"], rows) == (150, [("case-explained", str(case_id), 150)])
+    assert (await city.audit())[0] == 0
+
+
 async def test_the_audit_is_not_fooled_by_a_doubled_event_and_sees_a_lost_one(city: City) -> None:
     doubled = case(UUID(int=2), uuid4())
     await city.tell(doubled)

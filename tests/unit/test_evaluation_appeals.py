@@ -101,6 +101,15 @@ def test_an_upheld_appeal_is_the_next_correction_of_its_row_and_a_dismissed_one_
     assert (dismissed.state, dismissed.points, dismissed.revision) == ("dismissed", None, None)
 
 
+def test_staff_name_the_fact_of_a_missing_row_and_its_correction_stands_under_it() -> None:
+    unnamed = appeal(kind="missing", evidence="appeal/1", happened_on=date(2021, 5, 1))
+    found = decide(unnamed, context(rows=False, revision=2), evidence=CASE)
+    assert (found.identity, found.revision, found.happened_on) == (ROW, 3, date(2021, 5, 1))
+    there = decide(unnamed, context(), evidence=CASE)
+    assert there.happened_on == date(2021, 7, 25), "the day of a row that is there is its own"
+    assert decide(unnamed, context(rows=False, revision=2)).revision == 1, "unnamed, it is a row of its own"
+
+
 @pytest.mark.parametrize(
     ("one", "changes", "code"),
     [
@@ -109,6 +118,12 @@ def test_an_upheld_appeal_is_the_next_correction_of_its_row_and_a_dismissed_one_
         (appeal(), {"points": None}, "appeal-points-wrong"),
         (appeal(), {"upheld": False}, "appeal-points-wrong"),
         (appeal(), {"points": 10**9}, "appeal-points-absurd"),
+        (appeal(), {"evidence": "other"}, "appeal-evidence-not-asked"),
+        (
+            appeal(kind="missing"),
+            {"upheld": False, "points": None, "evidence": "other"},
+            "appeal-evidence-not-asked",
+        ),
     ],
 )
 def test_a_decision_that_cannot_be_is_refused(one: Appeal, changes: dict[str, Any], code: str) -> None:

@@ -65,7 +65,7 @@ BODIES: dict[str, dict[str, Any]] = {
         "happened_on": "2021-06-01",
         "reason": "重复计算",
     },
-    "DecideAppeal": {"upheld": True, "points": 200, "reason": "属实"},
+    "DecideAppeal": {"upheld": True, "points": 200, "evidence": "c/1", "reason": "属实"},
     "GatherCases": {"cases": ["0192f0a0-0000-7000-8000-000000000103"], "reason": "同一处"},
     "AnswerCase": {"result": "solved", "text": "已修复"},
     "CloseCase": {"result": None},

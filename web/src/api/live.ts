@@ -16,6 +16,7 @@ type Listener = (hint: Hint | null) => void
 const listeners = new Set<Listener>()
 const RETRY_MS = 5_000
 const TOGETHER_MS = 300
+const APART_MS = 1_000
 /** A page that nobody has touched for so long renews no session: as long as a desk's may rest unused. */
 const UNTOUCHED_MS = 12 * 3_600_000
 let source: EventSource | null = null
@@ -81,14 +82,22 @@ function tell(hint: Hint | null): void {
 
 /**
  * Call `changed` soon after something of these kinds (`case.` means all that begin so) changed, or may have.
- * Several hints in a row are one call. Ends with the component that asked.
+ * Several hints in a row are one call, and however many come, there is one call a second. Ends with the component
+ * that asked.
  */
 export function onChanged(kinds: readonly string[], changed: () => void): void {
   let soon: ReturnType<typeof setTimeout> | undefined
+  let calledAt = 0
   const listener: Listener = (hint) => {
-    if (hint !== null && !kinds.some((kind) => hint.kind.startsWith(kind))) return
-    clearTimeout(soon)
-    soon = setTimeout(changed, TOGETHER_MS)
+    if (soon !== undefined || (hint !== null && !kinds.some((kind) => hint.kind.startsWith(kind)))) return
+    soon = setTimeout(
+      () => {
+        soon = undefined
+        calledAt = Date.now()
+        changed()
+      },
+      Math.max(TOGETHER_MS, calledAt + APART_MS - Date.now()),
+    )
   }
   listeners.add(listener)
   onScopeDispose(() => {

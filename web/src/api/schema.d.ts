@@ -2997,7 +2997,7 @@ export interface components {
             item: string;
             /**
              * Evidence
-             * @description as the explanation shows it; of a missing row what names the fact, or else the fact counts again should it be recorded later
+             * @description as the explanation shows it; of a missing row what names the fact, or a name of its own until staff find the fact
              */
             evidence: string;
             /**
@@ -3691,6 +3691,11 @@ export interface components {
              * @description hundredths of a point, when upheld
              */
             points?: number | null;
+            /**
+             * Evidence
+             * @description what names the fact of a missing row, as the rubric's item has it; without it the fact counts again should it be recorded later
+             */
+            evidence?: string | null;
             /** Reason */
             reason: string;
         };
