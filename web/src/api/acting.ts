@@ -2,13 +2,19 @@
 import { ref, type Ref } from 'vue'
 import { command, newId, type Schemas } from './client'
 
-type Send = (header: { 'Idempotency-Key': string }) => Promise<{ data?: unknown; error?: unknown; response: Response }>
+export type Send = (header: { 'Idempotency-Key': string }) => Promise<{ data?: unknown; error?: unknown; response: Response }>
+
+export interface Acting {
+  busy: Ref<boolean>
+  /** What came of it; null where something was still under way, so that this was not sent. */
+  act: (what: unknown, send: Send) => Promise<Schemas['Accepted'] | null>
+}
 
 /**
  * `act(what, send)` sends the command that `what` names. While it runs further presses do nothing; the same `what`
  * after a failure goes out under the same id, for its answer may merely have been lost. Throws Problem.
  */
-export function useActing(): { busy: Ref<boolean>; act: (what: unknown, send: Send) => Promise<Schemas['Accepted'] | null> } {
+export function useActing(): Acting {
   const busy = ref(false)
   let wanted = { key: '', id: '' }
   async function act(what: unknown, send: Send): Promise<Schemas['Accepted'] | null> {

@@ -2,7 +2,7 @@
 import type { FormInstance, FormItemRule } from 'element-plus'
 import { ref, useTemplateRef, type Ref } from 'vue'
 import { useI18n } from 'vue-i18n'
-import { useActing } from '@/api/acting'
+import { useActing, type Send } from '@/api/acting'
 import type { Schemas } from '@/api/client'
 import { sentenceOf } from '@/shell/problems'
 
@@ -15,7 +15,7 @@ export interface Filling {
   /** A rule that holds when `holds` says so. */
   must: (holds: () => boolean, message: string) => FormItemRule
   /** Check the form, send the body; the thing's id, or null with the fault said. */
-  send: (body: unknown, post: Parameters<ReturnType<typeof useActing>['act']>[1]) => Promise<string | null>
+  send: (body: unknown, post: Send) => Promise<string | null>
 }
 
 /** For a page with an `ElForm` under the reference `form`. */

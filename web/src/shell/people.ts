@@ -10,3 +10,8 @@ function nobody(error: unknown): null {
   if (!(error instanceof Problem)) throw error
   return null
 }
+
+/** One page of what deputies did, with their names. */
+export async function withNames<T extends { items: readonly { deputy_id: string }[] }>(page: T): Promise<T & { names: Map<string, string> }> {
+  return { ...page, names: await namesOf(page.items.map((one) => one.deputy_id)) }
+}
