@@ -1,6 +1,9 @@
-/** Which page shows the thing that a notice is about. */
+/** What notices are about, and which page shows it. */
 import type { RouteLocationRaw } from 'vue-router'
 import type { Schemas } from '@/api/client'
+
+/** What happens that people get notices of; see `useReading`. */
+export const NOTICED = ['case.', 'motion.', 'activity.', 'consultation.', 'course.', 'duty.']
 
 const PAGES: Record<string, string> = { case: 'case', motion: 'motion', activity: 'activity', consultation: 'consultation', course: 'course' }
 
