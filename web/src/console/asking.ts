@@ -19,6 +19,12 @@ export function useAsked(name: string): WritableComputedRef<string> {
   })
 }
 
+/** One of `among` in the address, `standard` where none of them is named. */
+export function useOneOf<T extends string>(name: string, among: readonly T[], standard: T): WritableComputedRef<T> {
+  const asked = useAsked(name)
+  return computed({ get: () => among.find((one) => one === asked.value) ?? standard, set: (found) => (asked.value = found) })
+}
+
 type Filters = Record<string, string | undefined>
 type Asked<Q extends Filters> = { [K in keyof Q]?: string } & { page: string; size: string }
 
