@@ -570,7 +570,10 @@ class Archive(Page):
 
 
 class Appeal(Answer):
-    """An appeal 申诉 about one row of a score; points in hundredths, `row_points` are the row's now (None: no such row)."""
+    """An appeal 申诉 about one row of a score; points in hundredths, `row_points` are the row's now (None: no such row).
+
+    `named_by` says which fields of a fact make the evidence of this item, as `course_id/year`; None without the item.
+    """
 
     id: UUID
     deputy_id: UUID
@@ -578,6 +581,7 @@ class Appeal(Answer):
     item: str
     title: str
     evidence: str
+    named_by: str | None
     happened_on: date
     reason: str
     state: evaluation.AppealState

@@ -98,6 +98,12 @@ def _title(rubric: Rubric | None, key: str) -> str:
     return next((item.title for item in rubric.items if item.key == key), key) if rubric else key
 
 
+def _named_by(rubric: Rubric | None, key: str) -> str | None:
+    """Which fields of a fact make the evidence of an item; None where the rubric has no such item."""
+    items = rubric.items if rubric else ()
+    return next(("/".join(item.evidence) for item in items if item.key == key), None)
+
+
 async def _year(connection: AsyncConnection, asked: int | None, deputy_id: UUID | None = None) -> int:
     return (
         asked or await queries.latest_year(connection, deputy_id) or datetime.now(UTC).astimezone(CHINA).year
@@ -388,9 +394,11 @@ def router(
         async with engine.connect() as connection:
             rows, total = await queries.appeals(connection, state=state, deputy_id=of, page=page, size=size)
             schedule = await store.read_schedule(connection)
-        items = [
-            {**row, "title": _title(schedule.in_year(row["happened_on"].year), row["item"])} for row in rows
-        ]
+        items = []
+        for row in rows:
+            rubric = schedule.in_year(row["happened_on"].year)
+            told = {"title": _title(rubric, row["item"]), "named_by": _named_by(rubric, row["item"])}
+            items.append({**row, **told})
         return {"items": items, "total": total, "page": page, "size": size}
 
     @routes.get("/rubrics")

@@ -106,6 +106,8 @@ async def test_staff_uphold_an_appeal_with_the_right_points_and_dismiss_another_
     await dialog.get_by_role("button", name="采纳").click()
     await expect(dialog.get_by_role("alert")).to_have_text("请填写核定分值")
     await dialog.get_by_label("核定分值").fill("1.5")
+    fact = str(uuid4())
+    await dialog.get_by_label("事实编号（duty_id）").fill(fact)
     await staff.picture("console-appeal")
     assert await staff.axe() == []
     await dialog.get_by_role("button", name="采纳").click()
@@ -117,7 +119,9 @@ async def test_staff_uphold_an_appeal_with_the_right_points_and_dismiss_another_
     await dialog.get_by_role("button", name="驳回").click()
     await expect(page.get_by_text("没有依据的申诉。")).to_have_count(0)
     await open_at(staff, "/appeals?state=upheld")
-    await expect(page.get_by_role("row").filter(has_text="会议没有记上。")).to_contain_text("1.5分")
+    upheld = page.get_by_role("row").filter(has_text="会议没有记上。")
+    await expect(upheld).to_contain_text("1.5分")
+    await expect(upheld).to_contain_text(fact)
     await open_at(staff, "/appeals?state=dismissed")
     await expect(page.get_by_role("row").filter(has_text="没有依据的申诉。")).to_contain_text("查无此事。")
 

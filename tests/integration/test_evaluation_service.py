@@ -719,7 +719,8 @@ async def test_a_missing_row_whose_fact_staff_named_does_not_count_again_when_th
     city.sent += 1  # the correction
     await city.all_taken_in()
     _, listed = await city.get("/appeals", token, state="upheld")
-    assert [(one["evidence"], one["row_points"]) for one in listed["items"]] == [(str(case_id), 150)]
+    (told,) = listed["items"]
+    assert (told["evidence"], told["named_by"], told["row_points"]) == (str(case_id), "case_id", 150)
     await city.tell(case(me, case_id, "explained", 3))
     await city.all_taken_in()
     _, found = await city.get(f"/scores/{me}/explanation", token, year=2021)

@@ -2920,6 +2920,8 @@ export interface components {
         /**
          * Appeal
          * @description An appeal 申诉 about one row of a score; points in hundredths, `row_points` are the row's now (None: no such row).
+         *
+         *     `named_by` says which fields of a fact make the evidence of this item, as `course_id/year`; None without the item.
          */
         Appeal: {
             /**
@@ -2943,6 +2945,8 @@ export interface components {
             title: string;
             /** Evidence */
             evidence: string;
+            /** Named By */
+            named_by: string | null;
             /**
              * Happened On
              * Format: date
