@@ -10,10 +10,10 @@ import uvloop
 from aiokafka.errors import KafkaError
 
 from gateway.app import Parts, build
-from gateway.photos import Quarantine
 from gateway.services import Services
 from gateway.settings import GatewaySettings
 from gateway.stream import TOPICS, Hints
+from gateway.uploads import Quarantine
 from shared.host import calm_collector, serve_http, stop_signals
 from shared.messaging.clock import TICK_TOPIC, BusinessClock
 from shared.messaging.kafka import watch_broker

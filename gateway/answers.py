@@ -169,6 +169,12 @@ class CasePhoto(Answer):
     state: Literal["claimed", "kept", "missing"]
 
 
+class CaseDocument(CasePhoto):
+    """A document of a case 文件, under /api/cases/{id}/documents/{digest}; its size is known once it is kept."""
+
+    bytes: int | None
+
+
 class Photo(Answer):
     """An uploaded photo 照片, in pixels; commands name it by its digest."""
 
@@ -177,11 +183,19 @@ class Photo(Answer):
     height: int
 
 
+class Document(Answer):
+    """An uploaded document 文件, as it was made anew; commands name it by its digest."""
+
+    digest: str
+    pages: int
+
+
 class WholeCase(Case):
     """A case with its way."""
 
     answer: str | None
     photos: tuple[CasePhoto, ...]
+    documents: tuple[CaseDocument, ...]
     steps: tuple[CaseStep, ...]
     related: tuple[RelatedCase, ...]
 

@@ -21,22 +21,22 @@ from gateway import (
     open311,
     openapi,
     pages,
-    photos,
     places,
     reads,
     roster,
     stream,
+    uploads,
     writes,
 )
 from gateway.commands import Caller, Commands
 from gateway.edge import Edge
 from gateway.intake import Intake
-from gateway.photos import Quarantine
 from gateway.residents import routes as residents
 from gateway.sealing import Seals
 from gateway.services import Services
 from gateway.settings import GatewaySettings
 from gateway.stream import Hints
+from gateway.uploads import Quarantine
 from shared.http import problems
 from shared.http.callers import whose
 from shared.http.operations import health_router
@@ -98,7 +98,7 @@ def build(parts: Parts) -> FastAPI:
     seals = Seals(parts.services)
     writes.add(app, commands, seals, who)
     roster.add(app, commands, parts.services, parts.settings, who)
-    photos.add(app, parts.quarantine, parts.settings, who)
+    uploads.add(app, parts.quarantine, parts.settings, who)
     intake = Intake(parts.services, parts.settings, caller)
     city = places.read_divisions(parts.settings.divisions_file)
     taking = concerns.Concerns(commands, seals, parts.services, intake, parts.settings)

@@ -14,7 +14,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
@@ -33,6 +33,9 @@ from shared.messaging.clock import BusinessClock
 from shared.messaging.outcomes import CommandPost, TooManyWaiting
 from shared.telemetry import tracing
 
+Kind = Literal["photo", "document"]
+"""What is uploaded before a command names it by its digest: a photo 照片, a document 文件."""
+KINDS: tuple[Kind, ...] = ("photo", "document")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 """Control characters but tab and line ends: no database text may hold NUL, and nobody types the others."""
 _YEARS = range(1954, 2200)
@@ -75,10 +78,10 @@ class Commands:
         post: CommandPost,
         clock: BusinessClock,
         settings: GatewaySettings,
-        claim_photos: Callable[[Iterable[str]], Awaitable[None]],
+        claim: Callable[[Kind, Iterable[str]], Awaitable[None]],
     ) -> None:
         self._post = post
-        self._claim_photos = claim_photos
+        self._claim = claim
         self._clock = clock
         self._settings = settings
         self._digest_key = settings.digest_key.get_secret_value().encode()
@@ -103,8 +106,9 @@ class Commands:
     ) -> CommandOutcome | None:
         """Send a command; its outcome, or None when it is not there in time. Raises Problem."""
         require_role(caller.actor, command.contract)
-        if photos := command.data.get("photos"):
-            await self._claim_photos(photos)
+        for kind in KINDS:
+            if digests := command.data.get(f"{kind}s"):
+                await self._claim(kind, digests)
         declaration = declaration_of(command.contract)
         request.state.command_id = str(command_id)
         envelope = Envelope(

@@ -16,6 +16,7 @@ from shared.telemetry.logging import logger
 
 ROSTER_PATH = "/api/roster-imports"
 PHOTO_PATH = "/api/photos"
+DOCUMENT_PATH = "/api/documents"
 STREAM_PATH = "/api/events"
 _PROBES = frozenset({"/livez", "/readyz", "/metrics"})
 _HEADERS = [
@@ -68,7 +69,11 @@ class Edge:
             return Problem(411, "length-required", "Send the body with a Content-Length.")
         length = headers.get(b"content-length", b"0")
         settings = self._settings
-        larger = {ROSTER_PATH: settings.roster_bytes_max, PHOTO_PATH: settings.photo_bytes_max}
+        larger = {
+            ROSTER_PATH: settings.roster_bytes_max,
+            PHOTO_PATH: settings.photo_bytes_max,
+            DOCUMENT_PATH: settings.photo_bytes_max,
+        }
         most = larger.get(scope["path"], settings.body_bytes_max)
         if len(length) > _LENGTH_DIGITS_MAX or not length.isdigit() or int(length) > most:
             return Problem(413, "too-large", f"A body here may have at most {most:,} bytes.")

@@ -12,7 +12,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from gateway.edge import PHOTO_PATH
+from gateway.edge import DOCUMENT_PATH, PHOTO_PATH
 
 FILE = Path(__file__).with_name("openapi.json")
 
@@ -49,6 +49,7 @@ NO_COMMANDS = frozenset(
         "/api/rubric-simulations",
         "/api/routing-replays",
         PHOTO_PATH,
+        DOCUMENT_PATH,
     }
 )
 """POSTs that are no commands."""
@@ -151,10 +152,10 @@ def _complete(operation: dict[str, Any], path: str, *, is_write: bool) -> None:
 def text() -> str:
     """The document as it is committed."""
     from gateway.app import Parts, build
-    from gateway.photos import Quarantine
     from gateway.services import Services
     from gateway.settings import GatewaySettings
     from gateway.stream import Hints
+    from gateway.uploads import Quarantine
     from shared.messaging.clock import BusinessClock
     from shared.messaging.outcomes import CommandPost
     from shared.security.tokens import TokenVerifier

@@ -98,6 +98,7 @@ READS = (
     ),
     Read("/cases/{id}", "cases", "One case with its way", answer=answers.WholeCase),
     Read("/cases/{id}/photos/{digest}", "cases", "A photo of a case 照片, as JPEG", ("size",)),
+    Read("/cases/{id}/documents/{digest}", "cases", "A document of a case 文件, as PDF"),
     Read("/cases/{id}/similar", "cases", "Open cases about the same 相似事项"),
     Read(
         "/case-clusters",

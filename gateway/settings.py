@@ -27,8 +27,8 @@ class GatewaySettings(ProcessSettings, StorageSettings):
     `digest_key` is shared by all gateways: it makes the digest by which a repeated command is known. So is
     `intake_secret`, from which residents' receipt numbers and follow links are derived. Limits such as
     `20/hour` are each gateway's own.
-    `quarantine_url` is the storage of uploaded photos, which all gateways and `cases` share; a claimed photo
-    stays there as long as a command can lie in its topic.
+    `quarantine_url` is the storage of uploads, which all gateways and `cases` share; a claimed one stays there
+    as long as a command can lie in its topic. The limits of photos hold for documents too; an hour's are shared.
     `web_folder` is what the web pages were built to; `divisions_file` names the city's towns, {code, name, children}.
     """
 

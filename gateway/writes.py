@@ -87,6 +87,7 @@ class Supply(_Strict):
 
     text: Annotated[str, Field(min_length=1, max_length=5_000, pattern=TEXT)]
     photos: cases.Photos = ()
+    documents: cases.Documents = ()
 
 
 class WebhookRegistration(_Strict):
@@ -396,7 +397,7 @@ def add(app: FastAPI, commands: Commands, seals: Seals, caller: Callable[..., Aw
             plain,
             to="cases",
             words={"text": plain["text"]},
-            clear={"photos": plain["photos"]},
+            clear={name: plain[name] for name in ("photos", "documents")},
             subject=str(subject),
         )
 

@@ -20,10 +20,10 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 
 from gateway.app import Parts, build
-from gateway.photos import Quarantine
 from gateway.services import Answer, Services
 from gateway.settings import GatewaySettings
 from gateway.stream import Hints
+from gateway.uploads import Quarantine
 from shared.contracts.envelope import Envelope
 from shared.contracts.operations import CommandOutcome, Problem
 from shared.contracts.registry import Role
@@ -42,7 +42,7 @@ NAMES = ("identity", "cases", "participation", "learning", "evaluation", "notify
 
 @cache
 def quarantine_folder() -> Path:
-    """Where gateways of this test run keep photos."""
+    """Where gateways of this test run keep uploads."""
     folder = tempfile.mkdtemp(prefix="quarantine-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Path(folder)

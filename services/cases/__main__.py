@@ -14,7 +14,17 @@ from typing import TypeVar
 from fastapi import APIRouter
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.cases import api, consumers, due, errors, following, open311, photo_api, photos, tables
+from services.cases import (
+    api,
+    attachment_api,
+    attachments,
+    consumers,
+    due,
+    errors,
+    following,
+    open311,
+    tables,
+)
 from services.cases.deadlines.calendar import ChinaCalendar
 from services.cases.deadlines.pack import in_force, load
 from services.cases.deadlines.reckoning import CHINA, Calendar
@@ -100,7 +110,7 @@ def main() -> None:
     packs = load()
     rules_at = rules_by_day(packs, settings.jurisdiction, calendar)
     motion_rules_at = motion_rules_by_day(packs, settings.jurisdiction, calendar)
-    shelves = photos.Shelves(settings)
+    shelves = attachments.Shelves(settings)
     taxonomy = shipped_taxonomy()
     routing = InForce(taxonomy, opener, read_words)
     webhooks = WebhookStore(opener, loopback_allowed=settings.webhook_loopback_allowed)
@@ -111,7 +121,7 @@ def main() -> None:
         routes.include_router(search_api.router(opener, keyed, engine, caller))
         routes.include_router(following.router(opener, engine, caller))
         routes.include_router(open311.router(taxonomy.categories, opener, engine, caller))
-        routes.include_router(photo_api.router(shelves, engine, caller))
+        routes.include_router(attachment_api.router(shelves, engine, caller))
         routes.include_router(webhooks_api.router(engine, caller))
         routes.include_router(motion_router(opener, motion_rules_at, engine, caller))
         return routes
@@ -136,7 +146,7 @@ def main() -> None:
         replies=True,
         loops={
             due.LOOP: due.falling_due(calendar.version),
-            photos.LOOP: photos.taking_over(shelves),
+            attachments.LOOP: attachments.taking_over(shelves),
             indexing.LOOP: indexing.indexing(opener, keyed),
             sending.LOOP: sending.delivering(opener, settings),
         },

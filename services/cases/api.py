@@ -91,7 +91,7 @@ def shown(row: dict[str, Any], opener: Opener) -> dict[str, Any]:
     try:
         words = read_words(opener, sealed)
     except Refusal:  # the content key was destroyed: the words are erased, the case stays
-        return {**row, "title": None, "text": None, "photos": [], "erased": True}
+        return {**row, "title": None, "text": None, "photos": [], "documents": [], "erased": True}
     found = {**row, "title": words.title, "text": words.text}
     for step in found.get("steps", ()):
         if (supplied := step.pop("sealed")) is not None:
@@ -270,13 +270,14 @@ def router(opener: Opener, keyed: Keyed, engine: AsyncEngine, caller: WhoCalls) 
     async def case(request: Request, case_id: UUID, actor: who) -> dict[str, Any]:
         async with engine.begin() as connection:
             found = await queries.one(connection, case_id)
-            photos = await queries.photos(connection, case_id)
+            if found is None:
+                raise errors.case_unknown()
+            digests = (*found["photos"], *found["documents"])
+            attachments = await queries.attachments(connection, case_id, digests)
             contact = None
-            if found is not None and actor.person == str(found["deputy_id"]):
+            if actor.person == str(found["deputy_id"]):
                 contact = await shown_contact(connection, found, actor, "handling", request)
-        if found is None:
-            raise errors.case_unknown()
-        found["photos"] = photos
+        found.update(attachments)
         if not may_read(found, actor):
             raise errors.not_your_case()
         told = shown(found, opener)

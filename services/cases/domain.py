@@ -85,6 +85,7 @@ Due = Literal["take-up", "accept", "answer", "supervise", "waiting", "rating"]
 
 FOLLOWERS_MAX = 200
 PHOTOS_MAX = 60
+DOCUMENTS_MAX = 20
 """Of one case, over its whole life."""
 
 
@@ -254,6 +255,7 @@ class Event:
     on_time: bool | None = None
     other: UUID | None = None
     photos: tuple[str, ...] = ()
+    documents: tuple[str, ...] = ()
     judged: Judged | None = None
     why: tuple[Ground, ...] = ()
 
@@ -264,7 +266,7 @@ class Case:
 
     `department` is who holds it (the lead 主办), `co_handlers` (会办) give it their opinions. `chased` says how
     far the present deadline has been chased: 0 not, 1 urged to accept, 2 urged to answer, 3 supervised.
-    `photos` are digests, in the order in which they came.
+    `photos` and `documents` are digests, in the order in which they came.
 
     What a resident submitted by a deputy's code 代表码 has a `receipt` number, the `consent` that was given, the
     sealed `contact` where there is one, and `follow`, the digest of the secret that opens it; a resident's
@@ -309,6 +311,7 @@ class Case:
     split_from: UUID | None = None
     followers: tuple[UUID, ...] = ()
     photos: tuple[str, ...] = ()
+    documents: tuple[str, ...] = ()
     receipt: str | None = None
     follow: str | None = field(default=None, repr=False)
     consent: str | None = None
@@ -340,6 +343,7 @@ def evolve(case: Case, event: Event) -> Case:
         stars=case.stars if event.step == "resident-rated" else event.stars or case.stars,
         clock=event.clock or case.clock,
         photos=tuple(dict.fromkeys((*case.photos, *event.photos))),
+        documents=tuple(dict.fromkeys((*case.documents, *event.documents))),
     )
     if event.dates is not None:
         changed = _dated(changed, event.dates)
@@ -582,10 +586,22 @@ def _answer_by(clock: Clock, urgency: Urgency, rules: Rules) -> Deadline:
 
 def _more_photos(case: Case, photos: Sequence[str]) -> tuple[str, ...]:
     """Those of some photos that are new to the case."""
-    new = tuple(digest for digest in dict.fromkeys(photos) if digest not in case.photos)
+    new = _new(case.photos, photos)
     if len(case.photos) + len(new) > PHOTOS_MAX:
         raise errors.too_many_photos(PHOTOS_MAX)
     return new
+
+
+def _more_documents(case: Case, documents: Sequence[str]) -> tuple[str, ...]:
+    """Those of some documents that are new to the case."""
+    new = _new(case.documents, documents)
+    if len(case.documents) + len(new) > DOCUMENTS_MAX:
+        raise errors.too_many_documents(DOCUMENTS_MAX)
+    return new
+
+
+def _new(known: Sequence[str], named: Sequence[str]) -> tuple[str, ...]:
+    return tuple(digest for digest in dict.fromkeys(named) if digest not in known)
 
 
 def _possible(case: Case, step: Step) -> None:
@@ -651,12 +667,25 @@ def ask(case: Case, act: Act, text: str) -> tuple[Event, ...]:
     return (Event("asked", act.actor, act.at, text=text, clock=clock),)
 
 
-def supply(case: Case, act: Act, sealed: str, rules: Rules, photos: Sequence[str] = ()) -> tuple[Event, ...]:
+def supply(
+    case: Case,
+    act: Act,
+    sealed: str,
+    rules: Rules,
+    photos: Sequence[str] = (),
+    documents: Sequence[str] = (),
+) -> tuple[Event, ...]:
     """The filer supplies what was asked for 补充情况; the clock goes on."""
     _filed_by(case, act)
     _possible(case, "supplied")
-    found = _more_photos(case, photos)
-    return (replace(_resumed(case, "supplied", act, rules), sealed=sealed, photos=found),)
+    return (
+        replace(
+            _resumed(case, "supplied", act, rules),
+            sealed=sealed,
+            photos=_more_photos(case, photos),
+            documents=_more_documents(case, documents),
+        ),
+    )
 
 
 def _resumed(case: Case, step: Step, act: Act, rules: Rules) -> Event:
@@ -732,7 +761,13 @@ def give_opinion(case: Case, act: Act, text: str) -> tuple[Event, ...]:
 
 
 def answer(
-    case: Case, act: Act, *, result: Result, text: str, photos: Sequence[str] = ()
+    case: Case,
+    act: Act,
+    *,
+    result: Result,
+    text: str,
+    photos: Sequence[str] = (),
+    documents: Sequence[str] = (),
 ) -> tuple[Event, ...]:
     """The department reports what it did 答复; it may do so without accepting first.
 
@@ -742,8 +777,16 @@ def answer(
     _held_by(case, act)
     _possible(case, "answered")
     on_time = case.answer_by is None or act.said_at <= case.answer_by
-    found = _more_photos(case, photos)
-    answered = Event("answered", act.actor, act.at, result=result, text=text, on_time=on_time, photos=found)
+    answered = Event(
+        "answered",
+        act.actor,
+        act.at,
+        result=result,
+        text=text,
+        on_time=on_time,
+        photos=_more_photos(case, photos),
+        documents=_more_documents(case, documents),
+    )
     if not on_time or case.chased < 2:
         return (answered,)
     return (answered, Event("urge-withdrawn", "system", act.at))

@@ -25,9 +25,19 @@ def photo_unknown() -> Refusal:
     return Refusal("photo-unknown", "There is no such photo of a case that you may see.", "not-found")
 
 
+def document_unknown() -> Refusal:
+    """There is no such document of this case, or none that the caller may see."""
+    return Refusal("document-unknown", "There is no such document of a case that you may see.", "not-found")
+
+
 def too_many_photos(most: int) -> Refusal:
     """The case has as many photos as it may have."""
     return Refusal("too-many-photos", f"A case may have at most {most} photos.", "invalid")
+
+
+def too_many_documents(most: int) -> Refusal:
+    """The case has as many documents as it may have."""
+    return Refusal("too-many-documents", f"A case may have at most {most} documents.", "invalid")
 
 
 def step_not_possible(step: str, state: str) -> Refusal:

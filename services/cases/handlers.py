@@ -263,8 +263,10 @@ def supply_case(
     """The filer supplies what the department asked for."""
     found = _known(case)
     supplied = read_supplied(context.opener, message.data.sealed)
-    rules = context.rules_at(message.now)
-    events = domain.supply(found, _act(found, message), message.data.sealed, rules, message.data.photos)
+    rules, data = context.rules_at(message.now), message.data
+    events = domain.supply(
+        found, _act(found, message), data.sealed, rules, photos=data.photos, documents=data.documents
+    )
     return _decided(found, events, context, supplied=supplied)
 
 
@@ -484,6 +486,7 @@ def _to_departments(
             answer_by=case.answer_by,
             text=text,
             photos=event.photos,
+            documents=event.documents,
         )
 
     step = event.step
@@ -534,6 +537,7 @@ def _dossier(case: Case, event: Event, words: Words, supplied: str | None) -> co
         answer_by=case.answer_by,
         again=case.reopened > 0,
         photos=case.photos,
+        documents=case.documents,
     )
 
 
@@ -601,7 +605,7 @@ DECISIONS: dict[type[Contract], Decide[Case]] = {
     contract.GiveOpinion: _step(lambda case, act, data, _: domain.give_opinion(case, act, data.text)),
     contract.AnswerCase: _step(
         lambda case, act, data, _: domain.answer(
-            case, act, result=data.result, text=data.text, photos=data.photos
+            case, act, result=data.result, text=data.text, photos=data.photos, documents=data.documents
         )
     ),
     contract.CloseCase: _step(lambda case, act, data, _: domain.close(case, act, data.result)),

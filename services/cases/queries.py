@@ -32,7 +32,7 @@ from shared.http.pages import Position
 
 Sort = Literal["newest", "deadline"]
 
-_NOT_LISTED = ("answer", "clock", "follow", "contact", "consent", "photos")
+_NOT_LISTED = ("answer", "clock", "follow", "contact", "consent", "photos", "documents")
 _SHOWN = [column for column in tables.cases.c if column.name not in _NOT_LISTED]
 ACCEPTED = ("accepted", "in-progress", "waiting", "answered", "closed")
 """In these states a department has taken the case on."""
@@ -277,15 +277,25 @@ async def steps(
     return dictionaries(found)
 
 
-async def photos(connection: AsyncConnection, case_id: UUID) -> list[dict[str, Any]]:
-    """Digest, step and state of a case's photos, in the order in which they came."""
-    photo = tables.case_photos.c
+async def attachments(
+    connection: AsyncConnection, case_id: UUID, digests: Sequence[str]
+) -> dict[str, list[dict[str, Any]]]:
+    """Digest, step and state of a case's photos and documents, and documents' sizes, in the order of `digests`."""
+    one = tables.case_photos.c
     found = await connection.execute(
-        select(photo.digest, photo.number.label("step"), photo.state)
-        .where(photo.case_id == case_id)
-        .order_by(photo.number, photo.digest)
+        select(one.kind, one.digest, one.number.label("step"), one.state, one.bytes).where(
+            one.case_id == case_id, one.digest.in_(digests)
+        )
     )
-    return dictionaries(found)
+    photos: list[dict[str, Any]] = []
+    documents: list[dict[str, Any]] = []
+    for row in sorted(dictionaries(found), key=lambda row: digests.index(row["digest"])):
+        if row.pop("kind") == "document":
+            documents.append(row)
+        else:
+            row.pop("bytes")
+            photos.append(row)
+    return {"photos": photos, "documents": documents}
 
 
 async def routings(connection: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, dict[str, Any]]:

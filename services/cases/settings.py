@@ -26,7 +26,7 @@ class WebhookSettings(BaseSettings):
 
 
 class PhotoSettings(StorageSettings):
-    """The gateway's quarantine, and the service's own storage of photos."""
+    """The gateway's quarantine, and the service's own storage of photos and documents."""
 
     quarantine_url: str
     photos_url: str

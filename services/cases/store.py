@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import RowMapping, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.cases import domain, photos, tables
+from services.cases import attachments, domain, tables
 from services.cases.domain import Case, Clock, Rules
 from services.cases.routing.catalogue import Catalogue, Department
 from services.cases.routing.judgement import Judged
@@ -165,7 +165,7 @@ class CaseStore:
             for index, step in enumerate(case.steps, start=1)
         ]
         await insert_rows(connection, tables.case_steps, steps)
-        await photos.claim(connection, after)
+        await attachments.claim(connection, after)
         await insert_rows(
             connection,
             tables.case_routings,
@@ -259,6 +259,7 @@ def _case(row: RowMapping) -> Case:
     cells = {name: row[name] for name in _COLUMNS}
     cells["co_handlers"] = tuple(cells["co_handlers"])
     cells["photos"] = tuple(cells["photos"])
+    cells["documents"] = tuple(cells["documents"])
     cells["followers"] = tuple(map(UUID, cells["followers"]))
     cells["clock"] = _CLOCK.validate_python(cells["clock"])
     return Case(**cells)

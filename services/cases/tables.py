@@ -16,6 +16,7 @@ from sqlalchemy import (
     Text,
     and_,
     func,
+    or_,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB, UUID
@@ -26,6 +27,7 @@ from services.cases.search import tables as search
 
 __all__ = [
     "ERASED",
+    "HAS_ATTACHMENTS",
     "case_due",
     "case_photos",
     "case_routings",
@@ -78,6 +80,7 @@ cases = Table(
     Column("split_from", UUID),
     Column("followers", JSONB, nullable=False),
     Column("photos", JSONB, nullable=False, server_default="[]"),
+    Column("documents", JSONB, nullable=False, server_default="[]"),
     Column("receipt", Text),
     Column("follow", Text),
     Column("consent", Text),
@@ -115,15 +118,20 @@ Index("cases_follow_idx", cases.c.follow, unique=True, postgresql_where=cases.c.
 
 ERASED = func.split_part(cases.c.sealed, ".", 2) == ""
 """The content key of the case's words was destroyed, which is how a case is erased (ADR 5)."""
-Index("cases_erased_idx", cases.c.id, postgresql_where=and_(ERASED, cases.c.photos != text("'[]'")))
+HAS_ATTACHMENTS = or_(cases.c.photos != text("'[]'"), cases.c.documents != text("'[]'"))
+"""Of a case that was erased: something is left to remove."""
+Index("cases_erased_idx", cases.c.id, postgresql_where=and_(ERASED, HAS_ATTACHMENTS))
 
+# Photos and documents. The name stayed what it was, for versions of the service that know only photos.
 case_photos = Table(
     "case_photos",
     metadata,
     Column("case_id", UUID, primary_key=True),
     Column("digest", Text, primary_key=True),
+    Column("kind", Text, nullable=False, server_default="photo"),  # photo | document
     Column("number", Integer, nullable=False),
     Column("state", Text, nullable=False, server_default="claimed"),  # claimed | kept | missing
+    Column("bytes", Integer),  # once it is kept
     Column("claimed_at", DateTime(timezone=True), nullable=False),
     Column("recorded_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
 )

@@ -37,6 +37,14 @@ Photos = Annotated[
     tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")], ...],
     Field(max_length=PHOTOS_MAX, description="digests (SHA-256, hex) under which the gateway keeps uploads"),
 ]
+DOCUMENTS_MAX = 5
+Documents = Annotated[
+    tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")], ...],
+    Field(
+        max_length=DOCUMENTS_MAX,
+        description="digests (SHA-256, hex) under which the gateway keeps uploaded PDFs",
+    ),
+]
 Sealed = Annotated[str, Field(max_length=120_000, repr=False)]
 Follow = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", repr=False)]
 """The SHA-256 of the secret in a resident's follow link; the secret itself never leaves the gateway."""
@@ -203,6 +211,7 @@ class SupplyCase(Contract):
 
     sealed: Sealed
     photos: Photos = ()
+    documents: Documents = ()
 
 
 @command("case.return", owner="cases", roles=("department",), key="case id")
@@ -250,6 +259,7 @@ class AnswerCase(Contract):
     result: Result
     text: str = Field(min_length=1, max_length=5000, repr=False)
     photos: Photos = ()
+    documents: Documents = ()
 
 
 @command("case.close", owner="cases", roles=("deputy", "staff"), key="case id")
@@ -470,6 +480,9 @@ class Dossier(Contract):
     photos: tuple[str, ...] = Field(
         default=(), description="digests; the gateway shows them under /api/cases/{id}/photos/{digest}"
     )
+    documents: tuple[str, ...] = Field(
+        default=(), description="digests; the gateway gives the PDFs under /api/cases/{id}/documents/{digest}"
+    )
 
 
 @event("department.told", owner="cases", key="case id")
@@ -498,6 +511,7 @@ class DepartmentTold(Contract):
     answer_by: AwareDatetime | None = None
     text: str | None = Field(default=None, repr=False)
     photos: tuple[str, ...] = Field(default=(), description="digests of what came with a supply")
+    documents: tuple[str, ...] = Field(default=(), description="digests of PDFs that came with a supply")
 
 
 @event("department.refused", owner="cases", key="case id")

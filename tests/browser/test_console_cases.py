@@ -1,17 +1,22 @@
-"""A case in the console: why it went where it went, and its photos."""
+"""A case in the console: why it went where it went, its photos and its documents."""
 
 from __future__ import annotations
 
+import asyncio
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.async_api import FilePayload, expect
 
 from shared.testing.wait import wait_until
+from tests.browser.conftest import Visit
 from tests.browser.test_console import DESK, open_at, sign_in
-from tests.browser.town import HOUSING, PATIENCE, STAFF, Town
-from tests.photo_files import photo
+from tests.browser.town import DEPUTY, HOUSING, PATIENCE, STAFF, Town
+from tests.document_files import document, legible, secrets
+from tests.photo_files import HTML, photo
 
 pytestmark = pytest.mark.timeout(300, func_only=True)
 
@@ -63,7 +68,7 @@ async def test_a_department_sees_a_cases_photos_and_answers_with_photos_of_its_o
             {"name": f"{colour}.jpg", "mimeType": "image/jpeg", "buffer": photo(colour=colour)}
             for colour in ("green", "blue")
         ]
-        await dialog.locator("input[type=file]").set_input_files(files)
+        await dialog.locator(".photos input[type=file]").set_input_files(files)
         await expect(dialog.locator(".photos li.done")).to_have_count(2)
         await visit.picture("console-answer-photos")
         assert await visit.axe() == []
@@ -78,3 +83,64 @@ async def test_a_department_sees_a_cases_photos_and_answers_with_photos_of_its_o
         await expect(page.locator(".way .case-photos img")).to_have_count(2)
         await visit.picture("console-case-photos")
         assert await visit.axe() == []
+
+
+async def test_a_department_answers_with_a_document_and_the_deputy_downloads_it_on_the_phone(
+    deputy: Visit, town: Town, visiting: Callable[..., Any]
+) -> None:
+    case_id = await town.file("答复附文件", "请把检测报告附上。")
+    await town.done("POST", f"/api/cases/{case_id}/accept", HOUSING)
+    async with visiting(**DESK) as visit:
+        visit.expected.append("415")
+        await sign_in(visit, HOUSING)
+        page = await open_at(visit, f"/cases/{case_id}")
+        await page.get_by_role("button", name="答复", exact=True).click()
+        dialog = page.get_by_role("dialog")
+        await dialog.get_by_label("答复内容").fill("检测合格，报告附后。")
+        files: list[FilePayload] = [
+            {"name": "张三的报告.pdf", "mimeType": "application/pdf", "buffer": document("INSPECTION")},
+            {"name": "网页.pdf", "mimeType": "application/pdf", "buffer": HTML},
+        ]
+        await dialog.locator(".documents input[type=file]").set_input_files(files)
+        await expect(page.get_by_text("只能上传PDF")).to_be_visible()
+        await expect(dialog.locator(".documents li.done")).to_have_text([re.compile("张三的报告")])
+        await visit.picture("console-answer-documents")
+        assert await visit.axe() == []
+        await dialog.get_by_role("button", name="提交").click()
+
+        async def kept() -> bool:
+            found = (await town.done("GET", f"/api/cases/{case_id}", DEPUTY))["documents"]
+            return [one["state"] for one in found] == ["kept"]
+
+        await wait_until(kept, what="the document being kept", seconds=PATIENCE, every=0.2)
+        await expect(page.get_by_role("link", name=re.compile("附件 1 · PDF · "))).to_be_visible()
+        await visit.picture("console-case-documents")
+        assert await visit.axe() == []
+
+    page = await deputy.open(f"/cases/{case_id}")
+    async with page.expect_download() as coming:
+        await page.get_by_role("link", name=re.compile("附件 1 · PDF · ")).click()
+    file = await coming.value
+    assert "张三" not in file.suggested_filename
+    content = await asyncio.to_thread(Path(await file.path()).read_bytes)
+    assert b"INSPECTION" in legible(content)
+    assert [mark for mark in secrets() if mark in legible(content)] == []
+    await deputy.picture("phone-case-documents")
+    assert await deputy.axe() == []
+
+
+async def test_a_deputy_supplies_a_document_from_the_phone(deputy: Visit, town: Town) -> None:
+    case_id = await town.file("补充附文件", "楼道漏水，材料可补。")
+    await town.done("POST", f"/api/cases/{case_id}/accept", HOUSING)
+    await town.done("POST", f"/api/cases/{case_id}/ask", HOUSING, {"text": "请补充检测报告。"})
+    page = await deputy.open(f"/cases/{case_id}")
+    await page.get_by_role("button", name="补充情况").click()
+    await page.get_by_label("请写下需要补充的情况").fill("报告见附件。")
+    report: FilePayload = {"name": "报告.pdf", "mimeType": "application/pdf", "buffer": document("SUPPLY")}
+    await page.get_by_label("选择PDF文件").set_input_files(report)
+    await expect(page.locator(".documents li.done")).to_have_count(1)
+    await deputy.picture("phone-supply-documents")
+    assert await deputy.axe() == []
+    await page.get_by_role("button", name="确定").click()
+    await expect(page.get_by_role("link", name=re.compile("附件 1 · PDF · "))).to_be_visible()
+    assert len((await town.done("GET", f"/api/cases/{case_id}", HOUSING))["documents"]) == 1

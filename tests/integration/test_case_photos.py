@@ -1,4 +1,4 @@
-"""Photos of cases from upload to erasure, through a gateway and cases as processes, quarantine and storage on S3."""
+"""Photos and documents of cases from upload to erasure, through a gateway and cases as processes, quarantine and storage on S3."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from shared.testing.wait import wait_until
 from tests.cases_desk import Desk, cases_desk
 from tests.conftest import Processes, started_producer
 from tests.database import rows
+from tests.document_files import document, legible, secrets
 from tests.photo_files import GPS_MARK, HTML, MAKER, photo
 from tests.s3_server import BUCKET, s3_environment, s3_server, s3_settings
 from tests.warehouse_house import House
@@ -57,8 +58,8 @@ class Town:
         ) as answer:
             return answer.status, answer.headers, await answer.read()
 
-    async def upload(self, content: bytes, token: str | None = None) -> str:
-        status, _, body = await self.ask("POST", "/api/photos", token or self.token("deputy"), raw=content)
+    async def upload(self, content: bytes, token: str | None = None, *, kind: str = "photos") -> str:
+        status, _, body = await self.ask("POST", f"/api/{kind}", token or self.token("deputy"), raw=content)
         assert status == 201, body
         return str(json.loads(body)["digest"])
 
@@ -79,15 +80,14 @@ class Town:
         status, _, body = await self.ask("GET", f"/api/cases/{case_id}", self.token("deputy"))
         return json.loads(body) if status == 200 else None
 
-    async def states(self, case_id: str, count: int) -> list[str]:
-        """The states of a case's photos, once none is only claimed."""
+    async def states(self, case_id: str, count: int, *, kind: str = "photos") -> list[str]:
+        """The states of a case's photos or documents, once none is only claimed."""
 
         async def settled() -> list[str] | None:
-            photos = (await self.shown(case_id))["photos"]
-            states = [one["state"] for one in photos]
+            states = [one["state"] for one in (await self.shown(case_id))[kind]]
             return states if len(states) == count and "claimed" not in states else None
 
-        return list(await wait_until(settled, what="photos taken over", every=0.1) or ())
+        return list(await wait_until(settled, what=f"{kind} taken over", every=0.1) or ())
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -153,8 +153,12 @@ async def test_the_department_gets_digests_on_its_topic_and_facts_carry_none(tow
         assert digest not in json.dumps(event.data)
 
 
-async def test_supplies_and_answers_bring_photos_of_their_own_step(town: Town, stack: LocalStack) -> None:
-    first, second, third = [await town.upload(photo(colour=colour)) for colour in ("pink", "gold", "navy")]
+async def test_supplies_and_answers_bring_photos_of_their_own_step_in_the_order_in_which_they_were_named(
+    town: Town, stack: LocalStack
+) -> None:
+    colours = ("pink", "gold", "navy", "teal")
+    first, third, *both = [await town.upload(photo(colour=colour)) for colour in colours]
+    both = sorted(both, reverse=True)
     case_id = await town.file(first)
     housing = town.token("department", person="housing-desk", organisation="housing")
 
@@ -164,13 +168,14 @@ async def test_supplies_and_answers_bring_photos_of_their_own_step(town: Town, s
 
     await done("accept", housing)
     await done("ask", housing, {"text": "请补充照片"})
-    await done("supply", town.token("deputy"), {"text": "见照片", "photos": [first, second]})
+    await done("supply", town.token("deputy"), {"text": "见照片", "photos": [first, *both]})
     await done("answer", housing, {"result": "solved", "text": "已修复", "photos": [third]})
-    assert await town.states(case_id, 3) == ["kept"] * 3
+    assert await town.states(case_id, 4) == ["kept"] * 4
     shown = await town.shown(case_id)
     steps = {step["number"]: step["step"] for step in shown["steps"]}
-    by_step = {one["digest"]: steps[one["step"]] for one in shown["photos"]}
-    assert by_step == {first: "filed", second: "supplied", third: "answered"}
+    by_step = [(one["digest"], steps[one["step"]]) for one in shown["photos"]]
+    supplied = [(digest, "supplied") for digest in both]
+    assert by_step == [(first, "filed"), *supplied, (third, "answered")]
 
 
 async def test_a_photo_that_was_never_uploaded_is_refused_at_the_door_and_missing_behind_another(
@@ -260,3 +265,123 @@ async def test_a_killed_process_takes_over_what_was_claimed(
     await rows(stack, "cases", "UPDATE case_photos SET state = 'claimed' WHERE case_id = $1", UUID(case_id))
     assert await town.states(case_id, 1) == ["kept"]
     assert await town.kept.look(f"{case_id}/{digest}.thumbnail") is not None
+
+
+async def supplied_and_answered(town: Town, supplied: str, answered: str) -> str:
+    """A case for which the deputy supplied one document and the department answered with another."""
+    case_id = await town.file()
+    housing = town.token("department", person="housing-desk", organisation="housing")
+    for step, token, content in (
+        ("accept", housing, None),
+        ("ask", housing, {"text": "请补充材料"}),
+        ("supply", town.token("deputy"), {"text": "见附件", "documents": [supplied]}),
+        ("answer", housing, {"result": "solved", "text": "见附件", "documents": [answered]}),
+    ):
+        status, _, body = await town.ask("POST", f"/api/cases/{case_id}/{step}", token, content=content)
+        assert status == 200, body
+    assert await town.states(case_id, 2, kind="documents") == ["kept"] * 2
+    return case_id
+
+
+async def test_documents_of_a_supply_and_an_answer_reach_who_may_see_the_case_clean_and_nobody_else(
+    town: Town,
+) -> None:
+    supplied = await town.upload(document("SUPPLIED"), kind="documents")
+    answered = await town.upload(document("ANSWERED"), kind="documents")
+    case_id = await supplied_and_answered(town, supplied, answered)
+    shown = await town.shown(case_id)
+    steps = {step["number"]: step["step"] for step in shown["steps"]}
+    by_step = {one["digest"]: steps[one["step"]] for one in shown["documents"]}
+    assert by_step == {supplied: "supplied", answered: "answered"}
+    sizes = {one["digest"]: one["bytes"] for one in shown["documents"]}
+    path = f"/api/cases/{case_id}/documents/{answered}"
+    housing = town.token("department", person="housing-desk", organisation="housing")
+    for token in (town.token("deputy"), town.token("staff", person=uuid4()), housing):
+        status, headers, body = await town.ask("GET", path, token)
+        assert (status, len(body)) == (200, sizes[answered])
+        assert b"ANSWERED" in legible(body)
+        assert [mark for mark in secrets() if mark in legible(body)] == []
+        assert headers["content-type"] == "application/pdf"
+        assert headers["content-disposition"] == f'attachment; filename="{answered[:12]}.pdf"'
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["cache-control"] == "private, no-store"
+    strangers = [
+        town.token("deputy", person=uuid4()),
+        town.token("department", person="other-desk", organisation="other"),
+    ]
+    for token in strangers:
+        status, _, body = await town.ask("GET", path, token)
+        assert (status, json.loads(body)["code"]) == (404, "document-unknown")
+    status, _, _ = await town.ask("GET", path.replace("documents", "photos"), housing)
+    assert status == 404
+
+
+async def test_the_department_gets_documents_digests_on_its_topic_and_facts_carry_none(town: Town) -> None:
+    supplied = await town.upload(document("TOLD"), kind="documents")
+    answered = await town.upload(document("AGAIN"), kind="documents")
+    case_id = await supplied_and_answered(town, supplied, answered)
+    reopened = {"reason": "仍有渗水"}
+    status, _, body = await town.ask(
+        "POST", f"/api/cases/{case_id}/reopen", town.token("deputy"), content=reopened
+    )
+    assert status == 200, body
+
+    async def sent_again() -> Any:
+        found = town.desk.log.of("department.housing.routed", case_id)
+        return found if any(one.data.get("again") for one in found) else None
+
+    found = await wait_until(sent_again, what="the dossier of the reopened case") or []
+    told = [one.data["documents"] for one in found if one.data.get("step") == "supplied"]
+    assert told == [[supplied]]
+    assert [one.data["documents"] for one in found if one.data.get("again")] == [[supplied, answered]]
+    for topic in ("case.filed", "case.progressed"):
+        for event in town.desk.log.of(topic, case_id):
+            assert supplied not in json.dumps(event.data)
+
+
+async def test_a_document_that_was_never_uploaded_is_refused_at_the_door_and_missing_behind_another(
+    town: Town, stack: LocalStack
+) -> None:
+    case_id = await town.file()
+    housing = town.token("department", person="housing-desk", organisation="housing")
+    content = {"result": "solved", "text": "见附件", "documents": ["0" * 64]}
+    status, _, body = await town.ask("POST", f"/api/cases/{case_id}/answer", housing, content=content)
+    assert (status, json.loads(body)["code"]) == (422, "document-unknown")
+    producer = await started_producer(stack, "dept-housing")
+    answer = message(cases.AnswerCase.model_validate(content), subject=case_id)
+    await producer.send_and_wait("department.housing.replies", value=encoded(answer), key=case_id.encode())
+    await producer.stop()
+
+    async def named() -> bool:
+        return bool((await town.shown(case_id))["documents"])
+
+    await wait_until(named, what="the answer", seconds=30)
+    assert await town.states(case_id, 1, kind="documents") == ["missing"]
+
+
+async def test_with_the_words_of_a_case_its_documents_are_erased_everywhere(
+    town: Town, stack: LocalStack
+) -> None:
+    supplied = await town.upload(document("ERASED-ONE"), kind="documents")
+    answered = await town.upload(document("ERASED-TWO"), kind="documents")
+    case_id = await supplied_and_answered(town, supplied, answered)
+    await rows(
+        stack,
+        "cases",
+        "UPDATE cases SET sealed = regexp_replace(sealed, '^([^.]*)\\.[^.]*', '\\1.') WHERE id = $1",
+        UUID(case_id),
+    )
+    path = f"/api/cases/{case_id}/documents/{answered}"
+    status, _, _ = await town.ask("GET", path, town.token("staff", person=uuid4()))
+    assert status == 404
+    assert (await town.shown(case_id))["documents"] == []
+
+    async def gone() -> bool:
+        left = await rows(stack, "cases", "SELECT 1 FROM case_photos WHERE case_id = $1", UUID(case_id))
+        return not left
+
+    await wait_until(gone, what="rows of the erased case's documents gone")
+    for digest in (supplied, answered):
+        assert await town.kept.look(f"{case_id}/{digest}") is None
+        for name in (f"documents/{digest}", f"claims/{digest}"):
+            assert await town.quarantine.look(name) is None

@@ -281,6 +281,24 @@ def test_an_answer_is_on_time_by_when_it_was_given_however_late_it_arrives() -> 
     assert late.on_time is False
 
 
+def test_a_case_holds_documents_in_their_order_once_each_and_no_more_than_it_may() -> None:
+    def answered(case: Case, *documents: str) -> Case:
+        act = by(case.changed_at, "roads")
+        return after(case, domain.answer(case, act, result="solved", text="done", documents=documents))
+
+    asked = did(filed(Route("roads", None, "x")), "accept", "ask")
+    supply = domain.supply(asked, by(START), "sealed", RULES, documents=("b", "a", "b"))
+    case = answered(after(asked, supply), "a", "c")
+    assert case.documents == ("b", "a", "c")
+    assert [step.documents for step in case.steps if step.documents] == [("b", "a"), ("c",)]
+    assert case.photos == ()
+    most = [str(number) for number in range(domain.DOCUMENTS_MAX)]
+    with pytest.raises(Refusal) as refusal:
+        answered(after(asked, supply), *most)
+    assert refusal.value.code == "too-many-documents"
+    assert len(answered(did(asked, "supply"), *most).documents) == domain.DOCUMENTS_MAX
+
+
 def test_a_concern_that_nobody_takes_up_is_passed_up_once_when_it_falls_due_and_stays_open() -> None:
     case = submitted()
     assert case.take_up_by is not None

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from gateway import reencode
-from gateway.photos import Quarantine, made_anew
+from gateway.uploads import Quarantine, made_anew
 from shared.http.problems import Problem
 from tests.gateway_door import Door, Said, door
 from tests.gateway_door import settings as gateway_settings
@@ -190,9 +190,9 @@ def test_rubbish_is_refused_or_comes_out_as_a_clean_picture(seeds: list[bytes], 
 async def test_the_decoder_has_nothing_of_ours_and_may_die_of_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DIGEST_KEY", "secret")
     monkeypatch.setattr(reencode, "__file__", str(Path(__file__).parents[1] / "decoder_of_tests.py"))
-    assert await made_anew(b"environment") == ((0, 0), b"", b"")
+    assert await made_anew("photo", b"environment") == ({"width": 0, "height": 0}, [b"", b""])
     with pytest.raises(Problem) as failed:
-        await made_anew(b"die")
+        await made_anew("photo", b"die")
     assert failed.value.code == "photo-unreadable"
 
 
@@ -204,9 +204,9 @@ def aged(folder: Path, kind: str, digest: str, seconds: float) -> None:
 async def test_an_unclaimed_photo_goes_after_a_day_and_a_claimed_one_when_its_command_must_be_done(
     quarantine: Quarantine, folder: Path
 ) -> None:
-    digests = [await quarantine.keep(f"photo {n}".encode(), b"small") for n in range(4)]
+    digests = [await quarantine.keep("photo", f"photo {n}".encode(), b"small") for n in range(4)]
     young, old, claimed, old_claim = digests
-    await quarantine.claim([claimed, old_claim])
+    await quarantine.claim("photo", [claimed, old_claim])
     for digest in (old, claimed, old_claim):
         aged(folder, "photos", digest, DAY + 60)
     aged(folder, "claims", old_claim, 9 * DAY)
@@ -219,18 +219,18 @@ async def test_an_unclaimed_photo_goes_after_a_day_and_a_claimed_one_when_its_co
 async def test_a_photo_in_its_last_minute_can_no_longer_be_named_unless_it_was(
     quarantine: Quarantine, folder: Path
 ) -> None:
-    digest = await quarantine.keep(b"photo", b"small")
+    digest = await quarantine.keep("photo", b"photo", b"small")
     aged(folder, "photos", digest, DAY - 30)
     with pytest.raises(Problem, match="photo-unknown"):
-        await quarantine.claim([digest])
-    await quarantine.keep(b"photo", b"small")  # uploaded again
-    await quarantine.claim([digest])
+        await quarantine.claim("photo", [digest])
+    await quarantine.keep("photo", b"photo", b"small")  # uploaded again
+    await quarantine.claim("photo", [digest])
     aged(folder, "photos", digest, DAY + 30)
-    await quarantine.claim([digest])
+    await quarantine.claim("photo", [digest])
 
 
 async def test_a_thumbnail_without_its_photo_goes_too(quarantine: Quarantine, folder: Path) -> None:
-    digest = await quarantine.keep(b"photo", b"small")
+    digest = await quarantine.keep("photo", b"photo", b"small")
     (folder / "photos" / digest).unlink()
     aged(folder, "thumbnails", digest, DAY + 60)
     assert await quarantine.sweep() == 0

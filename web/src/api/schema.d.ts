@@ -1424,6 +1424,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/documents": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Upload a document 文件 (PDF); commands name it by the digest in the answer */
+        post: operations["upload_document_api_documents_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/concern-notice": {
         parameters: {
             query?: never;
@@ -1773,6 +1790,23 @@ export interface paths {
         };
         /** A photo of a case 照片, as JPEG */
         get: operations["get_cases_id_photos_digest"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/cases/{id}/documents/{digest}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A document of a case 文件, as PDF */
+        get: operations["get_cases_id_documents_digest"];
         put?: never;
         post?: never;
         delete?: never;
@@ -2881,6 +2915,12 @@ export interface components {
              * @default []
              */
             photos: string[];
+            /**
+             * Documents
+             * @description digests (SHA-256, hex) under which the gateway keeps uploaded PDFs
+             * @default []
+             */
+            documents: string[];
         };
         /**
          * AnswerConsultation
@@ -3231,6 +3271,23 @@ export interface components {
             text: string | null;
             /** Contact */
             contact?: string | null;
+        };
+        /**
+         * CaseDocument
+         * @description A document of a case 文件, under /api/cases/{id}/documents/{digest}; its size is known once it is kept.
+         */
+        CaseDocument: {
+            /** Digest */
+            digest: string;
+            /** Step */
+            step: number;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "claimed" | "kept" | "missing";
+            /** Bytes */
+            bytes: number | null;
         };
         /**
          * CaseFiling
@@ -3844,6 +3901,16 @@ export interface components {
             size: number;
             /** Items */
             items: components["schemas"]["Deputy"][];
+        };
+        /**
+         * Document
+         * @description An uploaded document 文件, as it was made anew; commands name it by its digest.
+         */
+        Document: {
+            /** Digest */
+            digest: string;
+            /** Pages */
+            pages: number;
         };
         /**
          * Due
@@ -5711,6 +5778,12 @@ export interface components {
              * @default []
              */
             photos: string[];
+            /**
+             * Documents
+             * @description digests (SHA-256, hex) under which the gateway keeps uploaded PDFs
+             * @default []
+             */
+            documents: string[];
         };
         /**
          * Surroundings
@@ -5893,6 +5966,8 @@ export interface components {
             answer: string | null;
             /** Photos */
             photos: components["schemas"]["CasePhoto"][];
+            /** Documents */
+            documents: components["schemas"]["CaseDocument"][];
             /** Steps */
             steps: components["schemas"]["CaseStep"][];
             /** Related */
@@ -10259,6 +10334,39 @@ export interface operations {
             };
         };
     };
+    upload_document_api_documents_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/pdf": string;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Document"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     notice_api_concern_notice_get: {
         parameters: {
             query?: never;
@@ -11008,6 +11116,38 @@ export interface operations {
             query?: {
                 size?: string;
             };
+            header?: never;
+            path: {
+                id: string;
+                digest: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_cases_id_documents_digest: {
+        parameters: {
+            query?: never;
             header?: never;
             path: {
                 id: string;

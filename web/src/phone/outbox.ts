@@ -9,7 +9,7 @@ import { openDB, type DBSchema, type IDBPDatabase } from 'idb'
 import { computed, ref, toRaw } from 'vue'
 import { client, command, newId, Problem, type Schemas } from '@/api/client'
 import { expired, me } from '@/api/session'
-import { upload, type Photo } from '@/shell/photos'
+import { upload, type Photo } from '@/shell/attachments'
 
 export interface Filing {
   title: string

@@ -31,6 +31,12 @@ export const points = (hundredths: number): string =>
 
 export const number = (value: number): string => new Intl.NumberFormat(locale()).format(value)
 
+/** The size of a file. */
+export const fileSize = (bytes: number): string => {
+  const [value, unit] = bytes < 1_000_000 ? [Math.max(1, Math.round(bytes / 1_000)), 'kilobyte'] : [bytes / 1_000_000, 'megabyte']
+  return new Intl.NumberFormat(locale(), { style: 'unit', unit, maximumFractionDigits: 1 }).format(value)
+}
+
 /** A ratio in per cent; a dash where there is none. */
 export const percent = (ratio: number | null | undefined): string =>
   ratio === null || ratio === undefined ? '–' : new Intl.NumberFormat(locale(), { style: 'percent', maximumFractionDigits: 1 }).format(ratio)

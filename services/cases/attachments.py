@@ -1,11 +1,11 @@
-"""Photos of cases: taken over from the gateway's quarantine, kept, and removed with an erased case.
+"""Attachments 附件 of cases, photos and documents: taken over from the gateway's quarantine, kept, and removed with an erased case.
 
-A row is `claimed` in the transaction that accepts the command which names the photo; a loop then copies
-photo and thumbnail to `<case>/<digest>` and `<case>/<digest>.thumbnail` in the service's own storage and
-makes the row `kept`, or `missing` where there never was such an upload. Invariants: no command waits for
-the storage; a row is `kept` only when both copies are there, and copying again changes nothing; a case
-whose words are erased (the wrapped key of its sealed words is gone) shows no photo from that moment, and
-its rows go only after every copy is gone.
+A row is `claimed` in the transaction that accepts the command which names the upload; a loop then copies
+it to `<case>/<digest>` in the service's own storage, a photo's thumbnail to `<case>/<digest>.thumbnail`,
+and makes the row `kept`, or `missing` where there never was such an upload. Invariants: no command waits
+for the storage; a row is `kept` only when every copy is there, and copying again changes nothing; a case
+whose words are erased (the wrapped key of its sealed words is gone) shows no attachment from that moment,
+and its rows go only after every copy is gone.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal, get_args
 from uuid import UUID
 
 import prometheus_client
-from sqlalchemy import delete, func, select, text, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -31,18 +32,23 @@ from shared.storage import Storage, open_storage
 from shared.telemetry import metrics
 from shared.telemetry.logging import logger
 
-LOOP = "photos"
+Kind = Literal["photo", "document"]
+
+LOOP = "attachments"
 _AT_ONCE = 10
 _AWAY_SECONDS = 5.0
 _COUNT_SECONDS = 30.0
 THUMBNAIL = ".thumbnail"
 
-PHOTOS = prometheus_client.Gauge(
-    "dbt_photos", "Photos of cases, by state", ["state"], registry=metrics.REGISTRY
+ATTACHMENTS = prometheus_client.Gauge(
+    "dbt_attachments",
+    "Photos and documents of cases, by kind and state",
+    ["kind", "state"],
+    registry=metrics.REGISTRY,
 )
 OLDEST = prometheus_client.Gauge(
-    "dbt_photos_claimed_oldest_seconds",
-    "Age of the oldest photo that is named but not yet taken over",
+    "dbt_attachments_claimed_oldest_seconds",
+    "Age of the oldest photo or document that is named but not yet taken over",
     registry=metrics.REGISTRY,
 )
 
@@ -62,24 +68,26 @@ class Shelves:
 
     @cached_property
     def own(self) -> Storage:
-        """Where photos of cases stay."""
+        """Where photos and documents of cases stay."""
         return open_storage(self.settings.photos_url, self.settings)
 
 
 async def claim(connection: AsyncConnection, cases: Mapping[str, Case]) -> None:
-    """Write a row for each photo that a new step of these cases names."""
+    """Write a row for each photo and document that a new step of these cases names."""
     rows = {
         (case.id, digest): {
             "case_id": case.id,
             "digest": digest,
+            "kind": kind,
             "number": case.version - len(case.steps) + index,
             "claimed_at": step.at,
         }
         for case in cases.values()
         for index, step in enumerate(case.steps, start=1)
-        for digest in step.photos
+        for kind, digests in (("photo", step.photos), ("document", step.documents))
+        for digest in digests
     }
-    # The same photo again, in a later step of the case, is there already.
+    # The same upload again, in a later step of the case, is there already.
     await insert_rows(connection, tables.case_photos, list(rows.values()), ignore=True)
 
 
@@ -102,7 +110,7 @@ def taking_over(shelves: Shelves) -> Loop:
                 done = await take_over(around.engine, shelves, turn)
                 done += await remove(around.engine, shelves, turn)
             except (SQLAlchemyError, OSError, TimeoutError) as error:
-                log.warning("photos-wait", error=type(error).__name__)
+                log.warning("attachments-wait", error=type(error).__name__)
                 await asyncio.sleep(_AWAY_SECONDS)
                 continue
             if not done:
@@ -112,10 +120,10 @@ def taking_over(shelves: Shelves) -> Loop:
 
 
 async def take_over(engine: AsyncEngine, shelves: Shelves, turn: Callable[[], None]) -> int:
-    """Copy some claimed photos; how many. Raises StorageAway."""
+    """Copy some claimed photos and documents; how many. Raises StorageAway."""
     photos = tables.case_photos.c
     claimed = (
-        select(photos.case_id, photos.digest)
+        select(photos.case_id, photos.digest, photos.kind)
         .where(photos.state == "claimed")
         .order_by(photos.recorded_at)
         .limit(_AT_ONCE)
@@ -123,35 +131,39 @@ async def take_over(engine: AsyncEngine, shelves: Shelves, turn: Callable[[], No
     )
     async with engine.begin() as connection:
         rows = (await connection.execute(claimed)).all()
-        for case_id, digest in rows:
+        for case_id, digest, kind in rows:
             turn()
-            kept = await _copied(shelves, case_id, digest)
-            if not kept:
-                log.warning("photo-missing", case_id=str(case_id))
+            size = await _copied(shelves, case_id, digest, kind)
+            if size is None:
+                log.warning("attachment-missing", case_id=str(case_id), kind=kind)
             await connection.execute(
                 update(tables.case_photos)
                 .where(photos.case_id == case_id, photos.digest == digest)
-                .values(state="kept" if kept else "missing")
+                .values(state="missing" if size is None else "kept", bytes=size)
             )
     return len(rows)
 
 
-async def _copied(shelves: Shelves, case_id: UUID, digest: str) -> bool:
-    photo = await shelves.quarantine.get(f"photos/{digest}")
-    thumbnail = await shelves.quarantine.get(f"thumbnails/{digest}")
-    if photo is None or thumbnail is None or hashlib.sha256(photo).hexdigest() != digest:
-        return False
-    await shelves.own.put(f"{case_id}/{digest}", photo)
-    await shelves.own.put(f"{case_id}/{digest}{THUMBNAIL}", thumbnail)
-    return True
+async def _copied(shelves: Shelves, case_id: UUID, digest: str, kind: Kind) -> int | None:
+    """The size of what was copied; None where there is no such upload."""
+    content = await shelves.quarantine.get(f"{kind}s/{digest}")
+    if content is None or hashlib.sha256(content).hexdigest() != digest:
+        return None
+    if kind == "photo":
+        thumbnail = await shelves.quarantine.get(f"thumbnails/{digest}")
+        if thumbnail is None:
+            return None
+        await shelves.own.put(f"{case_id}/{digest}{THUMBNAIL}", thumbnail)
+    await shelves.own.put(f"{case_id}/{digest}", content)
+    return len(content)
 
 
 async def remove(engine: AsyncEngine, shelves: Shelves, turn: Callable[[], None]) -> int:
-    """Remove the photos of some erased cases, in quarantine too; how many cases. Raises StorageAway."""
+    """Remove the attachments of some erased cases, in quarantine too; how many cases. Raises StorageAway."""
     cases, photos = tables.cases.c, tables.case_photos.c
     erased = (
         select(cases.id)
-        .where(tables.ERASED, cases.photos != text("'[]'"))
+        .where(tables.ERASED, tables.HAS_ATTACHMENTS)
         .limit(_AT_ONCE)
         .with_for_update(skip_locked=True)
     )
@@ -164,20 +176,25 @@ async def remove(engine: AsyncEngine, shelves: Shelves, turn: Callable[[], None]
                 turn()
                 for name in (f"{case_id}/{digest}", f"{case_id}/{digest}{THUMBNAIL}"):
                     await shelves.own.delete(name)
-                for kind in ("photos", "thumbnails", "claims"):
-                    await shelves.quarantine.delete(f"{kind}/{digest}")
+                for folder in ("photos", "thumbnails", "documents", "claims"):
+                    await shelves.quarantine.delete(f"{folder}/{digest}")
             await connection.execute(delete(tables.case_photos).where(photos.case_id == case_id))
-            await connection.execute(update(tables.cases).where(cases.id == case_id).values(photos=[]))
+            await connection.execute(
+                update(tables.cases).where(cases.id == case_id).values(photos=[], documents=[])
+            )
     return len(ids)
 
 
 async def _count(engine: AsyncEngine) -> None:
     async with engine.connect() as connection:
         photos = tables.case_photos.c
-        rows = await connection.execute(select(photos.state, func.count()).group_by(photos.state))
-        found: dict[str, int] = {row[0]: row[1] for row in rows}
-        for state in ("claimed", "kept", "missing"):
-            PHOTOS.labels(state).set(found.get(state, 0))
+        rows = await connection.execute(
+            select(photos.kind, photos.state, func.count()).group_by(photos.kind, photos.state)
+        )
+        found: dict[tuple[str, str], int] = {(row[0], row[1]): row[2] for row in rows}
+        for kind in get_args(Kind):
+            for state in ("claimed", "kept", "missing"):
+                ATTACHMENTS.labels(kind, state).set(found.get((kind, state), 0))
         oldest = await connection.scalar(
             select(func.extract("epoch", func.now() - func.min(photos.recorded_at))).where(
                 photos.state == "claimed"

@@ -1,10 +1,10 @@
-"""Photos on their way in: checked and made anew, kept in quarantine under their digest until a command names them.
+"""Photos and documents on their way in: made anew, kept in quarantine under their digest until a command names them.
 
-`photos/<digest>` and `thumbnails/<digest>` are what was uploaded, the digest being SHA-256 of the new
-photo; `claims/<digest>` says that a command was sent which names it. Invariants: what lies here went
-through `reencode`; an unclaimed photo goes after a day, a claimed one when no command that names it can
-still wait in its topic; what a person may upload in an hour is limited, and how many uploads are in
-memory at a time.
+`photos/<digest>` with `thumbnails/<digest>`, and `documents/<digest>`, are what was uploaded, the digest
+being SHA-256 of what was made of it; `claims/<digest>` says that a command was sent which names it.
+Invariants: what lies here went through `reencode` or `rewrite`; an unclaimed upload goes after a day, a
+claimed one when no command that names it can still wait in its topic; what a person may upload in an hour
+is limited, and how many uploads are in memory at a time.
 """
 
 # No postponed annotations here: FastAPI could not find names that are made inside functions.
@@ -18,14 +18,15 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import Response
 
-from gateway import answers, reencode
-from gateway.commands import Caller, json_response
-from gateway.edge import PHOTO_PATH
+from gateway import answers, reencode, rewrite
+from gateway.commands import KINDS, Caller, Kind, json_response
+from gateway.edge import DOCUMENT_PATH, PHOTO_PATH
 from gateway.settings import GatewaySettings
 from shared.http.callers import require
 from shared.http.problems import Problem
@@ -43,6 +44,8 @@ _WAITING_MAX = 64
 
 log = logger(__name__)
 
+_PROGRAMS: dict[Kind, ModuleType] = {"photo": reencode, "document": rewrite}
+"""What makes an upload anew."""
 _REFUSALS = {
     "photo-heic": (
         415,
@@ -54,11 +57,22 @@ _REFUSALS = {
         f"A JPEG may have at most {reencode.PIXELS_MAX:,} pixels, another photo {reencode.OTHER_PIXELS_MAX:,}.",
     ),
     "photo-unreadable": (422, "The file is damaged, or is no picture that can be read."),
+    "document-type-not-allowed": (415, "A document must be a PDF; save or print it as one."),
+    "document-encrypted": (
+        422,
+        "The PDF is protected. Send a copy without password and restrictions; printing it as a PDF makes one.",
+    ),
+    "document-too-many-pages": (422, f"A PDF may have at most {rewrite.PAGES_MAX} pages; send it in parts."),
+    "document-form": (
+        422,
+        "What was filled into this form would be lost. Print the form as a PDF, and send that.",
+    ),
+    "document-unreadable": (422, "The PDF is damaged. Save or print it as a PDF once more, and send that."),
 }
 
 
 class Quarantine:
-    """Uploaded photos that no service has taken over yet."""
+    """Uploads that no service has taken over yet."""
 
     def __init__(self, settings: GatewaySettings) -> None:
         self._settings = settings
@@ -73,48 +87,50 @@ class Quarantine:
             self._opened = open_storage(self._settings.quarantine_url, self._settings)
         return self._opened
 
-    async def keep(self, photo: bytes, thumbnail: bytes) -> str:
-        """Keep a photo; its digest. Raises Problem 503."""
-        digest = hashlib.sha256(photo).hexdigest()
+    async def keep(self, kind: Kind, content: bytes, thumbnail: bytes | None = None) -> str:
+        """Keep a photo or a document; its digest. Raises Problem 503."""
+        digest = hashlib.sha256(content).hexdigest()
         try:
-            await self._storage.put(f"thumbnails/{digest}", thumbnail)
-            await self._storage.put(f"photos/{digest}", photo)  # last: a photo that is here is whole
+            if thumbnail is not None:
+                await self._storage.put(f"thumbnails/{digest}", thumbnail)
+            await self._storage.put(f"{kind}s/{digest}", content)  # last: a photo that is here is whole
         except StorageAway as error:
             raise _away(error) from error
         return digest
 
-    async def claim(self, digests: Iterable[str]) -> None:
-        """Note that a command names these photos. Raises Problem 422 for one that is not here, or 503."""
+    async def claim(self, kind: Kind, digests: Iterable[str]) -> None:
+        """Note that a command names these uploads. Raises Problem 422 for one that is not here, or 503."""
         try:
             for digest in dict.fromkeys(digests):
-                await self._claim(digest)
+                await self._claim(kind, digest)
         except StorageAway as error:
             raise _away(error) from error
 
-    async def _claim(self, digest: str) -> None:
+    async def _claim(self, kind: Kind, digest: str) -> None:
         claimed = await self._storage.look(f"claims/{digest}")
-        found = await self._storage.look(f"photos/{digest}")
+        found = await self._storage.look(f"{kind}s/{digest}")
         # Not in its last minute: the sweep might be at it just now.
         fresh = found is not None and _age(found.modified) < self._unclaimed - _LAST_MINUTE
         if found is None or not (fresh or claimed):
-            detail = "Upload the photo first, and name it within a day."
-            raise Problem(422, "photo-unknown", detail)
+            detail = f"Upload the {kind} first, and name it within a day."
+            raise Problem(422, f"{kind}-unknown", detail)
         if claimed is None:
             await self._storage.put(f"claims/{digest}", b"")
 
     async def sweep(self) -> int:
-        """Remove what nobody claimed in time; how many photos. Raises StorageAway."""
+        """Remove what nobody claimed in time; how many uploads. Raises StorageAway."""
         gone = 0
-        async for photo in self._storage.under("photos"):
-            if _age(photo.modified) < self._unclaimed:
-                continue
-            digest = photo.name.rpartition("/")[2]
-            claim = await self._storage.look(f"claims/{digest}")
-            if claim is not None and _age(claim.modified) < self._claimed:
-                continue
-            for kind in ("photos", "thumbnails", "claims"):
-                await self._storage.delete(f"{kind}/{digest}")
-            gone += 1
+        for kind in KINDS:
+            async for upload in self._storage.under(f"{kind}s"):
+                if _age(upload.modified) < self._unclaimed:
+                    continue
+                digest = upload.name.rpartition("/")[2]
+                claim = await self._storage.look(f"claims/{digest}")
+                if claim is not None and _age(claim.modified) < self._claimed:
+                    continue
+                for name in (upload.name, f"thumbnails/{digest}", f"claims/{digest}"):
+                    await self._storage.delete(name)
+                gone += 1
         async for left in self._storage.under("thumbnails"):  # of an upload that did not end
             digest = left.name.rpartition("/")[2]
             if _age(left.modified) > self._unclaimed and await self._storage.look(f"photos/{digest}") is None:
@@ -131,7 +147,7 @@ class Quarantine:
                 log.warning("quarantine-not-swept", error=type(error).__name__)
             else:
                 if gone:
-                    log.info("quarantine-swept", photos=gone)
+                    log.info("quarantine-swept", uploads=gone)
             for _ in range(int(_SWEEP_SECONDS // 30)):
                 health.turn("quarantine")
                 await asyncio.sleep(30)
@@ -144,7 +160,7 @@ def _age(modified: datetime) -> timedelta:
 def _away(error: StorageAway) -> Problem:
     log.warning("quarantine-away", error=str(error))
     return Problem(
-        503, "storage-away", "Photos cannot be kept now; try again soon.", headers={"Retry-After": "5"}
+        503, "storage-away", "Uploads cannot be kept now; try again soon.", headers={"Retry-After": "5"}
     )
 
 
@@ -156,15 +172,15 @@ class Allowance:
         self._hour = 0
         self._used: Counter[str] = Counter()
 
-    def take(self, person: str) -> None:
-        """Use one up. Raises Problem 429."""
+    def take(self, person: str, kind: Kind) -> None:
+        """Use one up, photo or document. Raises Problem 429."""
         hour = int(time.monotonic() // _HOUR)
         if hour != self._hour:
             self._hour = hour
             self._used.clear()
         if self._used[person] >= self._most:
-            detail = f"At most {self._most} photos an hour; go on later."
-            raise Problem(429, "too-many-photos", detail, headers={"Retry-After": "600"})
+            detail = f"At most {self._most} uploads an hour; go on later."
+            raise Problem(429, f"too-many-{kind}s", detail, headers={"Retry-After": "600"})
         self._used[person] += 1
 
 
@@ -177,10 +193,10 @@ class Intake:
         self._at_once = asyncio.Semaphore(_AT_ONCE)
         self._waiting = 0
 
-    async def take(self, request: Request) -> dict[str, int | str]:
-        """Take in the request's body; digest, width and height. Raises Problem."""
+    async def take(self, request: Request, kind: Kind) -> dict[str, int | str]:
+        """Take in the request's body; its digest, and what is said of it. Raises Problem."""
         if self._waiting >= _WAITING_MAX:
-            detail = "Too many photos are on their way; try again."
+            detail = "Too many uploads are on their way; try again."
             raise Problem(503, "too-busy", detail, headers={"Retry-After": "5"})
         self._waiting += 1
         try:
@@ -188,30 +204,31 @@ class Intake:
                 try:
                     upload = await asyncio.wait_for(request.body(), _BODY_SECONDS)
                 except TimeoutError:
-                    raise Problem(408, "too-slow", "The photo did not arrive in time.") from None
+                    raise Problem(408, "too-slow", f"The {kind} did not arrive in time.") from None
                 if not upload:
-                    raise Problem(422, "photo-unreadable", "Send the photo as the body of the request.")
+                    raise Problem(422, f"{kind}-unreadable", f"Send the {kind} as the body of the request.")
                 async with self._at_once:
-                    size, photo, thumbnail = await made_anew(upload)
-                digest = await self._quarantine.keep(photo, thumbnail)
+                    facts, parts = await made_anew(kind, upload)
+                digest = await self._quarantine.keep(kind, *parts)
         finally:
             self._waiting -= 1
-        return {"digest": digest, "width": size[0], "height": size[1]}
+        return {"digest": digest, **facts}
 
 
-async def made_anew(upload: bytes) -> tuple[tuple[int, int], bytes, bytes]:
-    """Size in pixels, photo and thumbnail of an upload. Raises Problem."""
+async def made_anew(kind: Kind, upload: bytes) -> tuple[dict[str, int], list[bytes]]:
+    """What is said of an upload, and what was made of it: a photo and its thumbnail, or a document. Raises Problem."""
+    program = _PROGRAMS[kind]
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-I",
-        str(Path(reencode.__file__)),
+        str(Path(str(program.__file__))),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
         env={},
     )
     try:
-        out, _ = await asyncio.wait_for(process.communicate(upload), reencode.SECONDS)
+        out, _ = await asyncio.wait_for(process.communicate(upload), program.SECONDS)
     except TimeoutError:
         out = b""
     finally:
@@ -221,22 +238,29 @@ async def made_anew(upload: bytes) -> tuple[tuple[int, int], bytes, bytes]:
     first, _, rest = out.partition(b"\n")
     # A file that kills the decoder leaves no answer.
     done = process.returncode == 0 and first
-    said: dict[str, Any] = json.loads(first) if done else {"refused": "photo-unreadable"}
+    said: dict[str, Any] = json.loads(first) if done else {"refused": f"{kind}-unreadable"}
     if "refused" in said:
         status, detail = _REFUSALS[said["refused"]]
         raise Problem(status, said["refused"], detail)
-    length = said["sizes"][0]
-    return (said["width"], said["height"]), rest[:length], rest[length:]
+    parts = []
+    for size in said.pop("sizes"):
+        parts.append(rest[:size])
+        rest = rest[size:]
+    return said, parts
 
 
 def add(
     app: FastAPI, quarantine: Quarantine, settings: GatewaySettings, caller: Callable[..., Awaitable[Caller]]
 ) -> None:
-    """Add the upload of photos."""
+    """Add the uploads of photos and documents."""
     who = Annotated[Caller, Depends(caller)]
     intake = Intake(quarantine)
     allowance = Allowance(settings.photos_per_hour_max)
-    body = {"content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in ("image/*",)}}
+
+    async def taken(request: Request, person: Caller, kind: Kind) -> Response:
+        require(person.actor, "deputy", "staff", "department")
+        allowance.take(person.actor.person, kind)
+        return json_response(await intake.take(request, kind), 201)
 
     @app.post(
         PHOTO_PATH,
@@ -244,9 +268,24 @@ def add(
         response_model=answers.Photo,
         summary="Upload a photo 照片; commands name it by the digest in the answer",
         tags=["photos"],
-        openapi_extra={"requestBody": {"required": True, **body}},
+        openapi_extra=_body_of("image/*"),
     )
     async def upload(request: Request, person: who) -> Response:
-        require(person.actor, "deputy", "staff", "department")
-        allowance.take(person.actor.person)
-        return json_response(await intake.take(request), 201)
+        return await taken(request, person, "photo")
+
+    @app.post(
+        DOCUMENT_PATH,
+        status_code=201,
+        response_model=answers.Document,
+        summary="Upload a document 文件 (PDF); commands name it by the digest in the answer",
+        tags=["documents"],
+        openapi_extra=_body_of("application/pdf"),
+    )
+    async def upload_document(request: Request, person: who) -> Response:
+        return await taken(request, person, "document")
+
+
+def _body_of(media_type: str) -> dict[str, Any]:
+    """What the OpenAPI document says of a body that is a file."""
+    content = {media_type: {"schema": {"type": "string", "format": "binary"}}}
+    return {"requestBody": {"required": True, "content": content}}
