@@ -66,7 +66,7 @@ def run(console: Console, asked: Asked) -> int:
 
 def _empty_folder() -> Path:
     """The demo's own run folder, emptied: every demo is a new city, and never touches what `up` keeps."""
-    folder = make_private_folder(run_folder() / "demo")
+    folder = make_private_folder(run_folder() / running.DEMO)
     lock = RunLock(folder)
     lock.acquire()
     try:

@@ -14,6 +14,8 @@ from pathlib import Path
 from deploy.local.runfolder import run_folder, write_private
 from deploy.local.suite import Suite
 
+DEMO = "demo"
+"""The demo's own run folder, within that of `up`."""
 _FILE = "operator.json"
 
 
@@ -46,6 +48,13 @@ def leave(suite: Suite) -> Path:
     return path
 
 
+def folder() -> Path:
+    """The run folder of the suite that runs here: the demo's where that runs alone, else `up`'s."""
+    ups = run_folder()
+    demos = ups / DEMO
+    return demos if (demos / _FILE).exists() and not (ups / _FILE).exists() else ups
+
+
 def find() -> Access:
     """The access from GATEWAY_URL, OPERATOR_SECRET, SERVICE_URLS, KAFKA_* and DATABASE_URL, else from the run folder.
 
@@ -59,6 +68,6 @@ def find() -> Access:
             os.environ["GATEWAY_URL"], os.environ["OPERATOR_SECRET"], services, kafka, {**kafka, **database}
         )
     try:
-        return Access(**json.loads((run_folder() / _FILE).read_text()))
+        return Access(**json.loads((folder() / _FILE).read_text()))
     except FileNotFoundError:
         raise NotRunning("No suite is running here. Start one with `make up` or `make demo`.") from None

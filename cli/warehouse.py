@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from rich.console import Console
 from rich.table import Table
 
-from deploy.local.runfolder import run_folder
+from cli import running
 from shared.storage import open_storage
 from warehouse import reading
 from warehouse.manifests import Contradiction
@@ -22,7 +22,7 @@ R = TypeVar("R")
 
 def address() -> str:
     """`WAREHOUSE_URL`, or the warehouse of the suite on this machine."""
-    return os.environ.get("WAREHOUSE_URL") or (run_folder() / "storage" / "warehouse").as_uri()
+    return os.environ.get("WAREHOUSE_URL") or (running.folder() / "storage" / "warehouse").as_uri()
 
 
 def tables(console: Console) -> int:
