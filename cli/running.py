@@ -49,10 +49,10 @@ def leave(suite: Suite) -> Path:
 
 
 def folder() -> Path:
-    """The run folder of the suite that runs here: the demo's where that runs alone, else `up`'s."""
+    """The run folder of the suite that was started last: `up`'s or the demo's, `up`'s where none runs."""
     ups = run_folder()
-    demos = ups / DEMO
-    return demos if (demos / _FILE).exists() and not (ups / _FILE).exists() else ups
+    running = [folder for folder in (ups, ups / DEMO) if (folder / _FILE).exists()]
+    return max(running, key=lambda folder: (folder / _FILE).stat().st_mtime_ns, default=ups)
 
 
 def find() -> Access:

@@ -7,7 +7,8 @@ the document. As with `reencode`, it imports nothing but its one library, pikepd
 
 Invariants: the type is told by content; what comes out is a new file of pages alone. Nothing in it acts or
 can be filled in, no file is inside, and no information about who made it or where: comments and forms are
-drawn into their pages, links become their words, and the photos inside lose what cameras wrote into them.
+drawn into their pages, links become their words, and photos inside lose what cameras wrote into them, unless
+they are JPEG 2000 or lie in the very text of a page, which no camera's or office's program does.
 The same upload gives the same bytes.
 """
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from pikepdf import Object, Pdf
 
 PAGES_MAX = 300
+BYTES_MAX = 20_000_000
+"""Of what comes out, and of a picture inside: packed, a few bytes can stand for a great many."""
 MEMORY_BYTES = 1_073_741_824
 SECONDS = 20
 _HEADING_WITHIN = 1024
@@ -45,6 +48,26 @@ _OF_PAGES = frozenset(
     ]
 )
 """What a page keeps."""
+_MARKS = frozenset(
+    [
+        "/FreeText",
+        "/Line",
+        "/Square",
+        "/Circle",
+        "/Polygon",
+        "/PolyLine",
+        "/Highlight",
+        "/Underline",
+        "/Squiggly",
+        "/StrikeOut",
+        "/Caret",
+        "/Stamp",
+        "/Ink",
+    ]
+)
+"""Comments that are seen on the page itself."""
+_UNSEEN = 2 | 32
+"""Flags of an annotation that is hidden, or not for the screen."""
 _OF_LAYERS = ("/BaseState", "/ON", "/OFF")
 """What is kept of layers: which of them show. Without it, hidden ones would."""
 _NOT_OF_STREAMS = [
@@ -140,16 +163,37 @@ def rewrite(upload: bytes) -> tuple[int, bytes]:
         object_stream_mode=ObjectStreamMode.generate,
         deterministic_id=True,
     )
+    if out.tell() > BYTES_MAX:
+        raise Refused("document-too-large")
     return pages, out.getvalue()
 
 
 def _is_drawn_by_the_reader(source: Pdf) -> bool:
-    """Whether what was filled in is nowhere drawn, so that pages alone would lack it."""
-    from pikepdf import Dictionary
+    """Whether something that readers show is nowhere drawn, so that pages alone would lack it."""
+    from pikepdf import Array, Dictionary
 
     form = source.Root.get("/AcroForm")
     undrawn = isinstance(form, Dictionary) and form.get_bool("/NeedAppearances", default=False)
-    return undrawn or source.Root.get_bool("/NeedsRendering", default=False)
+    if undrawn or source.Root.get_bool("/NeedsRendering", default=False):
+        return True
+    found = [page.obj.get("/Annots") for page in source.pages]
+    notes = [note for array in found if isinstance(array, Array) for note in array]
+    return any(isinstance(note, Dictionary) and _is_undrawn(note) for note in notes)
+
+
+def _is_undrawn(note: Object) -> bool:
+    """Whether a mark or a filled field has no picture of itself, and its reader makes one."""
+    from pikepdf import Dictionary
+
+    drawn = note.get("/AP")
+    if (isinstance(drawn, Dictionary) and "/N" in drawn) or int(note.get("/F", 0)) & _UNSEEN:
+        return False
+    if _name(note, "/Subtype") != "/Widget":
+        return _name(note, "/Subtype") in _MARKS
+    above = note.get("/Parent")
+    fields = [note, above] if isinstance(above, Dictionary) else [note]
+    filled = any(str(field.get("/V", "")) for field in fields)
+    return filled and any(_name(field, "/FT") in ("/Tx", "/Ch") for field in fields)
 
 
 def _keep_layers(source: Pdf, clean: Pdf) -> None:
@@ -226,6 +270,8 @@ def _clean_photo(stream: Object) -> None:
     if "/DecodeParms" in stream:
         stream.DecodeParms = Array(list(parameters)[:-1] if isinstance(parameters, Array) else [])
     content = stream.read_bytes(StreamDecodeLevel.generalized)
+    if len(content) > BYTES_MAX:
+        raise Refused("document-too-large")
     own = own if isinstance(own, Dictionary) else None
     stream.write(without_notes(content), filter=Name.DCTDecode, decode_parms=own)
 

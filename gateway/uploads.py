@@ -65,7 +65,11 @@ _REFUSALS = {
     "document-too-many-pages": (422, f"A PDF may have at most {rewrite.PAGES_MAX} pages; send it in parts."),
     "document-form": (
         422,
-        "What was filled into this form would be lost. Print the form as a PDF, and send that.",
+        "What was filled in, or marked on a page, would be lost. Print the file as a PDF, and send that.",
+    ),
+    "document-too-large": (
+        422,
+        "Unpacked, a picture in the PDF is larger than 20 MB. Print it as a PDF with smaller pictures, and send that.",
     ),
     "document-unreadable": (422, "The PDF is damaged. Save or print it as a PDF once more, and send that."),
 }
@@ -114,8 +118,9 @@ class Quarantine:
         if found is None or not (fresh or claimed):
             detail = f"Upload the {kind} first, and name it within a day."
             raise Problem(422, f"{kind}-unknown", detail)
-        if claimed is None:
-            await self._storage.put(f"claims/{digest}", b"")
+        await self._storage.put(
+            f"claims/{digest}", b""
+        )  # anew: the last command that names it may wait longest
 
     async def sweep(self) -> int:
         """Remove what nobody claimed in time; how many uploads. Raises StorageAway."""

@@ -14,6 +14,7 @@ import asyncio
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import Literal, get_args
 from uuid import UUID
@@ -171,11 +172,15 @@ async def remove(engine: AsyncEngine, shelves: Shelves, turn: Callable[[], None]
         ids = (await connection.scalars(erased)).all()
         for case_id in ids:
             # Locked, so that nobody takes one over again behind us.
-            mine = select(photos.digest).where(photos.case_id == case_id).with_for_update()
-            for digest in (await connection.scalars(mine)).all():
+            mine = (
+                select(photos.digest, photos.recorded_at).where(photos.case_id == case_id).with_for_update()
+            )
+            for digest, recorded_at in (await connection.execute(mine)).all():
                 turn()
                 for name in (f"{case_id}/{digest}", f"{case_id}/{digest}{THUMBNAIL}"):
                     await shelves.own.delete(name)
+                if await _awaited(connection, shelves, case_id, digest, recorded_at):
+                    continue  # it goes with the sweep
                 for folder in ("photos", "thumbnails", "documents", "claims"):
                     await shelves.quarantine.delete(f"{folder}/{digest}")
             await connection.execute(delete(tables.case_photos).where(photos.case_id == case_id))
@@ -183,6 +188,19 @@ async def remove(engine: AsyncEngine, shelves: Shelves, turn: Callable[[], None]
                 update(tables.cases).where(cases.id == case_id).values(photos=[], documents=[])
             )
     return len(ids)
+
+
+async def _awaited(
+    connection: AsyncConnection, shelves: Shelves, case_id: UUID, digest: str, recorded_at: datetime
+) -> bool:
+    """Whether another case is still to take an upload over: by its row, or by a command that was sent later."""
+    photos = tables.case_photos.c
+    others = select(photos.digest).where(
+        photos.digest == digest, photos.state == "claimed", photos.case_id != case_id
+    )
+    claim = await shelves.quarantine.look(f"claims/{digest}")
+    later = claim is not None and claim.modified > recorded_at
+    return later or (await connection.scalar(others.limit(1))) is not None
 
 
 async def _count(engine: AsyncEngine) -> None:

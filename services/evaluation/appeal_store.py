@@ -27,6 +27,7 @@ from shared.database.rows import insert_rows, update_rows
 from shared.messaging.desk import Decide, Decision, Emission, subject_id, subject_ids
 from shared.messaging.received import Received
 
+_ONE_BY_ONE = "SELECT pg_advisory_xact_lock(727_105, hashtext(d::text)) FROM unnest($1::uuid[]) AS d"
 _APPEAL = tuple(field.name for field in fields(Appeal))
 
 
@@ -72,6 +73,8 @@ class AppealStore:
                     continue  # the decision refuses who is no person
                 wanted.add((sender, message.data.item, message.data.evidence))
         places = sorted(wanted)
+        # Appeals that name one row may be decided in two processes; the second must see the first's correction.
+        await connection.exec_driver_sql(_ONE_BY_ONE, (sorted({place[0] for place in places}),))
         rows = await connection.execute(
             select(ledger.deputy_id, ledger.item, ledger.evidence, ledger.happened_on).where(
                 tuple_(ledger.deputy_id, ledger.item, ledger.evidence).in_(places)

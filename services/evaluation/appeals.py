@@ -14,7 +14,7 @@ from typing import Literal
 from uuid import UUID
 
 from services.evaluation import errors
-from services.evaluation.domain import CHINA, POINTS_LIMIT, Identity, Schedule
+from services.evaluation.domain import CHINA, POINTS_LIMIT, YEAR, Identity, Schedule
 
 Kind = Literal["wrong", "repeated", "missing"]
 State = Literal["open", "upheld", "dismissed", "withdrawn"]
@@ -100,7 +100,7 @@ def decide(
     if evidence is not None:
         if not upheld or appeal.kind != "missing":
             raise errors.appeal_evidence_not_asked()
-        appeal = replace(appeal, evidence=evidence)
+        appeal = replace(appeal, evidence=_as_named(evidence, appeal, context.schedule))
         appeal = replace(appeal, happened_on=context.rows.get(appeal.identity, appeal.happened_on))
     decided = replace(
         appeal,
@@ -113,6 +113,20 @@ def decide(
     if not upheld:
         return decided
     return replace(decided, points=points, revision=context.corrections.get(appeal.identity, 0) + 1)
+
+
+def _as_named(evidence: str, appeal: Appeal, schedule: Schedule) -> str:
+    """The evidence as facts of the appeal's item will have it: any other name would count beside the fact."""
+    rubric = schedule.in_year(appeal.happened_on.year)
+    names = next((item.evidence for item in rubric.items if item.key == appeal.item), ()) if rubric else ()
+    parts = evidence.lower().split("/")
+    wanted = [
+        str(appeal.happened_on.year) if name == YEAR else part
+        for name, part in zip(names, parts, strict=False)
+    ]
+    if len(names) != len(parts) or parts != wanted or not all(parts):
+        raise errors.appeal_evidence_not_of_the_item("/".join(names))
+    return "/".join(parts)
 
 
 def withdraw(appeal: Appeal, deputy_id: UUID) -> Appeal:

@@ -160,6 +160,15 @@ def appeal_evidence_not_asked() -> Refusal:
     )
 
 
+def appeal_evidence_not_of_the_item(named_by: str) -> Refusal:
+    """Facts of the item are known by other fields."""
+    return Refusal(
+        "appeal-evidence-not-of-the-item",
+        f"Name the fact as the item does: {named_by}, with the appeal's own year.",
+        "invalid",
+    )
+
+
 def not_a_deputy() -> Refusal:
     """Appeals are filed by deputies about their own ledger."""
     return Refusal("not-a-deputy", "Only a deputy can appeal.", "forbidden")

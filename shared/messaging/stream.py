@@ -39,8 +39,6 @@ _COMMIT_SECONDS = 1.0
 _LOOK_AT_FENCES_SECONDS = 5.0
 _QUIET_SECONDS = 5.0
 _BACKLOG = 1_000
-_LAST_FEW = 10
-"""So many smaller fetches are still a backlog's: its partitions do not end together."""
 _TURNS_TO_SEND = 100
 """The loop takes a few to hand a statement over; after these reading goes on all the same."""
 
@@ -99,21 +97,21 @@ class FetchWait:
 
     Each request names all partitions, some hundred, which costs client and broker milliseconds. A record ends a
     wait; one that follows it in its partition waits for the end of the next. So waits are short while records
-    come one by one, and long in a backlog, after its last few, and once it is quiet.
+    come one by one, and long in a backlog, for some seconds after it, and once it is quiet.
     """
 
     short_ms: int
     long_ms: int
     came_at: float = float("-inf")
-    last_few: int = 0
+    behind_at: float = float("-inf")
 
     def after(self, records: int, *, now: float) -> int:
         """The wait after a fetch that brought so many records."""
         if records >= _BACKLOG:
-            self.came_at, self.last_few = float("-inf"), _LAST_FEW
-        elif records and self.last_few:
-            self.last_few -= 1
-        elif records:
+            self.came_at, self.behind_at = float("-inf"), now
+        elif (
+            records and now - self.behind_at > _QUIET_SECONDS
+        ):  # else a backlog's: partitions do not end together
             self.came_at = now
         return self.long_ms if now - self.came_at > _QUIET_SECONDS else self.short_ms
 

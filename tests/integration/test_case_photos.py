@@ -238,6 +238,26 @@ async def test_with_the_words_of_a_case_its_photos_are_erased_everywhere(
     assert (await town.shown(kept_id))["photos"][0]["state"] == "kept"
 
 
+async def test_an_upload_that_another_case_named_later_outlives_an_erased_case_in_quarantine(
+    town: Town, stack: LocalStack
+) -> None:
+    digest = await town.upload(photo(colour="coral"))
+    erased_id = await town.file(digest)
+    await town.states(erased_id, 1)
+    other_id = await town.file(digest)
+    blanked = "UPDATE cases SET sealed = regexp_replace(sealed, '^([^.]*)\\.[^.]*', '\\1.') WHERE id = $1"
+    await rows(stack, "cases", blanked, UUID(erased_id))
+
+    async def gone() -> bool:
+        left = await rows(stack, "cases", "SELECT 1 FROM case_photos WHERE case_id = $1", UUID(erased_id))
+        return not left
+
+    await wait_until(gone, what="rows of the erased case's photos gone")
+    assert await town.kept.look(f"{erased_id}/{digest}") is None
+    assert await town.quarantine.look(f"photos/{digest}") is not None
+    assert await town.states(other_id, 1) == ["kept"]
+
+
 async def test_no_word_phone_or_digest_of_a_case_is_in_any_file_of_the_warehouse(
     town: Town, stack: LocalStack
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -10,24 +11,26 @@ import pytest
 from cli import running, warehouse
 
 
-def leave(folder: Path) -> None:
+def leave(folder: Path, *, at: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     access = {"gateway": folder.name, "secret": "s", "services": {}, "kafka": {}, "evaluation": {}}
-    (folder / "operator.json").write_text(json.dumps(access), "utf-8")
+    file = folder / "operator.json"
+    file.write_text(json.dumps(access), "utf-8")
+    os.utime(file, (at, at))
 
 
-def test_a_suite_of_demo_is_found_where_none_of_up_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_suite_that_was_started_last_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("GATEWAY_URL", "OPERATOR_SECRET", "WAREHOUSE_URL"):
         monkeypatch.delenv(name, raising=False)
     ups, demos = tmp_path / "run", tmp_path / "run" / "demo"
     monkeypatch.setenv("DAIBIAOTONG_RUN", str(ups))
     with pytest.raises(running.NotRunning):
         running.find()
-    leave(demos)
+    leave(demos, at=2)
     assert running.find().gateway == "demo"
     assert warehouse.address() == (demos / "storage" / "warehouse").as_uri()
-    leave(ups)
+    leave(ups, at=1)
+    assert running.find().gateway == "demo", "one that was killed left its file behind"
+    leave(ups, at=3)
     assert running.find().gateway == "run"
     assert warehouse.address() == (ups / "storage" / "warehouse").as_uri()

@@ -108,6 +108,29 @@ def test_staff_name_the_fact_of_a_missing_row_and_its_correction_stands_under_it
     there = decide(unnamed, context(), evidence=CASE)
     assert there.happened_on == date(2021, 7, 25), "the day of a row that is there is its own"
     assert decide(unnamed, context(rows=False, revision=2)).revision == 1, "unnamed, it is a row of its own"
+    assert decide(unnamed, context(rows=False), evidence=CASE.upper()).identity == ROW
+
+
+@pytest.mark.parametrize(
+    ("item", "evidence", "taken"),
+    [
+        ("case-solved", f"{CASE}/2021", False),
+        ("course-completed", f"{CASE}/2021", True),
+        ("course-completed", CASE, False),
+        ("course-completed", f"{CASE}/2020", False),
+        ("course-completed", "/2021", False),
+    ],
+)
+def test_a_fact_is_named_as_its_item_names_facts_or_it_would_count_beside_itself(
+    item: str, evidence: str, taken: bool
+) -> None:
+    one = appeal(kind="missing", item=item, evidence="appeal/1", happened_on=date(2021, 5, 1))
+    if taken:
+        assert decide(one, context(rows=False), evidence=evidence).evidence == evidence
+        return
+    with pytest.raises(Refusal) as refused:
+        decide(one, context(rows=False), evidence=evidence)
+    assert refused.value.code == "appeal-evidence-not-of-the-item"
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import time
+import zlib
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pypdfium2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pikepdf import Name, Pdf
+from pikepdf import Array, Dictionary, Name, Pdf
 from PIL import Image
 
 from gateway import rewrite
@@ -128,6 +129,42 @@ def test_a_form_whose_values_are_nowhere_drawn_is_refused_as_they_would_be_lost(
         out = io.BytesIO()
         pdf.save(out)
     assert of(rewrite.answer(out.getvalue())) == ({"refused": "document-form"}, b"")
+
+
+def marked(kind: Name, **more: Any) -> dict[str, Any]:
+    """What is said of a document with one more annotation, which has no picture of itself."""
+    with Pdf.open(io.BytesIO(document())) as pdf:
+        note = Dictionary(Type=Name.Annot, Subtype=kind, Rect=Array([9, 9, 99, 99]), Contents="x", **more)
+        found = pdf.make_indirect(note)
+        pdf.pages[0].obj.Annots.append(found)
+        if kind == Name.Widget:
+            pdf.Root.AcroForm.Fields.append(found)
+        out = io.BytesIO()
+        pdf.save(out, fix_metadata_version=False)
+    return of(rewrite.answer(out.getvalue()))[0]
+
+
+def test_a_mark_or_value_that_only_a_reader_would_draw_is_refused_as_it_would_be_lost() -> None:
+    for kind in (Name.FreeText, Name.Ink, Name.Highlight, Name.Stamp):
+        assert marked(kind) == {"refused": "document-form"}
+        assert marked(kind, F=2)["pages"] == 1, "a hidden one is seen nowhere"
+    assert marked(Name.Text)["pages"] == 1, "a comment behind its icon is no part of the page"
+    assert marked(Name.Widget, FT=Name.Tx, V="filled") == {"refused": "document-form"}
+    assert marked(Name.Widget, FT=Name.Tx)["pages"] == 1
+    assert marked(Name.Widget, FT=Name.Sig, V=Dictionary())["pages"] == 1
+
+
+def test_a_picture_that_unpacks_to_more_than_a_document_may_have_is_refused() -> None:
+    cut = b"\xff\xd8\xff\xda\x00\x02" + b"\0" * rewrite.BYTES_MAX + b"\xff\xd9"
+    with Pdf.new() as pdf:
+        page = pdf.add_blank_page().obj
+        picture = pdf.make_stream(b"", Type=Name.XObject, Subtype=Name.Image, Width=1, Height=1)
+        picture.write(zlib.compress(cut), filter=Array([Name.FlateDecode, Name.DCTDecode]))
+        page.Resources = Dictionary(XObject=Dictionary(P1=picture))
+        out = io.BytesIO()
+        pdf.save(out)
+    assert len(out.getvalue()) < 100_000
+    assert of(rewrite.answer(out.getvalue())) == ({"refused": "document-too-large"}, b"")
 
 
 async def test_a_document_is_kept_under_its_digest_and_a_command_may_name_it(at: Door) -> None:

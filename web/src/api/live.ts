@@ -87,16 +87,16 @@ function tell(hint: Hint | null): void {
  */
 export function onChanged(kinds: readonly string[], changed: () => void): void {
   let soon: ReturnType<typeof setTimeout> | undefined
-  let calledAt = 0
+  let calledAt = -APART_MS
   const listener: Listener = (hint) => {
     if (soon !== undefined || (hint !== null && !kinds.some((kind) => hint.kind.startsWith(kind)))) return
     soon = setTimeout(
       () => {
         soon = undefined
-        calledAt = Date.now()
+        calledAt = performance.now()
         changed()
       },
-      Math.max(TOGETHER_MS, calledAt + APART_MS - Date.now()),
+      Math.max(TOGETHER_MS, calledAt + APART_MS - performance.now()),
     )
   }
   listeners.add(listener)

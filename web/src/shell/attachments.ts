@@ -64,6 +64,7 @@ export async function uploadDocument(blob: File): Promise<string> {
 /** Files to be sent along: each is uploaded by `send` when it is added. Keeps their `digests`, and whether it is `busy`. */
 export function useUploads(send: (file: File) => Promise<string>, digests: Ref<string[]>, busy: Ref<boolean>) {
   const files = ref<Upload[]>([])
+  let before: Promise<unknown> = Promise.resolve()
 
   function drop(id: string): void {
     files.value = files.value.filter((one) => one.id !== id)
@@ -72,8 +73,11 @@ export function useUploads(send: (file: File) => Promise<string>, digests: Ref<s
   async function add(file: File): Promise<void> {
     const id = newId()
     files.value = [...files.value, { id, blob: file }]
+    // One after the other: over a slow line several at once would all be too slow for the gateway.
+    const mine = before.then(() => send(file))
+    before = mine.catch(() => undefined)
     try {
-      const digest = await send(file)
+      const digest = await mine
       files.value = files.value.map((one) => (one.id === id ? { ...one, digest } : one))
     } catch (error) {
       drop(id)
@@ -84,6 +88,7 @@ export function useUploads(send: (file: File) => Promise<string>, digests: Ref<s
     digests.value = [...new Set(found.flatMap((one) => one.digest ?? []))]
     busy.value = found.some((one) => one.digest === undefined)
   })
+  onScopeDispose(() => (busy.value = false)) // who closes a form waits for none of its files any more
   return { files, add, drop }
 }
 

@@ -1,10 +1,10 @@
 /** QR codes, drawn so that they can be read from a screen and printed. */
 import qrcode from 'qrcode-generator'
+import { colourOf } from './colours'
 
 const MODULE = 10
 const MARGIN = 4
 const WHITE = '#fff'
-const DARK = '#1f2329'
 
 /**
  * Make a canvas the QR code of a text, its quiet zone included, under `head` pixels left white for what stands over
@@ -22,7 +22,7 @@ export function drawQr(canvas: HTMLCanvasElement, text: string, head = 0): numbe
   if (context === null) return side
   context.fillStyle = WHITE
   context.fillRect(0, 0, side, side + head)
-  context.fillStyle = DARK
+  context.fillStyle = colourOf('ink')
   for (let row = 0; row < count; row++)
     for (let column = 0; column < count; column++)
       if (code.isDark(row, column)) context.fillRect((column + MARGIN) * MODULE, head + (row + MARGIN) * MODULE, MODULE, MODULE)
