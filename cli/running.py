@@ -51,8 +51,8 @@ def leave(suite: Suite) -> Path:
 def folder() -> Path:
     """The run folder of the suite that was started last: `up`'s or the demo's, `up`'s where none runs."""
     ups = run_folder()
-    running = [folder for folder in (ups, ups / DEMO) if (folder / _FILE).exists()]
-    return max(running, key=lambda folder: (folder / _FILE).stat().st_mtime_ns, default=ups)
+    left = [path for path in (ups / _FILE, ups / DEMO / _FILE) if path.exists()]
+    return max(left, key=lambda path: path.stat().st_mtime_ns, default=ups / _FILE).parent
 
 
 def find() -> Access:

@@ -8,7 +8,7 @@ the document. As with `reencode`, it imports nothing but its one library, pikepd
 Invariants: the type is told by content; what comes out is a new file of pages alone. Nothing in it acts or
 can be filled in, no file is inside, and no information about who made it or where: comments and forms are
 drawn into their pages, links become their words, and photos inside lose what cameras wrote into them, unless
-they are JPEG 2000 or lie in the very text of a page, which no camera's or office's program does.
+they are JPEG 2000 or lie in the very text of a page.
 The same upload gives the same bytes.
 """
 

@@ -118,9 +118,8 @@ class Quarantine:
         if found is None or not (fresh or claimed):
             detail = f"Upload the {kind} first, and name it within a day."
             raise Problem(422, f"{kind}-unknown", detail)
-        await self._storage.put(
-            f"claims/{digest}", b""
-        )  # anew: the last command that names it may wait longest
+        # Anew each time: of the commands that name it the last may wait longest.
+        await self._storage.put(f"claims/{digest}", b"")
 
     async def sweep(self) -> int:
         """Remove what nobody claimed in time; how many uploads. Raises StorageAway."""

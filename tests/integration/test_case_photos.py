@@ -32,6 +32,8 @@ from tests.warehouse_house import House
 TOPICS = ("command.outcomes", "case.filed", "case.progressed", "department.housing.routed")
 CASE = {"title": "井盖", "text": "路口窨井盖破损。", "county": "330203", "category": "城乡建设"}
 QUARANTINE, PHOTOS = f"s3://{BUCKET}/quarantine", f"s3://{BUCKET}/photos"
+ERASE = "UPDATE cases SET sealed = regexp_replace(sealed, '^([^.]*)\\.[^.]*', '\\1.') WHERE id = $1"
+"""As erasure does it: the wrapped content key, the second part of the sealed words, is blanked."""
 
 
 @dataclass
@@ -212,13 +214,7 @@ async def test_with_the_words_of_a_case_its_photos_are_erased_everywhere(
     case_id, kept_id = await town.file(digest), await town.file(other)
     await town.states(case_id, 1)
     await town.states(kept_id, 1)
-    # As erasure does it: the wrapped content key, the second part of the sealed words, is blanked.
-    await rows(
-        stack,
-        "cases",
-        "UPDATE cases SET sealed = regexp_replace(sealed, '^([^.]*)\\.[^.]*', '\\1.') WHERE id = $1",
-        UUID(case_id),
-    )
+    await rows(stack, "cases", ERASE, UUID(case_id))
     path = f"/api/cases/{case_id}/photos/{digest}"
     status, _, _ = await town.ask("GET", path, town.token("staff", person=uuid4()))
     assert status == 404
@@ -246,9 +242,9 @@ async def test_an_upload_that_another_case_still_waits_for_outlives_an_erased_ca
     await town.states(erased_id, 1)
     await town.states(waiting_id, 1)
     # Ten older uploads are looked for first, and then what is erased is removed.
-    at_once = """
+    at_once = f"""
         WITH erased AS (
-            UPDATE cases SET sealed = regexp_replace(sealed, '^([^.]*)\\.[^.]*', '\\1.') WHERE id = $1
+            {ERASE}
         ), waiting AS (
             UPDATE case_photos SET state = 'claimed' WHERE case_id = $2
         )
@@ -394,12 +390,7 @@ async def test_with_the_words_of_a_case_its_documents_are_erased_everywhere(
     supplied = await town.upload(document("ERASED-ONE"), kind="documents")
     answered = await town.upload(document("ERASED-TWO"), kind="documents")
     case_id = await supplied_and_answered(town, supplied, answered)
-    await rows(
-        stack,
-        "cases",
-        "UPDATE cases SET sealed = regexp_replace(sealed, '^([^.]*)\\.[^.]*', '\\1.') WHERE id = $1",
-        UUID(case_id),
-    )
+    await rows(stack, "cases", ERASE, UUID(case_id))
     path = f"/api/cases/{case_id}/documents/{answered}"
     status, _, _ = await town.ask("GET", path, town.token("staff", person=uuid4()))
     assert status == 404
