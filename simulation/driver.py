@@ -1,7 +1,8 @@
 """Plays the script of the year through the gateway.
 
 Invariants: each filing, rating, answer, sign-up and completion is one HTTP request in the person's own
-name, at the script's business time; departments are not played here: they are processes of their own
+name, at the script's business time; residents have no name and come as their own page does, by a public code
+and by the link that they got for it; departments are not played here: they are processes of their own
 that hear of cases on their topics; the clock is ticked before the year and at its end, after everything before it has its
 outcome and every service says that nothing is left to take in (DECISIONS, part two, 5).
 """
@@ -18,6 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import uuid6
 
@@ -26,7 +28,7 @@ from shared.contracts.simulation import ClockTicked
 from shared.messaging.kafka import make_producer
 from shared.settings import KafkaSettings
 from simulation.city import TERM_FROM, TERM_UNTIL, City, Deputy
-from simulation.gateway_client import OPERATOR, GatewayClient, GatewayError, Write
+from simulation.gateway_client import INTAKE, OPERATOR, Answer, GatewayClient, GatewayError, Write
 from simulation.phases import Phases
 from simulation.session import SessionPlay
 from simulation.year import BEIJING, END, Activity, Case, Consultation, Duty, Year
@@ -34,6 +36,7 @@ from simulation.year import BEIJING, END, Activity, Case, Consultation, Duty, Ye
 PREPARED = datetime(2021, 7, 5, 9, 0, tzinfo=BEIJING)
 """When the congress set the platform up, before the launch."""
 
+EXPLAINED_WORDS = "情况已向您说明，相关政策以公开发布的文件为准。"
 MISTAKES = 40
 """Requests of each kind, in the full year, that the services must refuse."""
 REPETITIONS = 200
@@ -90,6 +93,10 @@ class Driver:
         self._phases = phases
         self._cast = Cast()
         self._mistakes: set[str] = set()
+        self._codes: list[str] = []  # of the deputies
+        self._station_codes: dict[str, str] = {}  # by town
+        self._given: dict[UUID, Mapping[str, Any]] = {}  # what residents got: receipt and follow link
+        self._ids: dict[UUID, str] = {}  # a concern's own id, which the script cannot know
 
     async def play(self) -> Played:
         """The whole year, except the tick of the clock.
@@ -102,6 +109,7 @@ class Driver:
         await self.people_the_city()
         await self._phases.obtain_tokens("people get their tokens", self._people_of_the_script())
         await self._announce()
+        await self._concerns_submitted()
         await self._cases_filed()
         await self._training()
         await self._activities()
@@ -202,7 +210,7 @@ class Driver:
     async def _import_roster(self) -> None:
         """Each county hands in its roster, as files of at most _ROSTER_ROWS rows."""
         clerk = self._cast.staff[self._city.code]
-        codes = {
+        codes = self._station_codes = {
             item["town"]: item["code"]
             async for item in self._gateway.pages("/api/stations", who=clerk, size=_LIST_SIZE)
         }
@@ -222,7 +230,7 @@ class Driver:
                 accepted += len(deputies)
                 show(accepted)
         by_number = {
-            item["number"]: str(item["id"])
+            item["number"]: (str(item["id"]), str(item["code"]))
             async for item in self._gateway.pages("/api/deputies", who=clerk, size=_LIST_SIZE)
         }
         missing = [deputy.number for deputy in self._city.deputies if deputy.number not in by_number]
@@ -230,7 +238,9 @@ class Driver:
             raise GatewayError(
                 f"{len(missing)} deputies of the roster are not listed, the first is {missing[0]}"
             )
-        self._cast.deputies = [by_number[deputy.number] for deputy in self._city.deputies]
+        known = [by_number[deputy.number] for deputy in self._city.deputies]
+        self._cast.deputies = [deputy_id for deputy_id, _ in known]
+        self._codes = [code for _, code in known]
 
     async def _rows_accepted(self, clerk: str, import_id: str, name: str, rows: int) -> None:
         """Wait until all rows of a file are in; GatewayError at the first row that is refused."""
@@ -256,7 +266,7 @@ class Driver:
         acting |= {answer.deputy for consultation in year.consultations for answer in consultation.answers}
         acting |= {who for motion in year.motions for who in (motion.author, *motion.cosigners)}
         acting |= {one.deputy for activity in year.activities for one in activity.attendances}
-        return [*self._cast.staff.values(), *(self._cast.deputies[i] for i in sorted(acting))]
+        return [INTAKE, *self._cast.staff.values(), *(self._cast.deputies[i] for i in sorted(acting))]
 
     # -- what staff announce -------------------------------------------------------------------------
 
@@ -322,10 +332,84 @@ class Driver:
             activity.announced_at,
         )
 
+    # -- concerns of residents --------------------------------------------------------------------------
+
+    async def _concerns_submitted(self) -> None:
+        """Residents put their concerns to deputies; each case's own id is found by its instant."""
+        concerns = {case.submitted_at: case for case in self._year.cases if case.submitted_at is not None}
+        version = (await self._gateway.get("/api/concern-notice", who=INTAKE))["version"]
+        by_command: dict[str, Case] = {}
+
+        def submissions() -> Iterator[Write]:
+            for case in concerns.values():
+                write = self._submission(case, version)
+                by_command[write.command_id] = case
+                yield write
+
+        def keep(write: Write, answer: Answer) -> None:
+            if answer.accepted:
+                self._given[by_command[write.command_id].id] = answer.body
+
+        await self._phases.send_all("residents' concerns 民情直通车", submissions(), len(concerns), keep)
+        clerk = self._staff_for(None)
+        filed = {str(case.id) for case in self._year.cases}
+        async for item in self._gateway.pages("/api/cases", who=clerk, size=_LIST_SIZE):
+            case = concerns.get(datetime.fromisoformat(item["filed_at"]))
+            if case is not None and item["id"] not in filed:
+                self._ids[case.id] = item["id"]
+        if len(self._ids) < len(concerns):
+            raise GatewayError(f"{len(concerns) - len(self._ids)} concerns of residents are not listed")
+
+    def _submission(self, case: Case, consent: str) -> Write:
+        """By the deputy's own code, or by the code of the deputy's station with the deputy picked."""
+        deputy = self._city.deputies[case.deputy]
+        code, picked = self._codes[case.deputy], None
+        if deputy.town and case.id.int % 2:
+            code, picked = self._station_codes[deputy.town], code
+        body = {
+            "title": case.title,
+            "text": case.text,
+            "county": case.county,
+            "town": case.town,
+            "consent": consent,
+        }
+        if picked is not None:
+            body["deputy"] = picked
+        if case.id.int % 3 == 0:
+            body["contact"] = "0574-0000-0000"
+        at = case.submitted_at or case.filed_at
+        return self._write("concern.submit", str(case.id), INTAKE, f"/api/codes/{code}/concerns", body, at)
+
+    def _by_deputy(self, case: Case, verb: str, body: Mapping[str, Any], at: datetime) -> Write:
+        """What the deputy does with a concern."""
+        who, id_ = self._cast.deputies[case.deputy], self._id_of(case)
+        write = self._write(f"concern.{verb}", str(case.id), who, f"/api/cases/{id_}/{verb}", body, at)
+        return dataclasses.replace(write, subject=id_)
+
+    def _residents_ratings(self) -> Iterator[Write]:
+        for case in self._year.cases:
+            if case.resident_rated_at is not None:
+                given, body = self._given[case.id], {"stars": case.resident_stars}
+                path, at = f"/api/concerns/{given['receipt']}/rate", case.resident_rated_at
+                write = self._write("concern.rate", str(case.id), INTAKE, path, body, at)
+                yield dataclasses.replace(write, link=given["follow"])
+
     # -- cases -----------------------------------------------------------------------------------------
+
+    def _id_of(self, case: Case) -> str:
+        return self._ids.get(case.id, str(case.id))
+
+    def _script(self) -> dict[str, Case]:
+        return {self._id_of(case): case for case in self._year.cases}
 
     def _filings(self) -> Iterator[Write]:
         for case in self._year.cases:
+            if case.explained:
+                continue
+            if case.submitted_at is not None:
+                chosen = {} if case.chosen is None else {"category": case.chosen}
+                yield self._by_deputy(case, "take-up", chosen, case.filed_at)
+                continue
             body = {
                 "id": str(case.id),
                 "title": case.title,
@@ -341,7 +425,14 @@ class Driver:
             )
 
     async def _cases_filed(self) -> None:
-        await self._phases.send_all("cases filed 督事", self._filings(), len(self._year.cases))
+        explained = [case for case in self._year.cases if case.explained]
+        filed = len(self._year.cases) - len(explained)
+        await self._phases.send_all("cases filed, concerns taken up 督事", self._filings(), filed)
+        answers = (
+            self._by_deputy(case, "explain", {"text": EXPLAINED_WORDS}, case.closed_at or END)
+            for case in explained
+        )
+        await self._phases.send_all("concerns explained 解释说明", answers, len(explained))
         merged = [case for case in self._year.cases if case.merged_into is not None]
         await self._phases.send_all("reports of one matter merged 并案", self._mergings(merged), len(merged))
         undecided = await self._routings()
@@ -363,7 +454,7 @@ class Driver:
                 "case.reopen",
                 str(case.id),
                 self._cast.deputies[case.deputy],
-                f"/api/cases/{case.id}/reopen",
+                f"/api/cases/{self._id_of(case)}/reopen",
                 {"reason": "问题尚未解决"},
                 case.reopened_at or case.filed_at,
             )
@@ -395,12 +486,12 @@ class Driver:
     async def _routings(self) -> list[Write]:
         """Staff's decision on every case in triage now; one that came back goes to another department."""
         clerk = self._staff_for(None)
-        script = {str(case.id): case for case in self._year.cases}
+        script = self._script()
         writes = []
         async for item in self._gateway.pages("/api/cases", who=clerk, size=_LIST_SIZE, state="triage"):
             case = script[item["id"]]
             code = department_by_hand(self._city, case, times_returned=item["returned"])
-            path, body = f"/api/cases/{case.id}/route", {"department": code, "reason": "人工派单"}
+            path, body = f"/api/cases/{item['id']}/route", {"department": code, "reason": "人工派单"}
             # The version tells this decision from the one before the case came back.
             subject = f"{case.id}/{item['version']}"
             at = min(case.filed_at + timedelta(hours=20), END)
@@ -411,7 +502,7 @@ class Driver:
     async def _extensions(self) -> list[Write]:
         """Staff's decision on each extension that is asked for now."""
         clerk = self._staff_for(None)
-        script = {str(case.id): case for case in self._year.cases}
+        script = self._script()
         writes = []
         async for item in self._gateway.pages(
             "/api/cases", who=clerk, size=_LIST_SIZE, extension_asked="true"
@@ -419,7 +510,7 @@ class Driver:
             case = script[item["id"]]
             body = {"granted": bool(case.extension), "reason": "已研究"}
             path, at = (
-                f"/api/cases/{case.id}/extension/decision",
+                f"/api/cases/{item['id']}/extension/decision",
                 min(case.filed_at + timedelta(hours=24), END),
             )
             writes.append(self._write("case.decide-extension", str(case.id), clerk, path, body, at))
@@ -427,27 +518,25 @@ class Driver:
 
     def _closings(self) -> Iterator[Write]:
         for case in self._year.cases:
-            if case.closed_at is not None and case.merged_into is None:
-                who = self._cast.deputies[case.deputy]
-                yield self._write(
-                    "case.close", str(case.id), who, f"/api/cases/{case.id}/close", {}, case.closed_at
-                )
+            if case.closed_at is not None and case.merged_into is None and not case.explained:
+                who, id_ = self._cast.deputies[case.deputy], self._id_of(case)
+                yield self._write("case.close", id_, who, f"/api/cases/{id_}/close", {}, case.closed_at)
 
     def _ratings(self) -> Iterator[Write]:
         for case in self._year.cases:
             if case.rated_at is not None:
-                who, body = self._cast.deputies[case.deputy], {"stars": case.stars}
-                yield self._write(
-                    "case.rate", str(case.id), who, f"/api/cases/{case.id}/rate", body, case.rated_at
-                )
+                who, body, id_ = self._cast.deputies[case.deputy], {"stars": case.stars}, self._id_of(case)
+                yield self._write("case.rate", id_, who, f"/api/cases/{id_}/rate", body, case.rated_at)
 
     async def _cases_closed(self) -> None:
         closed = sum(case.closed_at is not None for case in self._year.cases)
         rated = sum(case.rated_at is not None for case in self._year.cases)
-        merged = sum(case.merged_into is not None for case in self._year.cases)
-        await self._phases.send_all("cases closed 办结", self._closings(), closed - merged)
+        others = sum(case.merged_into is not None or case.explained for case in self._year.cases)
+        await self._phases.send_all("cases closed 办结", self._closings(), closed - others)
         await self._phases.wait_for("  and what was merged into them", closed, self._closed, SETTLED_SECONDS)
         await self._phases.send_all("cases rated 评价", self._ratings(), rated)
+        by_residents = sum(case.resident_rated_at is not None for case in self._year.cases)
+        await self._phases.send_all("and by residents 居民评价", self._residents_ratings(), by_residents)
 
     async def _closed(self) -> int:
         figures = await self._gateway.get("/api/figures", who=self._staff_for(None))
@@ -601,8 +690,14 @@ class Driver:
         writes: list[Write] = []
         for case in [case for case in year.cases if case.closed_at is None][:number]:
             stranger = deputies[(case.deputy + 1) % len(deputies)]
-            path = f"/api/cases/{case.id}/close"
+            path = f"/api/cases/{self._id_of(case)}/close"
             writes.append(self._write("case.close", str(case.id), stranger, path, {}, END))
+        for case in [case for case in year.cases if case.taken_up][:number]:
+            path = f"/api/cases/{self._id_of(case)}/explain"
+            too_late = {"text": EXPLAINED_WORDS}
+            writes.append(
+                self._write("concern.explain", str(case.id), deputies[case.deputy], path, too_late, END)
+            )
         for deputy in untrained[:number]:
             path = f"/api/courses/{training.id}/complete"
             writes.append(

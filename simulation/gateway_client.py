@@ -2,7 +2,8 @@
 
 Invariants: every write carries an id of its own, and a repetition of it the same one; a request is
 repeated only when its fate is unknown or the gateway asked for it (connection lost, 429, 502, 503,
-504); an answer 202 is followed until the outcome is known; nothing is logged.
+504); an answer 202 is followed until the outcome is known (where it names no place to ask at, by the same
+request); nothing is logged.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote
 
 import aiohttp
-from multidict import CIMultiDict
+from multidict import CIMultiDict, CIMultiDictProxy
 from tenacity import (
     AsyncRetrying,
     RetryCallState,
@@ -32,6 +33,8 @@ from simulation.journal import Entry, Journal
 
 OPERATOR = "simulation"
 """The simulation itself, a client of identity's: it registers the first staff and reads the operations page."""
+INTAKE = "intake"
+"""Who speaks for residents, who have no account."""
 
 REPEAT_SECONDS = 90.0
 """How long one request is repeated before the play gives up."""
@@ -42,6 +45,7 @@ _TOKEN_MARGIN_SECONDS = 120.0
 _WORTH_REPEATING = frozenset({429, 502, 503, 504})
 _EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 _ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - a type's name, not a token
+_Answered = tuple[int, bytes, CIMultiDictProxy[str]]
 
 
 class GatewayError(Exception):
@@ -58,7 +62,10 @@ class _AgainError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One write: who sends it, where, what, and at which business time (None = the gateway's now)."""
+    """One write: who sends it, where, what, and at which business time (None = the gateway's now).
+
+    `link` is a resident's follow link 查询链接, which is opened first.
+    """
 
     kind: str
     subject: str
@@ -68,6 +75,7 @@ class Write:
     path: str
     body: Mapping[str, Any] = field(repr=False)
     at: datetime | None = None
+    link: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +153,10 @@ class GatewayClient:
         headers["Content-Type"] = "application/json"
         if write.at is not None:
             headers["Simulated-Time"] = write.at.isoformat()
+        if write.link is not None:
+            headers["Cookie"] = await self._opened(write.link, token)
         payload = json.dumps(write.body, ensure_ascii=False, separators=(",", ":")).encode()
-        status, raw, location = await self._repeated(write.method, self._url(write.path), headers, payload)
-        if status == 202:
-            status, raw = await self._follow(location, token)
+        status, raw = await self._until_known(write.method, self._url(write.path), headers, payload, token)
         answer = Answer(status, _parsed(raw))
         self._journal.write(Entry(write.command_id, write.kind, write.subject, answer.status, answer.code))
         return answer
@@ -167,30 +175,39 @@ class GatewayClient:
             data.add_field("file", content, filename=name, content_type="text/csv")
             return data
 
-        status, raw, location = await self._repeated("POST", self._url(path), headers, form)
-        if status == 202:
-            status, raw = await self._follow(location, token)
+        status, raw = await self._until_known("POST", self._url(path), headers, form, token)
         answer = Answer(status, _parsed(raw))
         if not answer.accepted:
             raise GatewayError(f"{name}: the gateway answered {answer.status} {answer.code}")
         return answer.body
 
-    async def _follow(self, location: str, token: str) -> tuple[int, bytes]:
-        """Ask at an outcome's place until it is known; status 0 when it does not come in FOLLOW_SECONDS."""
-        if not location:
-            raise GatewayError("the gateway answered 202 without Location")
+    async def _until_known(
+        self, method: str, url: URL, headers: CIMultiDict[str], payload: Any, token: str
+    ) -> tuple[int, bytes]:
+        """One write and its outcome: asked for at the place that a 202 names, else by the same request again.
+
+        Status 0 when the outcome does not come in FOLLOW_SECONDS.
+        """
+        status, raw, told = await self._repeated(method, url, headers, payload)
+        if status == 202 and "Location" in told:
+            url = self._base.join(URL(told["Location"]))
+            method, headers, payload = "GET", _headers(token), None
         deadline = time.monotonic() + FOLLOW_SECONDS
         pause = 0.1
-        headers = _headers(token)
-        url = self._base.join(URL(location))
-        while True:
-            status, raw, _ = await self._repeated("GET", url, headers, None)
-            if status not in (202, 404):
-                return status, raw
+        while status == 202 or (method == "GET" and status == 404):
             if time.monotonic() > deadline:
                 return 0, raw
             await asyncio.sleep(pause)
             pause = min(pause * 1.6, 2.0)
+            status, raw, _ = await self._repeated(method, url, headers, payload)
+        return status, raw
+
+    async def _opened(self, link: str, token: str) -> str:
+        """The cookie that a follow link's address gives. Raises GatewayError when it opens nothing."""
+        status, _, told = await self._repeated("GET", self._url(link), _headers(token), None)
+        if status != 303:
+            raise GatewayError(f"a follow link: the gateway answered {status}")
+        return told["Set-Cookie"].partition(";")[0]
 
     # -- reads -------------------------------------------------------------------------------------
 
@@ -244,14 +261,14 @@ class GatewayClient:
 
     async def _repeated(
         self, method: str, url: URL, headers: CIMultiDict[str] | None, payload: Any
-    ) -> tuple[int, bytes, str]:
-        """One request, repeated while its fate is unknown; status, body and Location of the answer."""
+    ) -> _Answered:
+        """One request, repeated while its fate is unknown; status, body and headers of the answer."""
         try:
             return await self._once(method, url, headers, payload)
         except _AgainError:
             pass  # the retry machinery costs more than a request: it is built only when needed
 
-        def give_up(state: RetryCallState) -> tuple[int, bytes, str]:
+        def give_up(state: RetryCallState) -> _Answered:
             error = state.outcome.exception() if state.outcome else None
             reason = error.reason if isinstance(error, _AgainError) else "unknown"
             raise GatewayError(f"{method} {url.path}: no answer for {REPEAT_SECONDS:.0f} s, last: {reason}")
@@ -262,12 +279,10 @@ class GatewayClient:
             stop=stop_after_delay(REPEAT_SECONDS),
             retry_error_callback=give_up,
         )
-        answer: tuple[int, bytes, str] = await retrying(self._once, method, url, headers, payload)
+        answer: _Answered = await retrying(self._once, method, url, headers, payload)
         return answer
 
-    async def _once(
-        self, method: str, url: URL, headers: CIMultiDict[str] | None, payload: Any
-    ) -> tuple[int, bytes, str]:
+    async def _once(self, method: str, url: URL, headers: CIMultiDict[str] | None, payload: Any) -> _Answered:
         data = payload() if callable(payload) else payload
         try:
             async with self._session.request(
@@ -278,7 +293,7 @@ class GatewayClient:
             raise _AgainError(type(error).__name__) from error
         if answer.status in _WORTH_REPEATING:
             raise _AgainError(f"status {answer.status}")
-        return answer.status, raw, answer.headers.get("Location", "")
+        return answer.status, raw, answer.headers
 
 
 @asynccontextmanager

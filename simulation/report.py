@@ -70,6 +70,9 @@ def figures(city: City, year: Year) -> tuple[Figure, ...]:
     cases, duties = year.cases, year.duties
     filed, closed = len(cases), sum(case.closed_at is not None for case in cases)
     rated = sum(case.stars is not None for case in cases)
+    concerns = sum(case.submitted_at is not None for case in cases)
+    explained = sum(case.explained for case in cases)
+    rated_by_residents = sum(case.resident_stars is not None for case in cases)
     merged = sum(case.merged_into is not None for case in cases)
     reopened = sum(case.reopened_at is not None for case in cases)
     disputed = sum(case.disputed for case in cases)
@@ -93,6 +96,9 @@ def figures(city: City, year: Year) -> tuple[Figure, ...]:
         ("departments", None, len(city.departments), _total("/api/departments")),
         ("stations", None, len(city.stations), _total("/api/stations")),
         ("cases filed 督事", year_script.CASES_FILED, filed, _figure("cases", "filed")),
+        ("  put by residents 民情直通车", None, concerns, _figure("cases", "steps", "submitted")),
+        ("    and taken up 接收", None, concerns - explained, _figure("cases", "steps", "taken-up")),
+        ("    explained by the deputy 解释说明", None, explained, _figure("cases", "steps", "explained")),
         ("cases closed 办结", year_script.CASES_CLOSED, closed, _figure("cases", "closed")),
         ("  answered, still open", _OPEN, filed - closed, _figure("cases", "states", "answered")),
         ("  merged into others 并案", None, merged, _figure("cases", "merged")),
@@ -102,6 +108,7 @@ def figures(city: City, year: Year) -> tuple[Figure, ...]:
         ("  more time asked for 申请延期", None, asked, _figure("cases", "steps", "extension-asked")),
         ("    and granted", None, granted, _figure("cases", "steps", "extension-granted")),
         ("cases rated 评价", None, rated, _figure("cases", "rated")),
+        ("  by residents 居民评价", None, rated_by_residents, _figure("cases", "steps", "resident-rated")),
         *_session_lines(year),
         (
             "training completed 初任培训",
@@ -126,7 +133,7 @@ def figures(city: City, year: Year) -> tuple[Figure, ...]:
             for fate in ("declared", "confirmed", "rejected", "withdrawn")
         ),
         ("evaluation: deputies known", None, len(city.deputies), _figure("evaluation", "deputies")),
-        ("evaluation: cases filed", None, filed, _taken_in("case.filed")),
+        ("evaluation: cases filed", None, filed - explained, _taken_in("case.filed")),
         ("evaluation: cases closed", None, closed, _taken_in("case.closed")),
         ("evaluation: cases rated", None, rated, _taken_in("case.rated")),
         ("evaluation: completions", None, trained, _taken_in("course.completed")),
@@ -237,6 +244,10 @@ async def compare_journal(
             refused_mistakes += 1
         elif not entry.accepted:
             refused_else += 1
+
+    def together(*kinds: str) -> Counter[str]:
+        return sum((accepted.get(kind, Counter()) for kind in kinds), Counter())
+
     filed: Counter[str] = Counter()
     closed: Counter[str] = Counter()
     async for item in gateway.pages("/api/cases", who=staff, size=_LIST_SIZE):
@@ -246,13 +257,13 @@ async def compare_journal(
         Line(
             "journal: cases accepted, found once",
             None,
-            *_matched(accepted.get("case.file"), filed),
+            *_matched(together("case.file", "concern.take-up", "concern.explain"), filed),
             "GET /api/cases",
         ),
         Line(
             "journal: own closings accepted, found",
             None,
-            *_matched(accepted.get("case.close"), +closed),
+            *_matched(together("case.close", "concern.explain"), +closed),
             "GET /api/cases",
         ),
         Line("journal: mistakes refused", None, len(mistakes), refused_mistakes, "journal"),
@@ -261,9 +272,8 @@ async def compare_journal(
     ]
 
 
-def _matched(accepted: Counter[str] | None, found: Counter[str]) -> tuple[int, int]:
+def _matched(wanted: Counter[str], found: Counter[str]) -> tuple[int, int]:
     """How many things there should be, and how many are there exactly once; strangers make it less."""
-    wanted = accepted or Counter()
     once = sum(found[subject] == times == 1 for subject, times in wanted.items())
     strangers = sum(subject not in wanted for subject in found)
     return len(wanted), once - strangers

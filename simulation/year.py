@@ -39,6 +39,10 @@ CASES_EXTENDED = 300
 """Script's own: cases that concern several departments, so that the department asks for more time."""
 CASES_DISPUTED = 90
 """Script's own: cases that each department hands back, until staff designate who handles them 首接负责."""
+CONCERNS = 730
+"""Script's own: cases that a resident puts to a deputy by a code 代表码 before the deputy takes them up."""
+CONCERNS_EXPLAINED = 60
+"""Script's own: of these, what the deputy answers without any department 解释说明."""
 EXTENSIONS_REFUSED_EVERY = 5
 """Script's own: of the extensions asked for, every so many is refused."""
 STORM_MATTERS, STORM_REPORTS = 14, 7
@@ -136,6 +140,9 @@ class Case:
     `merged_into` is one of many reports of another's matter, with which it is closed. A `reopened_at` lies
     before the closing: the first answer was not enough. A `disputed` case says that nobody knows whose it is, one
     with an `extension` that it concerns many: what is told there is whether staff grant the time asked for.
+
+    A case with `submitted_at` is a concern 民情 that a resident put to the deputy by a code, who took it up at
+    `filed_at`; an `explained` one the deputy closed at once instead. Its resident may rate it too.
     """
 
     id: UUID
@@ -155,6 +162,15 @@ class Case:
     reopened_at: datetime | None = None
     disputed: bool = False
     extension: bool | None = None
+    submitted_at: datetime | None = None
+    explained: bool = False
+    resident_rated_at: datetime | None = None
+    resident_stars: int | None = None
+
+    @property
+    def taken_up(self) -> bool:
+        """Whether it was a concern that the deputy took up."""
+        return self.submitted_at is not None and not self.explained
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,7 +330,7 @@ def _cases(city: City, seed: int, scale: Scale, messages: Sequence[CaseText]) ->
             closed_at = _between(rng, filed_at, filed_at + timedelta(days=rng.triangular(1, 10, 3.5)))
             if i in rated_ones:
                 rated_at = _between(rng, closed_at, closed_at + timedelta(days=3))
-                stars = rng.choices((1, 2, 3, 4, 5), (1, 2, 8, 35, 54))[0]
+                stars = _stars(rng)
         cases.append(
             Case(
                 id=_id(seed, scale, f"case/{i}"),
@@ -334,7 +350,8 @@ def _cases(city: City, seed: int, scale: Scale, messages: Sequence[CaseText]) ->
         )
     cases = _storm_merged(random.Random(f"{seed}/storm"), cases, towns, scale)
     cases = _reopened(random.Random(f"{seed}/reopened"), cases, scale)
-    return tuple(_disputed_and_extended(random.Random(f"{seed}/lives"), cases, scale))
+    cases = _disputed_and_extended(random.Random(f"{seed}/lives"), cases, scale)
+    return tuple(_put_by_code(random.Random(f"{seed}/concerns"), cases, scale))
 
 
 def _storm_merged(
@@ -407,6 +424,53 @@ def _disputed_and_extended(rng: random.Random, cases: list[Case], scale: Scale) 
                 case, text=f"{case.text[:_TEXT_MOST]}{CONCERNS_MANY_WORDS}", extension=granted
             )
     return changed
+
+
+def _put_by_code(rng: random.Random, cases: list[Case], scale: Scale) -> list[Case]:
+    """Some of the residents' cases come by a deputy's code; the plainest of them the deputy explains.
+
+    No two are submitted at the same instant: by it the play finds each again.
+    """
+    parents = {case.merged_into for case in cases}
+    able = [
+        i
+        for i, case in enumerate(cases)
+        if case.origin == "resident"
+        and case.merged_into is None
+        and case.id not in parents
+        and case.filed_at > LAUNCH + timedelta(hours=1)
+    ]
+    chosen = rng.sample(able, min(scale.of(CONCERNS), len(able)))
+    plain = [
+        i
+        for i in chosen
+        if (cases[i].closed_at and not cases[i].rated_at and not cases[i].reopened_at)
+        and not (cases[i].disputed or cases[i].extension is not None)
+    ]
+    explained = set(plain[: scale.of(CONCERNS_EXPLAINED)])
+    taken: set[datetime] = set()
+    changed = list(cases)
+    for i in chosen:
+        case = cases[i]
+        earliest = max(LAUNCH, case.filed_at - timedelta(days=2))
+        while (submitted_at := _between(rng, earliest, case.filed_at)) in taken:
+            pass
+        taken.add(submitted_at)
+        rated_at = None
+        if case.closed_at is not None and rng.random() < 0.6:
+            rated_at = _between(rng, case.closed_at, case.closed_at + timedelta(days=3))
+        changed[i] = replace(
+            case,
+            submitted_at=submitted_at,
+            explained=i in explained,
+            resident_rated_at=rated_at,
+            resident_stars=None if rated_at is None else _stars(rng),
+        )
+    return changed
+
+
+def _stars(rng: random.Random) -> int:
+    return rng.choices((1, 2, 3, 4, 5), (1, 2, 8, 35, 54))[0]
 
 
 def _filing_times(rng: random.Random, total: int) -> list[datetime]:

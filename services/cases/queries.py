@@ -226,7 +226,16 @@ async def _groups(
 
 
 _COUNTED = ("rated", "merged", "reopened", "designated", "extensions_asked")
-_TOLD: tuple[Step, ...] = ("returned", "extension-asked", "extension-granted", "extension-refused")
+_TOLD: tuple[Step, ...] = (
+    "submitted",
+    "taken-up",
+    "explained",
+    "resident-rated",
+    "returned",
+    "extension-asked",
+    "extension-granted",
+    "extension-refused",
+)
 
 
 async def figures(connection: AsyncConnection) -> dict[str, Any]:

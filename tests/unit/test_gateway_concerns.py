@@ -300,6 +300,11 @@ async def test_who_guesses_is_slowed_down_also_with_the_form() -> None:
     at.services.answers["cases", "/concerns/seen"] = answer(404, {})
     found = [(await at.ask("GET", f"/f/{'0' * 26}", role=None)).status for _ in range(5)]
     assert found == [404, 404, 404, 429, 429]
+    # A whole city's residents come from the one address of the simulation; nobody else may pass so.
+    played = at.token("intake", simulated=True)
+    assert (await at.ask("GET", f"/f/{'0' * 26}", token=played)).status == 404
+    assert (await at.ask("GET", f"/f/{'0' * 26}", token=at.token("intake"))).status == 429
+    assert (await at.ask("GET", f"/f/{'0' * 26}", role="staff")).code == "role-not-allowed"
 
 
 async def test_what_a_resident_asks_for_is_a_command_on_that_case_with_the_digest_and_sealed_words(

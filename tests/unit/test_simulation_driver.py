@@ -55,6 +55,7 @@ class SmallGateway:
         self.motions: dict[str, dict[str, Any]] = {}
         self.motion_events: Counter[str] = Counter()
         self.case_steps: Counter[str] = Counter()
+        self.concerns: dict[str, str] = {}  # the case of each receipt
         self.progress: set[str] = set()
         self.pending: dict[str, int] = {}
         self.requests = 0
@@ -127,7 +128,8 @@ class SmallGateway:
         if request.path == "/api/roster-imports":
             rows = list(csv.DictReader(io.StringIO(raw.decode())))
             for row in rows:
-                self.deputies[row["number"]] = {**row, "id": str(uuid.uuid4())}
+                id_ = str(uuid.uuid4())
+                self.deputies[row["number"]] = {**row, "id": id_, "code": f"code-of-{id_}"}
             self.imports[command_id] = {
                 "id": command_id,
                 "rows": len(rows),
@@ -178,11 +180,36 @@ class SmallGateway:
                     verb
                 ]
                 return ok
+            case ["codes", code, "concerns"]:
+                assert (who, body["consent"]) == ("intake", "2021")
+                if code.startswith("code-of-"):
+                    deputy = code.removeprefix("code-of-")
+                else:
+                    assert code == f"code-{body['town']}"
+                    deputy = body["deputy"].removeprefix("code-of-")
+                id_, receipt = str(uuid.uuid4()), f"receipt{len(self.concerns)}"
+                case = _new_case(id_, deputy, body["text"], request.headers["Simulated-Time"])
+                self.cases[id_] = {**case, "state": "submitted"}
+                self.concerns[receipt] = id_
+                self.case_steps["submitted"] += 1
+                return (200, {"id": receipt, "receipt": receipt, "follow": f"/f/secret-{receipt}"})
+            case ["concerns", receipt, "rate"]:
+                case = self.cases[self.concerns[receipt]]
+                if request.headers.get("Cookie") != f"concern={receipt}" or case["state"] != "closed":
+                    return (404, {"code": "follow-unknown"})
+                self.case_steps["resident-rated"] += 1
+                return ok
+            case ["cases", id_, "take-up" | "explain" as verb]:
+                case = self.cases[id_]
+                if case["state"] != "submitted" or case["deputy"] != who:
+                    return no
+                self.case_steps["taken-up" if verb == "take-up" else "explained"] += 1
+                case["state"] = "triage" if verb == "take-up" else "closed"
+                if verb == "take-up" and int(id_[-1], 16) % 5:
+                    self.with_department(case)
+                return ok
             case ["cases"]:
-                case = {
-                    "id": body["id"], "state": "triage", "deputy": who, "returned": 0, "version": 1, "stars": None,
-                    "merged_into": None, "reopened": 0, "extension_asked": None, "text": body["text"],
-                }  # fmt: skip
+                case = _new_case(body["id"], who, body["text"], request.headers["Simulated-Time"])
                 if len(self.cases) % 5:
                     self.with_department(case)
                 self.cases[body["id"]] = case
@@ -308,6 +335,10 @@ class SmallGateway:
         return fresh
 
     async def read(self, request: web.Request) -> web.Response:
+        if request.path.startswith("/f/secret-"):
+            receipt = request.path.removeprefix("/f/secret-")
+            cookie = {"Set-Cookie": f"concern={receipt}; HttpOnly; Path=/"}
+            return web.Response(status=303, headers={"Location": f"/api/concerns/{receipt}", **cookie})
         page, size = int(request.query.get("page", 1)), int(request.query.get("size", 20))
 
         def paged(items: list[Any]) -> web.Response:
@@ -317,6 +348,8 @@ class SmallGateway:
         match request.path.removeprefix("/api/").split("/"):
             case ["roster-imports", id_]:
                 return web.json_response(self.imports[id_])
+            case ["concern-notice"]:
+                return web.json_response({"version": "2021"})
             case ["deputies"]:
                 level = request.query.get("level")
                 return paged([d for d in self.deputies.values() if level in (None, d["level"])])
@@ -385,7 +418,7 @@ class SmallGateway:
             "evaluation": {
                 "deputies": len(self.deputies),
                 "events": {
-                    "case.filed": len(self.cases),
+                    "case.filed": len(self.cases) - self.case_steps["explained"],
                     "case.closed": states["closed"],
                     "case.rated": rated,
                     "course.completed": completed,
@@ -396,6 +429,13 @@ class SmallGateway:
                 },
             },
         }
+
+
+def _new_case(id_: str, deputy: str, text: str, at: str) -> dict[str, Any]:
+    return {
+        "id": id_, "state": "triage", "deputy": deputy, "returned": 0, "version": 1, "stars": None, "filed_at": at,
+        "merged_into": None, "reopened": 0, "extension_asked": None, "text": text,
+    }  # fmt: skip
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -462,8 +502,11 @@ async def test_the_whole_script_reaches_a_shaky_gateway_exactly_once(play: Play)
 
 async def test_every_case_is_filed_rated_and_closed_in_its_own_persons_name(play: Play) -> None:
     gateway = play.gateway
+    filed = {str(case.id) for case in play.year.cases}
+    by_instant = {case["filed_at"]: case for id_, case in gateway.cases.items() if id_ not in filed}
     for case in play.year.cases:
-        found = gateway.cases[str(case.id)]
+        submitted_at = case.submitted_at and case.submitted_at.isoformat()
+        found = by_instant[submitted_at] if submitted_at else gateway.cases[str(case.id)]
         assert found["deputy"] == play.played.cast.deputies[case.deputy]
         assert (found["state"] == "closed") == (case.closed_at is not None)
         assert found["stars"] == case.stars
@@ -474,6 +517,7 @@ async def test_mistakes_are_refused_and_journalled_as_refused(play: Play) -> Non
     assert refused == play.played.mistakes
     assert {e.kind for e in play.entries if not e.accepted} == {
         "case.close",
+        "concern.explain",
         "course.complete",
         "consultation.answer.again",
         "activity.check_in",
@@ -529,7 +573,10 @@ async def test_a_second_play_of_one_script_changes_nothing(
 async def test_every_write_of_the_script_says_its_business_time(play: Play) -> None:
     gateway = play.gateway
     assert len(gateway.times) == len(gateway.outcomes)
-    assert {case.filed_at.isoformat() for case in play.year.cases} <= set(gateway.times)
+    filed = {case.filed_at for case in play.year.cases if not case.explained}
+    submitted = {case.submitted_at for case in play.year.cases if case.submitted_at is not None}
+    assert submitted
+    assert {instant.isoformat() for instant in filed | submitted} <= set(gateway.times)
 
 
 async def test_demo_people_get_passwords_of_their_own(play: Play, tmp_path: Path) -> None:

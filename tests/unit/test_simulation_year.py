@@ -22,6 +22,7 @@ from simulation.report import Figure, figures
 from simulation.year import (
     CASES_DISPUTED,
     CASES_EXTENDED,
+    CONCERNS,
     END,
     LAUNCH,
     STORM_DAY,
@@ -86,10 +87,34 @@ def test_one_seed_gives_one_script(seed: int) -> None:
 
 @given(seed=st.integers(0, 1_000), scale=SCALES)
 @settings(max_examples=6)
+def test_residents_concerns_have_instants_of_their_own_and_the_explained_ones_end_there(
+    seed: int, scale: Scale
+) -> None:
+    cases = write_year(build_city(seed, scale), seed, scale).cases
+    concerns = [case for case in cases if case.submitted_at is not None]
+    assert len(concerns) == scale.of(CONCERNS)
+    assert len({case.submitted_at for case in concerns}) == len(concerns)
+    assert all(case.origin == "resident" and case.merged_into is None for case in concerns)
+    for case in cases:
+        if case.explained:
+            assert None not in (case.submitted_at, case.closed_at)
+            assert (case.rated_at, case.reopened_at, case.extension, case.disputed) == (
+                None,
+                None,
+                None,
+                False,
+            )
+        if case.resident_rated_at is not None:
+            assert None not in (case.submitted_at, case.closed_at, case.resident_stars)
+
+
+@given(seed=st.integers(0, 1_000), scale=SCALES)
+@settings(max_examples=6)
 def test_every_instant_lies_in_the_year_and_steps_of_one_thing_rise(seed: int, scale: Scale) -> None:
     city = build_city(seed, scale)
     year = write_year(city, seed, scale)
-    ways = [[c.filed_at, c.closed_at, c.rated_at] for c in year.cases]
+    ways = [[c.submitted_at, c.filed_at, c.closed_at, c.rated_at] for c in year.cases]
+    ways += [[c.closed_at, c.resident_rated_at] for c in year.cases if c.resident_rated_at is not None]
     ways += [[year.training.published_at, a.progressed_at, a.completed_at] for a in year.training.attendees]
     ways += [[c.opened_at, answer.at, c.closes_at] for c in year.consultations for answer in c.answers]
     ways += [
