@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from cli.main import app
 from services.cases.routing import features, files, judging, near, text, training
 from services.cases.routing.desk import judge_texts
+from services.cases.routing.examples import NARROW, TOPICS, nearness
 from services.cases.routing.files import RoutingFileInvalid
 from services.cases.routing.model import Model
 from services.cases.routing.rules_file import shipped_taxonomy
@@ -130,6 +131,41 @@ def test_a_batch_and_one_message_alone_are_judged_alike(model: Model) -> None:
         assert np.allclose([g.confidence for g in alone.guesses], [g.confidence for g in judgement.guesses])
 
 
+def test_near_examples_speak_for_a_message_and_far_ones_hardly(model: Model) -> None:
+    assert model.examples.places.shape == (40 * len(CATEGORIES), TOPICS)
+    place = np.eye(3, TOPICS, dtype=np.float32)
+    close = nearness(place, place)
+    assert np.allclose(np.diag(close), 1)
+    assert np.allclose(close[0, 1:], np.exp(-NARROW))
+    assert np.exp(-NARROW) < 0.05
+    lines = generated(9, 3)
+    found = features.rows(
+        [text.from_text(f"{line['subject']}\n{line['body']}") for line in lines], model.vocabulary
+    )
+    spoken = model.examples.scores(found).argmax(axis=1)
+    right = [model.manifest.labels[k] == line["label"] for k, line in zip(spoken, lines, strict=True)]
+    assert np.mean(right) > 0.8
+
+
+def test_more_messages_than_can_be_compared_make_a_model_of_features_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "EXAMPLES_MOST", 0)
+    lines = generated(1, 20)
+    messages = [text.from_text(f"{line['subject']}\n{line['body']}") for line in lines]
+    made = training.train(messages, [str(line["label"]) for line in lines])
+    assert made.examples.places.size == 0
+    right = [
+        one.guesses[0].category == line["label"]
+        for one, line in zip(made.classify(messages), lines, strict=True)
+    ]
+    assert np.mean(right) > 0.9
+    monkeypatch.setattr(files, "FORMAT", files.WITHOUT_EXAMPLES)
+    earlier = files.pack(made)
+    monkeypatch.undo()
+    assert files.unpack(*earlier).classify(messages) == files.unpack(*files.pack(made)).classify(messages)
+
+
 def test_a_message_without_a_known_word_is_never_automatic(model: Model) -> None:
     assert [judgement.automatic for judgement in model.classify([[], ["zzz"], ["？"]])] == [False] * 3
 
@@ -202,7 +238,7 @@ def test_a_changed_or_foreign_model_is_refused(model: Model) -> None:
     for wrong_manifest, wrong_data in (
         (manifest, data[:-1] + bytes([data[-1] ^ 1])),
         (b"{}", data),
-        (json.dumps(stated | {"format": 2}).encode(), data),
+        (json.dumps(stated | {"format": 3}).encode(), data),
         (json.dumps(stated | {"labels": [*stated["labels"], "其他"]}).encode(), data),
     ):
         with pytest.raises(RoutingFileInvalid):

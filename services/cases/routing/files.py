@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,12 +18,15 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from services.cases.routing import text
+from services.cases.routing import examples, text
+from services.cases.routing.examples import Examples
 from services.cases.routing.features import BLOCKS, Block, Vocabulary
 from services.cases.routing.model import Manifest, Model
 from shared.refusals import Refusal
 
-FORMAT = 1
+FORMAT = 2
+WITHOUT_EXAMPLES = 1
+"""The earlier format, which is still read."""
 MANIFEST = "manifest.json"
 ARRAYS = "arrays.npz"
 _SEPARATOR = "\n"  # no word holds one
@@ -134,6 +137,10 @@ def pack(model: Model) -> tuple[bytes, bytes]:
         "words": np.frombuffer(_SEPARATOR.join(model.vocabulary.words).encode(), np.uint8),
         "matrix": model.matrix.astype(np.float16),
         "intercept": model.intercept.astype(np.float32),
+        "examples.columns": model.examples.columns,
+        "examples.directions": model.examples.directions.astype(np.float16),
+        "examples.places": model.examples.places.astype(np.float16),
+        "examples.weights": model.examples.weights.astype(np.float32),
     }
     for name in BLOCKS:
         arrays[f"{name}.keys"] = model.vocabulary.blocks[name].keys
@@ -164,7 +171,7 @@ def unpack(manifest: bytes, data: bytes, where: str = "the model") -> Model:
         first = invalid.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise RoutingFileInvalid(f"{where}: {MANIFEST}", f"{place}: {first['msg']}") from None
-    if written.format != FORMAT:
+    if written.format not in (WITHOUT_EXAMPLES, FORMAT):
         raise RoutingFileInvalid(
             f"{where}: {MANIFEST}", f"format {written.format} is not {FORMAT}, which is read here"
         )
@@ -190,14 +197,38 @@ def unpack(manifest: bytes, data: bytes, where: str = "the model") -> Model:
                 vocabulary,
                 arrays["matrix"].astype(np.float32),
                 arrays["intercept"].astype(np.float32),
+                examples.none(len(written.labels))
+                if written.format == WITHOUT_EXAMPLES
+                else _examples(arrays),
             )
     except (KeyError, ValueError, TypeError, OSError, EOFError, MemoryError):
         raise RoutingFileInvalid(f"{where}: {ARRAYS}", "does not hold the arrays of a model") from None
     labels = len(written.labels)
     fits = model.matrix.shape == (vocabulary.size, labels) and model.intercept.shape == (labels,)
+    fits = fits and _fit_each_other(model.examples, vocabulary.size, labels)
     if not fits or any(block.keys.shape != block.weights.shape for block in blocks.values()):
         raise RoutingFileInvalid(f"{where}: {ARRAYS}", "holds arrays that do not fit each other")
     return model
+
+
+def _examples(arrays: Mapping[str, npt.NDArray[Any]]) -> Examples:
+    return Examples(
+        arrays["examples.columns"].astype(np.int32, casting="equiv"),
+        arrays["examples.directions"].astype(np.float32),
+        arrays["examples.places"].astype(np.float32),
+        arrays["examples.weights"].astype(np.float32),
+    )
+
+
+def _fit_each_other(found: Examples, features: int, labels: int) -> bool:
+    columns, count = found.columns, len(found.places)
+    return (
+        columns.ndim == 1
+        and bool(np.all(np.diff(columns, prepend=-1, append=features) > 0))
+        and found.directions.shape == (columns.size, examples.TOPICS)
+        and found.places.shape == (count, examples.TOPICS)
+        and found.weights.shape == (count, labels)
+    )
 
 
 def save(model: Model, folder: Path) -> Model:

@@ -1,7 +1,8 @@
-"""A trained classifier of messages: one matrix, a temperature and a threshold; nothing here trains.
+"""A trained classifier of messages: one matrix, examples, a temperature and a threshold; nothing here trains.
 
-Scores are linear in the features. Confidence is the likeliest category's share after dividing the scores
-by the temperature; from the threshold on a message may be routed without staff.
+Scores are linear in the features, and to them comes what near examples speak for. Confidence is the likeliest
+category's share after dividing the scores by the temperature; from the threshold on a message may be routed
+without staff.
 
 Invariant: a model is immutable and its version names its contents, so the same version gives the same
 answer on every machine that reads it.
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from services.cases.routing.examples import Examples
 from services.cases.routing.features import Floats, Rows, Vocabulary, rows
 from services.cases.routing.judgement import GUESSES, Guess, Judgement
 
@@ -44,6 +46,7 @@ class Model:
     vocabulary: Vocabulary
     matrix: Floats
     intercept: Floats
+    examples: Examples
 
     def classify(self, messages: Sequence[Sequence[str]]) -> list[Judgement]:
         """Judge messages, each a list of words as `text` makes them.
@@ -51,7 +54,8 @@ class Model:
         A message without a single known word is never automatic.
         """
         found = rows(messages, self.vocabulary)
-        shares = confidences(scores(found, self.matrix, self.intercept), self.manifest.temperature)
+        scored = scores(found, self.matrix, self.intercept) + self.examples.scores(found)
+        shares = confidences(scored, self.manifest.temperature)
         order = np.argsort(-shares, axis=1, kind="stable")[:, :GUESSES]
         seen = np.diff(found.begins) > 0
         return [

@@ -2,26 +2,29 @@
 
 The temperature and the threshold are read off messages that were held out: the training messages are cut
 into folds, near ones together, and each fold is judged by weights that were not fitted to it. Only which words
-and sequences there are, without any answer, is taken from all of them at once.
+and sequences there are, and what goes together among them, without any answer, is taken from all at once.
 
 Only this module and `judging` need scikit-learn, which serves to train; a trained model answers without it.
 """
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from services.cases.routing import features, near
+from services.cases.routing.examples import TOPICS, Examples, nearness, none, placed
 from services.cases.routing.features import BLOCKS, Floats, Rows
-from services.cases.routing.model import Manifest, Model, confidences, scores
+from services.cases.routing.model import Manifest, Model, confidences
 from shared.refusals import Refusal
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 FOLDS = 5
 PRECISION = 0.98
@@ -34,6 +37,11 @@ MARGIN = 0.003
 LEAST = {"words": 1, "pairs": 2, "characters": 3, "head words": 1, "head characters": 2}
 WEIGHTS = {"words": 1.0, "pairs": 0.5, "characters": 1.0, "head words": 0.7, "head characters": 0.7}
 PENALTY = 0.2
+LEAST_WITH_DIRECTION = 10
+"""In how many messages a feature must occur to have a part in what a message is about."""
+EXAMPLES_MOST = 12_000
+"""Up to so many messages each is compared with each: at 12,000 the comparisons take 0.6 GB, twice in solving."""
+_AT_ONCE = 500
 
 
 class NotTrainable(Refusal):
@@ -67,14 +75,19 @@ def train(messages: Sequence[Message], labels: Sequence[str], *, precision: floa
         [np.full(vocabulary.blocks[name].keys.size, WEIGHTS[name], np.float32) for name in BLOCKS]
     )
     table = Rows(rows.begins, rows.columns, rows.values * scale[rows.columns])
-    held = np.empty((len(messages), len(names)))
-    *parts, (matrix, intercept) = _fit_all(table, answers, cuts)
-    for (_, judged), (part, shift) in zip(cuts, parts, strict=True):
-        held[judged] = scores(table.only(judged), part, shift)
-    temperature = calibrate(held, answers)
-    threshold, reached, coverage = choose_threshold(confidences(held, temperature), answers, precision)
+    fitted = (_fit_exactly if len(messages) <= EXAMPLES_MOST else _fit_linearly)(table, answers, cuts)
+    temperature = calibrate(fitted.held, answers)
+    threshold, reached, coverage = choose_threshold(confidences(fitted.held, temperature), answers, precision)
     manifest = Manifest("", names, temperature, threshold, len(messages), reached, coverage)
-    return Model(manifest, vocabulary, matrix * scale[:, None], intercept)
+    # A message to be judged is counted without the kinds' weights, so they go into what meets it.
+    directions = fitted.examples.directions * scale[fitted.examples.columns, None]
+    return Model(
+        manifest,
+        vocabulary,
+        fitted.matrix * scale[:, None],
+        fitted.intercept,
+        replace(fitted.examples, directions=directions),
+    )
 
 
 def _numbered(labels: Sequence[str]) -> tuple[tuple[str, ...], Numbers]:
@@ -101,41 +114,86 @@ def folds(labels: Sequence[str], groups: Sequence[int]) -> list[tuple[Numbers, N
     return [(a.astype(np.int64), b.astype(np.int64)) for a, b in split.split(answers, answers, groups)]
 
 
-def _fit_all(
-    table: Rows, answers: Numbers, cuts: Sequence[tuple[Numbers, Numbers]]
-) -> list[tuple[Floats, Floats]]:
-    """Matrix and intercept of each fold's learning part, then of all; small tables in this process."""
-    jobs = [*(learnt for learnt, _ in cuts), np.arange(answers.size)]
-    workers = min(len(jobs), os.cpu_count() or 1)
-    if workers < 2 or answers.size < 2000:
-        return [_fit(table, answers, job) for job in jobs]
-    with ProcessPoolExecutor(workers, get_context("spawn"), _hold, (table, answers)) as pool:
-        return list(pool.map(_fit_held, jobs))
+@dataclass(frozen=True)
+class _Fitted:
+    """What all messages together say, and `held`: each message's scores by what the other folds say."""
+
+    held: Scores
+    matrix: Floats
+    intercept: Floats
+    examples: Examples
 
 
-_held: list[tuple[Rows, Numbers]] = []
-"""In a worker process: the table that it fits parts of."""
+def _wanted(answers: Numbers) -> npt.NDArray[np.float32]:
+    """Least squares to +1 and -1: as good on text as a margin, one system for all categories at once."""
+    return np.where(answers[:, None] == np.arange(answers.max() + 1), 1.0, -1.0).astype(np.float32)
 
 
-def _hold(table: Rows, answers: Numbers) -> None:
-    _held[:] = [(table, answers)]
+def _fit_exactly(table: Rows, answers: Numbers, cuts: Sequence[tuple[Numbers, Numbers]]) -> _Fitted:
+    """Features and examples in one system, solved by how like each message is to each other one."""
+    from scipy.linalg import cho_factor, cho_solve
+
+    sparse, wanted = _sparse(table), _wanted(answers)
+    columns, directions = _directions(sparse)
+    places = placed(table, columns, directions)
+    likeness = nearness(places, places) if columns.size else np.zeros((answers.size,) * 2, np.float32)
+    turned = sparse.T.tocsr()
+    for first in range(0, answers.size, _AT_ONCE):
+        part = slice(first, first + _AT_ONCE)
+        likeness[part] += (sparse[part] @ turned).toarray()
+
+    def solved(learnt: Numbers) -> tuple[Floats, Floats]:
+        system = likeness[np.ix_(learnt, learnt)]
+        system[np.diag_indices_from(system)] += PENALTY
+        mean = wanted[learnt].mean(axis=0)
+        factor = cho_factor(system, lower=True, overwrite_a=True, check_finite=False)
+        return cho_solve(factor, wanted[learnt] - mean, check_finite=False), mean
+
+    held = np.empty(wanted.shape)
+    for learnt, judged in cuts:
+        weights, mean = solved(learnt)
+        held[judged] = likeness[np.ix_(judged, learnt)] @ weights + mean
+    weights, mean = solved(np.arange(answers.size))
+    examples = Examples(columns, directions, places, weights) if columns.size else none(wanted.shape[1])
+    return _Fitted(held, turned @ weights, mean, examples)
 
 
-def _fit_held(job: Numbers) -> tuple[Floats, Floats]:
-    return _fit(*_held[0], job)
+def _directions(sparse: csr_array) -> tuple[npt.NDArray[np.int32], Floats]:
+    """The features that occur often enough, and the directions of most of what messages have in common."""
+    from sklearn.decomposition import TruncatedSVD
+
+    often = np.bincount(sparse.indices, minlength=sparse.shape[1]) >= LEAST_WITH_DIRECTION
+    columns = np.flatnonzero(often).astype(np.int32)
+    if min(columns.size, sparse.shape[0]) <= TOPICS:
+        empty = none(0)
+        return empty.columns, empty.directions
+    found = TruncatedSVD(TOPICS, n_iter=3, random_state=0).fit(sparse[:, columns])
+    return columns, np.ascontiguousarray(found.components_.T, np.float32)
 
 
-def _fit(table: Rows, answers: Numbers, learnt: Numbers) -> tuple[Floats, Floats]:
-    from scipy.sparse import csr_array
+def _fit_linearly(table: Rows, answers: Numbers, cuts: Sequence[tuple[Numbers, Numbers]]) -> _Fitted:
+    """Features alone, for more messages than can be compared each with each."""
     from sklearn.linear_model import Ridge
 
-    part = table.only(learnt)
+    sparse, wanted = _sparse(table), _wanted(answers)
+
+    def solved(learnt: Numbers) -> Ridge:
+        return Ridge(alpha=PENALTY, solver="sparse_cg", tol=1e-2).fit(sparse[learnt], wanted[learnt])
+
+    held = np.empty(wanted.shape)
+    for learnt, judged in cuts:
+        held[judged] = solved(learnt).predict(sparse[judged])
+    whole = solved(np.arange(answers.size))
+    matrix, intercept = whole.coef_.T.astype(np.float32), whole.intercept_.astype(np.float32)
+    return _Fitted(held, matrix, intercept, none(wanted.shape[1]))
+
+
+def _sparse(table: Rows) -> csr_array:
+    from scipy.sparse import csr_array
+
     width = int(table.columns.max(initial=0)) + 1
-    sparse = csr_array((part.values, part.columns, part.begins), shape=(learnt.size, width))
-    wanted = np.where(answers[learnt, None] == np.arange(answers.max() + 1), 1.0, -1.0)
-    # Least squares to +1 and -1: as good on text as a margin, one system for all categories at once.
-    fitted = Ridge(alpha=PENALTY, solver="sparse_cg", tol=1e-2).fit(sparse, wanted.astype(np.float32))
-    return fitted.coef_.T.astype(np.float32), fitted.intercept_.astype(np.float32)
+    cells = table.columns.astype(np.int32), table.begins.astype(np.int32)
+    return csr_array((table.values, *cells), shape=(table.begins.size - 1, width))
 
 
 def calibrate(held: Scores, answers: Numbers) -> float:
