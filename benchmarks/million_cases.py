@@ -427,6 +427,8 @@ async def _run(stack: LocalStack, arguments: argparse.Namespace, console: Consol
         "HTTP_PORT": str(port),
         "JWKS_URL": await issuer.serve(),
         "SEALING_KEY": json.dumps(key),
+        "QUARANTINE_URL": (stack.run_dir / "quarantine").as_uri(),
+        "PHOTOS_URL": (stack.run_dir / "photos").as_uri(),
     }
     spec = ProcessSpec(
         name="cases-1",
