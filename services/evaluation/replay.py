@@ -140,6 +140,8 @@ class Replay:
                 )
             )
             self._database.execute("SET parquet_metadata_cache = true")
+            # In a process started by another DuckDB takes itself for interactive and draws a bar into the output.
+            self._database.execute("SET enable_progress_bar = false")
             if isinstance(self._facts, Path):
                 self._database.execute(_LOAD, [str(self._facts)])
             self._open = opening.pop_all()
