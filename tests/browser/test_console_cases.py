@@ -45,6 +45,32 @@ async def test_why_a_case_was_routed_is_said_in_the_pages_language_in_its_way_an
         await expect(page.get_by_text("the department serves the whole city")).to_be_visible()
 
 
+async def test_a_page_goes_on_hearing_of_changes_after_its_access_token_has_expired(
+    town: Town, visiting: Callable[..., Any]
+) -> None:
+    case_id = await town.file("断线之后仍然听得到", "候车亭顶棚漏雨，请修补。")
+    async with visiting(**DESK) as visit:
+        await sign_in(visit, HOUSING)
+        page = await open_at(visit, f"/cases/{case_id}")
+        streams: list[int] = []
+        page.on(
+            "response", lambda said: streams.append(said.status) if said.url.endswith("/api/events") else None
+        )
+        visit.expected += ["ERR_INTERNET_DISCONNECTED", "401"]
+        await visit.context.set_offline(True)
+        await visit.context.clear_cookies(name="daibiaotong_session")
+        await visit.context.set_offline(False)
+
+        async def heard_again() -> bool:
+            return streams[-1:] == [200]
+
+        await wait_until(heard_again, what="a stream under a new token", seconds=PATIENCE, every=0.2)
+        assert streams[0] == 401
+        await expect(page.get_by_role("button", name="签收")).to_be_visible()
+        await town.done("POST", f"/api/cases/{case_id}/accept", HOUSING)
+        await expect(page.get_by_role("button", name="签收")).to_have_count(0)
+
+
 async def test_a_department_sees_a_cases_photos_and_answers_with_photos_of_its_own(
     town: Town, visiting: Callable[..., Any]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from playwright.async_api import expect
 
 from shared.testing.wait import wait_until
 from tests.browser.conftest import DESK, Visit, open_at, sign_in
-from tests.browser.town import PATIENCE, STAFF, Town
+from tests.browser.town import DEPUTY, PATIENCE, STAFF, Town
 from tests.conftest import started_producer
 
 pytestmark = pytest.mark.timeout(300, func_only=True)
@@ -80,6 +81,40 @@ async def test_an_operator_finds_a_dead_letter_and_hands_it_in_again(
         await open_at(visit, "/letters")
         await expect(visit.page.get_by_role("alert")).to_contain_text("您没有查看权限")
         await expect(visit.page.get_by_role("link", name="死信")).to_have_count(0)
+
+
+async def test_what_a_fault_kept_out_is_handed_in_again_once_the_fault_is_mended(
+    town: Town, visiting: Callable[..., Any]
+) -> None:
+    """A service that cannot write one duty for a while: the letter succeeds afterwards, and once only."""
+    note = "一时写不进去的登记"
+
+    def tell(sql: str) -> None:
+        town.suite.stack.postgres.sql(sql, "participation")
+
+    async def noted() -> int:
+        return sum(duty["note"] == note for duty in (await town.done("GET", "/api/duties", DEPUTY))["items"])
+
+    duty = {"kind": "research", "happened_on": datetime.now(UTC).date().isoformat(), "note": note}
+    tell(f"ALTER TABLE duties ADD CONSTRAINT fault CHECK (note <> '{note}')")
+    try:
+        status, _ = await town.ask("POST", "/api/duties", DEPUTY, duty)
+    finally:
+        tell("ALTER TABLE duties DROP CONSTRAINT fault")
+    assert status >= 400
+    assert await noted() == 0
+    async with visiting(**DESK) as visit:
+        page = visit.page
+        await sign_in_as_operator(visit, town)
+        await open_at(visit, "/letters?service=participation&state=dead")
+        await page.get_by_role("row").get_by_role("button", name="重放").click()
+        await expect(page.get_by_text("重放成功").first).to_be_visible()
+        await expect(page.get_by_text("没有死信")).to_be_visible()
+        await open_at(visit, "/letters?service=participation")
+        row = page.get_by_role("row").filter(has_text="participation.commands/")
+        await expect(row).to_contain_text("已重放")
+        await expect(row.get_by_role("button", name="重放")).to_have_count(0)
+    assert await noted() == 1
 
 
 async def test_dead_letters_stand_page_by_page_and_the_address_keeps_page_and_filters(
