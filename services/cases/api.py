@@ -22,8 +22,8 @@ from services.cases.domain import State
 from services.cases.handlers import read_contact, read_supplied, read_words
 from services.cases.metrics import METRICS, REASONS, Figure, Metric, measure_groups
 from services.cases.overview import overview
+from services.cases.search import queries as search
 from services.cases.search.grams import Keyed, contains
-from services.cases.search.queries import having
 from services.cases.store import note_contact_read
 from shared.contracts.envelope import Actor
 from shared.contracts.identity import DepartmentCode, KnownPlaceCode, PlaceCode
@@ -47,8 +47,12 @@ def in_place(code: str) -> list[ColumnElement[bool]]:
     cases = tables.cases.c
     if len(code) < COUNTY_DIGITS:
         return [func.starts_with(cases.county, code)]
-    county = cases.county == code[:COUNTY_DIGITS]
-    return [county] if len(code) == COUNTY_DIGITS else [county, func.starts_with(cases.town, code)]
+    found, town = [cases.county == code[:COUNTY_DIGITS]], tables.TOWN
+    if len(code) >= tables.TOWN_DIGITS:
+        found.append(town == code[: tables.TOWN_DIGITS])
+    if len(code) not in (COUNTY_DIGITS, tables.TOWN_DIGITS):
+        found.append(func.starts_with(cases.town, code))
+    return found
 
 
 COUNTY_DIGITS = 6
@@ -137,12 +141,16 @@ def _supplied(opener: Opener, sealed: str) -> str | None:
 
 
 class _Walk:
-    """Cases of a list in its order, opened one by one; with a query those that have its words."""
+    """Cases of a list in its order, opened one by one; with a query those that have its words.
 
-    def __init__(self, opener: Opener, query: str | None) -> None:
+    `values` are the query's search values, by which candidates are found.
+    """
+
+    def __init__(self, opener: Opener, query: str | None, values: Sequence[int]) -> None:
         self.items: list[dict[str, Any]] = []
         self._opener = opener
         self._query = query
+        self._values = values
 
     async def walk(
         self,
@@ -157,9 +165,14 @@ class _Walk:
         """Collect up to `size` cases behind a position; where the next page begins, None at the end."""
         looked_at, chunk = 0, size + 1
         while True:
-            rows = await queries.page(
-                connection, conditions, sort=sort, after=position, skip=skip, size=chunk
-            )
+            if self._query is None:
+                rows = await queries.page(
+                    connection, conditions, sort=sort, after=position, skip=skip, size=chunk
+                )
+            else:
+                rows = await search.page(
+                    connection, conditions, self._values, sort=sort, after=position, skip=skip, size=chunk
+                )
             for row in rows:
                 if len(self.items) == size or looked_at == _LOOKED_AT_MAX:
                     return position
@@ -243,14 +256,16 @@ def router(opener: Opener, keyed: Keyed, engine: AsyncEngine, caller: WhoCalls) 
             conditions.append(columns.filed_at >= filed_from)
         if filed_until is not None:
             conditions.append(columns.filed_at < filed_until)
-        if q is not None:
-            if not (values := keyed.values_asked_for(q)):
-                raise errors.nothing_asked_for()
-            conditions.append(having(values))
+        values = keyed.values_asked_for(q) if q is not None else []
+        if q is not None and not values:
+            raise errors.nothing_asked_for()
         position = pages.read(after)
         async with queries.reading(engine) as connection:
-            total, is_counted = await queries.total(connection, conditions)
-            found = _Walk(opener, q)
+            if q is None:
+                total, is_counted = await queries.total(connection, conditions)
+            else:
+                total, is_counted = await search.total(connection, conditions, values), False
+            found = _Walk(opener, q, values)
             ended = await found.walk(
                 connection, conditions, sort, position, skip=0 if position else (page - 1) * size, size=size
             )
@@ -261,7 +276,7 @@ def router(opener: Opener, keyed: Keyed, engine: AsyncEngine, caller: WhoCalls) 
             "items": [{**one, **_guessed(guesses.get(one["id"]))} for one in found.items],
             "next": pages.next_link(request, ended),
             "total": total,
-            "total_is_estimate": not is_counted or q is not None,
+            "total_is_estimate": not is_counted,
             "page": page,
             "size": size,
         }

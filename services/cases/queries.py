@@ -67,20 +67,22 @@ async def page(
     size: int,
 ) -> list[dict[str, Any]]:
     """Up to `size` cases, newest or most pressing first, after a position; their words are still sealed."""
-    found = select(*_SHOWN).where(*conditions).order_by(*_order(sort)).limit(size).offset(skip)
+    found = select(*_SHOWN).where(*conditions).order_by(*order(sort)).limit(size).offset(skip)
     if after is not None:
-        found = found.where(_behind(sort, after))
+        found = found.where(behind(sort, after))
     return dictionaries(await connection.execute(found))
 
 
-def _order(sort: Sort) -> tuple[ColumnElement[Any], ...]:
+def order(sort: Sort) -> tuple[ColumnElement[Any], ...]:
+    """By what a list is ordered."""
     cases = tables.cases.c
     if sort == "deadline":
         return (cases.answer_by.asc().nulls_last(), cases.id.asc())
     return (cases.filed_at.desc(), cases.id.desc())
 
 
-def _behind(sort: Sort, after: Position) -> ColumnElement[bool]:
+def behind(sort: Sort, after: Position) -> ColumnElement[bool]:
+    """What lies behind a position in that order."""
     cases = tables.cases.c
     if sort == "newest":
         return tuple_(cases.filed_at, cases.id) < tuple_(literal(after.at), literal(after.id))

@@ -98,6 +98,10 @@ Index("cases_state_filed_at_idx", cases.c.state, cases.c.filed_at)
 Index("cases_filed_at_id_idx", cases.c.filed_at, cases.c.id)
 Index("cases_answer_by_id_idx", cases.c.answer_by, cases.c.id)
 Index("cases_county_filed_at_idx", cases.c.county, cases.c.filed_at)
+TOWN_DIGITS = 9
+TOWN = func.left(cases.c.town, text(str(TOWN_DIGITS)))
+"""The town of a case, also of one whose place is a village in it."""
+Index("cases_town_filed_at_idx", TOWN, cases.c.filed_at)
 Index("cases_category_filed_at_idx", cases.c.category, cases.c.filed_at)
 Index("cases_department_filed_at_idx", cases.c.department, cases.c.filed_at)
 Index("cases_overdue_idx", cases.c.filed_at, postgresql_where=cases.c.chased >= 2)

@@ -13,6 +13,7 @@ import pytest_asyncio
 
 from deploy.local.stack import LocalStack
 from services.cases import queries
+from services.cases.search import queries as search
 from services.cases.search.grams import Keyed
 from services.cases.search.indexing import use_key
 from shared.contracts import cases
@@ -143,6 +144,28 @@ async def test_pages_by_position_show_every_case_once(there: Inside, sort: str) 
         assert len(body["items"]) == 2
         asked = dict(parse_qsl(body["next"].removeprefix("?")))
     assert sorted(seen) == sorted(str(case_id) for case_id in IDS.values())
+
+
+@pytest.mark.parametrize("looked_through", [1, 2, 4])
+@pytest.mark.parametrize("rare", [0, 20])
+async def test_looking_through_a_list_and_asking_the_index_of_words_find_the_same(
+    there: Inside, monkeypatch: pytest.MonkeyPatch, looked_through: int, rare: int
+) -> None:
+    monkeypatch.setattr(search, "LOOKED_THROUGH", looked_through)
+    monkeypatch.setattr(search, "RARE", rare)
+    assert await found(there, "路") == {"hole", "same hole", "bus", "jiangbei"}
+    assert await found(there, "路", place=TOWN) == {"hole", "same hole"}
+    assert await found(there, "窨井盖破损") == {"hole"}
+    assert await found(there, "音响") == {"noise"}
+    assert await found(there, "13800000000") == set()
+    for sort in ("newest", "deadline"):
+        _, whole = await there.ask("/cases", q="反映", sort=sort)
+        _, first = await there.ask("/cases", q="反映", sort=sort, size=3)
+        _, second = await there.ask("/cases", q="反映", sort=sort, size=3, page=2)
+        ids = [item["id"] for item in whole["items"]]
+        assert len(ids) == len(TEXTS)
+        assert [item["id"] for item in (*first["items"], *second["items"])] == ids
+        assert (whole["total"], whole["total_is_estimate"]) == (len(TEXTS), True)
 
 
 @pytest.mark.parametrize("after", ["x", "e30", "W10", "WzEsMl0", "WyIyMDIyLTAzLTAxIiwieCJd", "💥"])

@@ -1,4 +1,9 @@
-"""The read side of the search: candidates by hashes, similar cases by sketches, open cases for clusters."""
+"""The read side of the search: candidates by hashes, similar cases by sketches, open cases for clusters.
+
+What is searched for may be in every other case or in one of a million, and the database cannot tell which. So the
+first of a list are looked through one by one: where enough of them have the words, that is all. Only where hardly
+one has them is the index of words asked, for then few cases in all can have them.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +18,7 @@ from sqlalchemy import (
     ColumnElement,
     Integer,
     Select,
+    Subquery,
     Text,
     bindparam,
     case,
@@ -23,15 +29,22 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import BIT
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.selectable import LateralFromClause
 
+from services.cases import queries as lists
 from services.cases import tables
 from services.cases.domain import STEPS
 from services.cases.search.clusters import Report
 from services.cases.search.grams import SKETCH_BITS
 from services.cases.search.tables import case_words
 from shared.database.rows import dictionaries
+from shared.http.pages import Position
 
 _SKETCH = BIT(SKETCH_BITS)
+LOOKED_THROUGH = 3_000
+"""So many of the first cases of a list are looked through for words."""
+RARE = 20
+"""Words that no more of these have are rare: the index of words gives few cases for them."""
 COMPARED_MAX = 5_000
 """So many open cases of a county, the newest, are compared with a text."""
 NEAR_DAYS = 90
@@ -49,10 +62,69 @@ def _one_of(states: frozenset[str]) -> ColumnElement[bool]:
     return tables.cases.c.state.in_(listed)
 
 
-def having(values: Sequence[int]) -> ColumnElement[bool]:
-    """Cases whose words have all these search values: what is searched for, and a few others."""
-    wanted = cast(literal(list(values), ARRAY(Integer)), ARRAY(Integer))
-    return tables.cases.c.id.in_(select(case_words.c.case_id).where(case_words.c.hashes.contains(wanted)))
+def _has(hashes: ColumnElement[Any], values: Sequence[int]) -> ColumnElement[bool]:
+    return hashes.contains(cast(literal(list(values), ARRAY(Integer)), ARRAY(Integer)))
+
+
+def _first(found: Select[Any]) -> tuple[Subquery, LateralFromClause]:
+    """The first of some cases, and beside each its hashes, looked up one by one."""
+    first = found.limit(LOOKED_THROUGH).subquery("first")
+    # An offset keeps the planner from asking the index of words instead.
+    words = select(case_words.c.hashes).where(case_words.c.case_id == first.c.id).offset(0).lateral("words")
+    return first, words
+
+
+def _by_index(values: Sequence[int], conditions: Sequence[ColumnElement[bool]]) -> Select[tuple[Any, ...]]:
+    """The cases among those that the index of words gives; materialised, so that nothing else is tried."""
+    given = select(case_words.c.case_id).where(_has(case_words.c.hashes, values))
+    words = given.cte("given").prefix_with("MATERIALIZED")
+    return select(tables.cases.c.id).join(words, words.c.case_id == tables.cases.c.id).where(*conditions)
+
+
+async def page(
+    connection: AsyncConnection,
+    conditions: Sequence[ColumnElement[bool]],
+    values: Sequence[int],
+    *,
+    sort: lists.Sort,
+    after: Position | None,
+    skip: int,
+    size: int,
+) -> list[dict[str, Any]]:
+    """As `queries.page`, of the cases whose words have all these search values, and a few others."""
+    cases, order = tables.cases.c, lists.order(sort)
+    if after is not None:
+        conditions = (*conditions, lists.behind(sort, after))
+    listed = select(cases.id, func.row_number().over(order_by=order).label("place")).where(*conditions)
+    first, words = _first(listed.order_by(*order))
+    among = select(first.c.id).join(words, _has(words.c.hashes, values)).order_by(first.c.place)
+    ids = (await connection.scalars(among.limit(size).offset(skip))).all()
+    if len(ids) < size and await connection.scalar(select(func.count()).select_from(first)) == LOOKED_THROUGH:
+        found = _by_index(values, conditions).order_by(*order).limit(size).offset(skip)
+        ids = (await connection.scalars(found)).all()
+    return await lists.page(connection, [cases.id.in_(ids)], sort=sort, size=size)
+
+
+async def total(
+    connection: AsyncConnection, conditions: Sequence[ColumnElement[bool]], values: Sequence[int]
+) -> int:
+    """About how many cases have the values: counted where they are few, else reckoned from the newest."""
+    cases = tables.cases.c
+    first, words = _first(select(cases.id).where(*conditions).order_by(*lists.order("newest")))
+    seen, having = (
+        await connection.execute(
+            select(func.count(), func.count().filter(_has(words.c.hashes, values)))
+            .select_from(first)
+            .join(words, literal(True), isouter=True)
+        )
+    ).one()
+    if seen < LOOKED_THROUGH:
+        return int(having)
+    if having > RARE:
+        whole, _ = await lists.total(connection, conditions)
+        return round(having / seen * whole)
+    some = _by_index(values, conditions).limit(lists.COUNTED_MAX).subquery()
+    return int(await connection.scalar(select(func.count()).select_from(some)) or 0)
 
 
 def _bits(sketch: int) -> ColumnElement[Any]:
