@@ -58,6 +58,12 @@ class Intake:
         require(person.actor, CLIENT, *others)
         return person
 
+    async def is_simulated(self, request: Request) -> bool:
+        """Whether the simulation speaks for a resident. Raises Problem for a token that is not valid."""
+        if "authorization" not in request.headers:
+            return False
+        return (await self._caller(request)).actor.acting_for_simulation
+
     async def gateway(self) -> Caller:
         """This gateway as who speaks for residents. Raises Problem 503 while identity is away."""
         held = self._held

@@ -350,7 +350,13 @@ class Driver:
             if answer.accepted:
                 self._given[by_command[write.command_id].id] = answer.body
 
-        await self._phases.send_all("residents' concerns 民情直通车", submissions(), len(concerns), keep)
+        result = await self._phases.send_all(
+            "residents' concerns 民情直通车", submissions(), len(concerns), keep
+        )
+        if result.refused:
+            raise GatewayError(
+                f"{result.refused} concerns of residents were refused or got no answer; the journal says why"
+            )
         clerk = self._staff_for(None)
         filed = {str(case.id) for case in self._year.cases}
         async for item in self._gateway.pages("/api/cases", who=clerk, size=_LIST_SIZE):
@@ -380,11 +386,11 @@ class Driver:
         at = case.submitted_at or case.filed_at
         return self._write("concern.submit", str(case.id), INTAKE, f"/api/codes/{code}/concerns", body, at)
 
-    def _by_deputy(self, case: Case, verb: str, body: Mapping[str, Any], at: datetime) -> Write:
-        """What the deputy does with a concern."""
+    def _by_deputy(self, case: Case, kind: str, body: Mapping[str, Any], at: datetime) -> Write:
+        """What the deputy does with a case; named by the script's id, so that it is the same in every play."""
         who, id_ = self._cast.deputies[case.deputy], self._id_of(case)
-        write = self._write(f"concern.{verb}", str(case.id), who, f"/api/cases/{id_}/{verb}", body, at)
-        return dataclasses.replace(write, subject=id_)
+        path = f"/api/cases/{id_}/{kind.partition('.')[2]}"
+        return dataclasses.replace(self._write(kind, str(case.id), who, path, body, at), subject=id_)
 
     def _residents_ratings(self) -> Iterator[Write]:
         for case in self._year.cases:
@@ -408,7 +414,7 @@ class Driver:
                 continue
             if case.submitted_at is not None:
                 chosen = {} if case.chosen is None else {"category": case.chosen}
-                yield self._by_deputy(case, "take-up", chosen, case.filed_at)
+                yield self._by_deputy(case, "concern.take-up", chosen, case.filed_at)
                 continue
             body = {
                 "id": str(case.id),
@@ -429,7 +435,7 @@ class Driver:
         filed = len(self._year.cases) - len(explained)
         await self._phases.send_all("cases filed, concerns taken up 督事", self._filings(), filed)
         answers = (
-            self._by_deputy(case, "explain", {"text": EXPLAINED_WORDS}, case.closed_at or END)
+            self._by_deputy(case, "concern.explain", {"text": EXPLAINED_WORDS}, case.closed_at or END)
             for case in explained
         )
         await self._phases.send_all("concerns explained 解释说明", answers, len(explained))
@@ -519,14 +525,12 @@ class Driver:
     def _closings(self) -> Iterator[Write]:
         for case in self._year.cases:
             if case.closed_at is not None and case.merged_into is None and not case.explained:
-                who, id_ = self._cast.deputies[case.deputy], self._id_of(case)
-                yield self._write("case.close", id_, who, f"/api/cases/{id_}/close", {}, case.closed_at)
+                yield self._by_deputy(case, "case.close", {}, case.closed_at)
 
     def _ratings(self) -> Iterator[Write]:
         for case in self._year.cases:
             if case.rated_at is not None:
-                who, body, id_ = self._cast.deputies[case.deputy], {"stars": case.stars}, self._id_of(case)
-                yield self._write("case.rate", id_, who, f"/api/cases/{id_}/rate", body, case.rated_at)
+                yield self._by_deputy(case, "case.rate", {"stars": case.stars}, case.rated_at)
 
     async def _cases_closed(self) -> None:
         closed = sum(case.closed_at is not None for case in self._year.cases)

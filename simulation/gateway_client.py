@@ -204,7 +204,10 @@ class GatewayClient:
 
     async def _opened(self, link: str, token: str) -> str:
         """The cookie that a follow link's address gives. Raises GatewayError when it opens nothing."""
-        status, _, told = await self._repeated("GET", self._url(link), _headers(token), None)
+        try:
+            status, _, told = await self._repeated("GET", self._url(link), _headers(token), None)
+        except GatewayError:  # names the address, which here is a secret
+            raise GatewayError("a follow link: the gateway stays away") from None
         if status != 303:
             raise GatewayError(f"a follow link: the gateway answered {status}")
         return told["Set-Cookie"].partition(";")[0]

@@ -108,7 +108,12 @@ def figures(city: City, year: Year) -> tuple[Figure, ...]:
         ("  more time asked for 申请延期", None, asked, _figure("cases", "steps", "extension-asked")),
         ("    and granted", None, granted, _figure("cases", "steps", "extension-granted")),
         ("cases rated 评价", None, rated, _figure("cases", "rated")),
-        ("  by residents 居民评价", None, rated_by_residents, _figure("cases", "steps", "resident-rated")),
+        (
+            "ratings by residents 居民评价",
+            None,
+            rated_by_residents,
+            _figure("cases", "steps", "resident-rated"),
+        ),
         *_session_lines(year),
         (
             "training completed 初任培训",

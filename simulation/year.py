@@ -142,7 +142,7 @@ class Case:
     with an `extension` that it concerns many: what is told there is whether staff grant the time asked for.
 
     A case with `submitted_at` is a concern 民情 that a resident put to the deputy by a code, who took it up at
-    `filed_at`; an `explained` one the deputy closed at once instead. Its resident may rate it too.
+    `filed_at`; an `explained` one the deputy answered at `closed_at` instead. Its resident may rate it too.
     """
 
     id: UUID

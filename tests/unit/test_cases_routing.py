@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import random
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -160,10 +164,60 @@ def test_more_messages_than_can_be_compared_make_a_model_of_features_alone(
         for one, line in zip(made.classify(messages), lines, strict=True)
     ]
     assert np.mean(right) > 0.9
-    monkeypatch.setattr(files, "FORMAT", files.WITHOUT_EXAMPLES)
-    earlier = files.pack(made)
-    monkeypatch.undo()
-    assert files.unpack(*earlier).classify(messages) == files.unpack(*files.pack(made)).classify(messages)
+
+
+def repacked(model: Model, change: Callable[[dict[str, Any]], object], *, form: int) -> tuple[bytes, bytes]:
+    """A model's bytes in another format or with other arrays, and a manifest that fits them."""
+    manifest, data = files.pack(model)
+    with np.load(io.BytesIO(data)) as held:
+        arrays = dict(held)
+    change(arrays)
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    stated = json.loads(manifest) | {
+        "format": form,
+        "digest": hashlib.sha256(buffer.getvalue()).hexdigest(),
+    }
+    stated["version"] = files._version(stated)
+    return json.dumps(stated).encode(), buffer.getvalue()
+
+
+def test_a_model_of_the_format_before_is_read_and_has_no_examples(model: Model) -> None:
+    def without_examples(arrays: dict[str, Any]) -> None:
+        for name in [name for name in arrays if name.startswith("examples.")]:
+            del arrays[name]
+
+    earlier = files.unpack(*repacked(model, without_examples, form=1))
+    assert earlier.examples.places.size == 0
+    assert np.array_equal(earlier.matrix, model.matrix)
+    assert len(earlier.classify([["路灯"]])) == 1
+    with pytest.raises(RoutingFileInvalid):
+        files.unpack(*repacked(model, without_examples, form=2))
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("places", lambda held: held[0, 0]),
+        ("places", lambda held: held[:-1]),
+        ("places", lambda held: held[:, :-1]),
+        ("places", lambda held: held * np.float16("nan")),
+        ("weights", lambda held: held[:, :-1]),
+        ("weights", lambda held: held[0, 0]),
+        ("directions", lambda held: held[:-1]),
+        ("columns", lambda held: held[::-1]),
+        ("columns", lambda held: held + 10_000_000),
+        ("columns", lambda held: held.astype(np.float64)),
+    ],
+)
+def test_examples_that_do_not_fit_the_model_are_refused(
+    model: Model, name: str, wrong: Callable[[Any], Any]
+) -> None:
+    def change(arrays: dict[str, Any]) -> None:
+        arrays[f"examples.{name}"] = wrong(arrays[f"examples.{name}"])
+
+    with pytest.raises(RoutingFileInvalid, match="arrays"):
+        files.unpack(*repacked(model, change, form=2))
 
 
 def test_a_message_without_a_known_word_is_never_automatic(model: Model) -> None:

@@ -95,6 +95,7 @@ def test_residents_concerns_have_instants_of_their_own_and_the_explained_ones_en
     assert len(concerns) == scale.of(CONCERNS)
     assert len({case.submitted_at for case in concerns}) == len(concerns)
     assert all(case.origin == "resident" and case.merged_into is None for case in concerns)
+    assert any(case.explained for case in cases) or scale.divisor == 100
     for case in cases:
         if case.explained:
             assert None not in (case.submitted_at, case.closed_at)

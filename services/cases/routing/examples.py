@@ -73,6 +73,6 @@ def placed(found: Rows, columns: npt.NDArray[np.int32], directions: Floats) -> F
 
 
 def nearness(some: Floats, others: Floats) -> Floats:
-    """How near each of some places comes to each of others: 1 for the same, a Gaussian of the distance."""
+    """How near each of some places of length 1 comes to each of others: 1 for the same, a Gaussian of the distance."""
     near: Floats = np.exp(np.float32(NARROW) * (some @ others.T - np.float32(1)))
     return near

@@ -53,13 +53,6 @@ class Rows:
     columns: npt.NDArray[np.int64]
     values: Floats
 
-    def only(self, chosen: npt.NDArray[np.int64]) -> Rows:
-        """Some of the rows, in the order asked for."""
-        sizes = np.diff(self.begins)[chosen]
-        begins = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        cells = np.repeat(self.begins[chosen] - begins[:-1], sizes) + np.arange(begins[-1])
-        return Rows(begins, self.columns[cells], self.values[cells])
-
 
 def fit(messages: Sequence[Sequence[str]], least: Mapping[str, int]) -> Vocabulary:
     """The vocabulary of training messages; a feature must occur in at least `least[block]` of them."""

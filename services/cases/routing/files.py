@@ -173,7 +173,7 @@ def unpack(manifest: bytes, data: bytes, where: str = "the model") -> Model:
         raise RoutingFileInvalid(f"{where}: {MANIFEST}", f"{place}: {first['msg']}") from None
     if written.format not in (WITHOUT_EXAMPLES, FORMAT):
         raise RoutingFileInvalid(
-            f"{where}: {MANIFEST}", f"format {written.format} is not {FORMAT}, which is read here"
+            f"{where}: {MANIFEST}", f"format {written.format} is none that is read here ({FORMAT} and before)"
         )
     if hashlib.sha256(data).hexdigest() != written.digest:
         raise RoutingFileInvalid(f"{where}: {ARRAYS}", "is not the file that the manifest names")
@@ -221,13 +221,14 @@ def _examples(arrays: Mapping[str, npt.NDArray[Any]]) -> Examples:
 
 
 def _fit_each_other(found: Examples, features: int, labels: int) -> bool:
-    columns, count = found.columns, len(found.places)
+    columns, numbers = found.columns, (found.directions, found.places, found.weights)
     return (
         columns.ndim == 1
         and bool(np.all(np.diff(columns, prepend=-1, append=features) > 0))
         and found.directions.shape == (columns.size, examples.TOPICS)
-        and found.places.shape == (count, examples.TOPICS)
-        and found.weights.shape == (count, labels)
+        and found.places.shape == (*found.weights.shape[:1], examples.TOPICS)
+        and found.weights.shape[1:] == (labels,)
+        and all(bool(np.isfinite(one).all()) for one in numbers)
     )
 
 

@@ -38,7 +38,8 @@ async def learn(
     messages, labels = [one.words for one in known], [one.label or "" for one in known]
     cut = training.folds(labels, near.groups(len(known), near.pairs(messages)))[0]
     learnt, checked = (part.tolist() for part in cut)
-    model = training.train([messages[i] for i in learnt], [labels[i] for i in learnt])
+    trained = training.train([messages[i] for i in learnt], [labels[i] for i in learnt])
+    model = files.unpack(*files.pack(trained))  # as it is kept: its numbers are shorter then
     return await _keep(connection, model, [known[i] for i in checked])
 
 

@@ -5,7 +5,7 @@ category's share after dividing the scores by the temperature; from the threshol
 without staff.
 
 Invariant: a model is immutable and its version names its contents, so the same version gives the same
-answer on every machine that reads it.
+answer on every machine that reads it, up to the rounding of its sums.
 """
 
 from __future__ import annotations

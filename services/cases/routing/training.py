@@ -146,7 +146,8 @@ def _fit_exactly(table: Rows, answers: Numbers, cuts: Sequence[tuple[Numbers, Nu
         system = likeness[np.ix_(learnt, learnt)]
         system[np.diag_indices_from(system)] += PENALTY
         mean = wanted[learnt].mean(axis=0)
-        factor = cho_factor(system, lower=True, overwrite_a=True, check_finite=False)
+        # The table is its own mirror image, and only columns in a row are solved without a copy.
+        factor = cho_factor(system.T, lower=True, overwrite_a=True, check_finite=False)
         return cho_solve(factor, wanted[learnt] - mean, check_finite=False), mean
 
     held = np.empty(wanted.shape)
