@@ -7,9 +7,10 @@ note of who read them and what for, written in the same transaction.
 
 # No postponed annotations here: FastAPI could not find names that are made inside `router`.
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from functools import partial
+from typing import Annotated, Any, Literal, Protocol
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -140,45 +141,37 @@ def _supplied(opener: Opener, sealed: str) -> str | None:
         return None
 
 
+class Candidates(Protocol):
+    """Gives some cases of a list behind a position, and whether it ends with them."""
+
+    async def __call__(
+        self, *, sort: queries.Sort, after: Position | None, skip: int, size: int
+    ) -> tuple[list[dict[str, Any]], bool]:
+        """Up to `size` cases; fewer, but some, may come before the end."""
+
+
 class _Walk:
-    """Cases of a list in its order, opened one by one; with a query those that have its words.
+    """Cases of a list in its order, opened one by one; with a query those that have its words."""
 
-    `values` are the query's search values, by which candidates are found.
-    """
-
-    def __init__(self, opener: Opener, query: str | None, values: Sequence[int]) -> None:
+    def __init__(self, opener: Opener, query: str | None, candidates: Candidates) -> None:
         self.items: list[dict[str, Any]] = []
         self._opener = opener
         self._query = query
-        self._values = values
+        self._candidates = candidates
 
     async def walk(
-        self,
-        connection: AsyncConnection,
-        conditions: Sequence[ColumnElement[bool]],
-        sort: queries.Sort,
-        position: Position | None,
-        *,
-        skip: int,
-        size: int,
+        self, sort: queries.Sort, position: Position | None, *, skip: int, size: int
     ) -> Position | None:
         """Collect up to `size` cases behind a position; where the next page begins, None at the end."""
         looked_at, chunk = 0, size + 1
         while True:
-            if self._query is None:
-                rows = await queries.page(
-                    connection, conditions, sort=sort, after=position, skip=skip, size=chunk
-                )
-            else:
-                rows = await search.page(
-                    connection, conditions, self._values, sort=sort, after=position, skip=skip, size=chunk
-                )
+            rows, is_end = await self._candidates(sort=sort, after=position, skip=skip, size=chunk)
             for row in rows:
                 if len(self.items) == size or looked_at == _LOOKED_AT_MAX:
                     return position
                 position, looked_at = queries.position_of(row, sort), looked_at + 1
                 self._take(row)
-            if len(rows) < chunk:
+            if is_end:
                 return None
             skip, chunk = 0, _LOOKED_AT_MAX
 
@@ -261,14 +254,16 @@ def router(opener: Opener, keyed: Keyed, engine: AsyncEngine, caller: WhoCalls) 
             raise errors.nothing_asked_for()
         position = pages.read(after)
         async with queries.reading(engine) as connection:
+            candidates: Candidates
             if q is None:
                 total, is_counted = await queries.total(connection, conditions)
+                candidates = partial(queries.part, connection, conditions)
             else:
-                total, is_counted = await search.total(connection, conditions, values), False
-            found = _Walk(opener, q, values)
-            ended = await found.walk(
-                connection, conditions, sort, position, skip=0 if position else (page - 1) * size, size=size
-            )
+                matches, is_counted = await search.matches(connection, conditions, values), False
+                total = matches.total
+                candidates = partial(search.page, connection, conditions, values, rare=matches.rare)
+            found = _Walk(opener, q, candidates)
+            ended = await found.walk(sort, position, skip=0 if position else (page - 1) * size, size=size)
             is_staff = bool(actor.roles & {"staff", *SEE_ALL})
             waiting = [one["id"] for one in found.items if is_staff and one["state"] == "triage"]
             guesses = await queries.routings(connection, waiting)

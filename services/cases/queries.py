@@ -73,6 +73,20 @@ async def page(
     return dictionaries(await connection.execute(found))
 
 
+async def part(
+    connection: AsyncConnection,
+    conditions: Sequence[ColumnElement[bool]],
+    *,
+    sort: Sort,
+    after: Position | None,
+    skip: int,
+    size: int,
+) -> tuple[list[dict[str, Any]], bool]:
+    """A page, and whether the list ends with it."""
+    found = await page(connection, conditions, sort=sort, after=after, skip=skip, size=size)
+    return found, len(found) < size
+
+
 def order(sort: Sort) -> tuple[ColumnElement[Any], ...]:
     """By what a list is ordered."""
     cases = tables.cases.c

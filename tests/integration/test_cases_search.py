@@ -165,7 +165,7 @@ async def test_looking_through_a_list_and_asking_the_index_of_words_find_the_sam
         ids = [item["id"] for item in whole["items"]]
         assert len(ids) == len(TEXTS)
         assert [item["id"] for item in (*first["items"], *second["items"])] == ids
-        assert (whole["total"], whole["total_is_estimate"]) == (len(TEXTS), True)
+        assert (whole["total"] >= min(looked_through, len(TEXTS)), whole["total_is_estimate"]) == (True, True)
 
 
 @pytest.mark.parametrize("after", ["x", "e30", "W10", "WzEsMl0", "WyIyMDIyLTAzLTAxIiwieCJd", "💥"])

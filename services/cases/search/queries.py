@@ -8,6 +8,7 @@ one has them is the index of words asked, for then few cases in all can have the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -37,6 +38,7 @@ from services.cases.domain import STEPS
 from services.cases.search.clusters import Report
 from services.cases.search.grams import SKETCH_BITS
 from services.cases.search.tables import case_words
+from shared.database.plans import estimated_rows
 from shared.database.rows import dictionaries
 from shared.http.pages import Position
 
@@ -81,34 +83,18 @@ def _by_index(values: Sequence[int], conditions: Sequence[ColumnElement[bool]]) 
     return select(tables.cases.c.id).join(words, words.c.case_id == tables.cases.c.id).where(*conditions)
 
 
-async def page(
-    connection: AsyncConnection,
-    conditions: Sequence[ColumnElement[bool]],
-    values: Sequence[int],
-    *,
-    sort: lists.Sort,
-    after: Position | None,
-    skip: int,
-    size: int,
-) -> list[dict[str, Any]]:
-    """As `queries.page`, of the cases whose words have all these search values, and a few others."""
-    cases, order = tables.cases.c, lists.order(sort)
-    if after is not None:
-        conditions = (*conditions, lists.behind(sort, after))
-    listed = select(cases.id, func.row_number().over(order_by=order).label("place")).where(*conditions)
-    first, words = _first(listed.order_by(*order))
-    among = select(first.c.id).join(words, _has(words.c.hashes, values)).order_by(first.c.place)
-    ids = (await connection.scalars(among.limit(size).offset(skip))).all()
-    if len(ids) < size and await connection.scalar(select(func.count()).select_from(first)) == LOOKED_THROUGH:
-        found = _by_index(values, conditions).order_by(*order).limit(size).offset(skip)
-        ids = (await connection.scalars(found)).all()
-    return await lists.page(connection, [cases.id.in_(ids)], sort=sort, size=size)
+@dataclass(frozen=True)
+class Matches:
+    """About how many cases have what is searched for, and whether hardly one of the first looked through has."""
+
+    total: int
+    rare: bool
 
 
-async def total(
+async def matches(
     connection: AsyncConnection, conditions: Sequence[ColumnElement[bool]], values: Sequence[int]
-) -> int:
-    """About how many cases have the values: counted where they are few, else reckoned from the newest."""
+) -> Matches:
+    """Of the cases with all these search values: counted where they are few, else reckoned from the newest."""
     cases = tables.cases.c
     first, words = _first(select(cases.id).where(*conditions).order_by(*lists.order("newest")))
     seen, having = (
@@ -119,12 +105,47 @@ async def total(
         )
     ).one()
     if seen < LOOKED_THROUGH:
-        return int(having)
-    if having > RARE:
-        whole, _ = await lists.total(connection, conditions)
-        return round(having / seen * whole)
-    some = _by_index(values, conditions).limit(lists.COUNTED_MAX).subquery()
-    return int(await connection.scalar(select(func.count()).select_from(some)) or 0)
+        return Matches(having, rare=False)
+    if having <= RARE:
+        some = _by_index(values, conditions).limit(lists.COUNTED_MAX).subquery()
+        return Matches(await connection.scalar(select(func.count()).select_from(some)) or 0, rare=True)
+    whole = await estimated_rows(connection, select(cases.id).where(*conditions))
+    return Matches(round(having / seen * max(whole, seen)), rare=False)
+
+
+async def page(
+    connection: AsyncConnection,
+    conditions: Sequence[ColumnElement[bool]],
+    values: Sequence[int],
+    *,
+    rare: bool,
+    sort: lists.Sort,
+    after: Position | None,
+    skip: int,
+    size: int,
+) -> tuple[list[dict[str, Any]], bool]:
+    """As `queries.page`, of the cases whose words have all these search values and a few others; is it the end?
+
+    There may be fewer than `size` before the end, but some.
+    """
+    cases, order = tables.cases.c, lists.order(sort)
+    if after is not None:
+        conditions = (*conditions, lists.behind(sort, after))
+    ids: Sequence[UUID] = ()
+    is_end = False
+    if not rare:
+        listed = select(cases.id, func.row_number().over(order_by=order).label("place")).where(*conditions)
+        first, words = _first(listed.order_by(*order))
+        among = select(first.c.id).join(words, _has(words.c.hashes, values)).order_by(first.c.place)
+        ids = (await connection.scalars(among.limit(size).offset(skip))).all()
+        if len(ids) < size:
+            seen = await connection.scalar(select(func.count()).select_from(first)) or 0
+            is_end = seen < LOOKED_THROUGH
+    if len(ids) < size and len(ids) <= RARE and not is_end:  # rare from here on
+        found = _by_index(values, conditions).order_by(*order).limit(size).offset(skip)
+        ids = (await connection.scalars(found)).all()
+        is_end = len(ids) < size
+    return await lists.page(connection, [cases.id.in_(ids)], sort=sort, size=size), is_end
 
 
 def _bits(sketch: int) -> ColumnElement[Any]:
