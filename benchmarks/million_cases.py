@@ -267,7 +267,9 @@ class Questions:
             return pick(self._pool)
 
         def street() -> str:
-            return words().text.split("号")[0]
+            while not (found := words().text.split("号")[0]):
+                pass
+            return found
 
         def staff(**query: Any) -> Asked:
             return self._as("staff", query, org=self._city.code)
@@ -320,7 +322,7 @@ class Questions:
             "search: a street": lambda: staff(q=street()),
             "search: a street's name": lambda: staff(q=street()[:2]),
             "search: two words": lambda: staff(q=f"{pick(common)} {pick(common)}"),
-            "search: a phrase": lambda: staff(q=words().text[-14:-2]),
+            "search: a phrase": lambda: staff(q=words().text[-14:-2] or words().text[:6]),
             "search: a common character": lambda: staff(q=pick("路区号不水天")),
             "search: a rare character": lambda: staff(q=_hanzi(self._rng, 1)),
             "search: a number": lambda: staff(q=f"{self._rng.randrange(100, 400)}号"),

@@ -41,6 +41,8 @@ SEE_ALL = frozenset({"operator", "simulation"})
 _DAILY_UP_TO = timedelta(days=62)
 _LOOKED_AT_MAX = 501
 """So many candidates of a search are opened for one page; what is left is for the next."""
+_PARTS_MAX = 4
+"""So many parts of a list are looked through for one page; likewise."""
 
 
 def in_place(code: str) -> list[ColumnElement[bool]]:
@@ -142,12 +144,12 @@ def _supplied(opener: Opener, sealed: str) -> str | None:
 
 
 class Candidates(Protocol):
-    """Gives some cases of a list behind a position, and whether it ends with them."""
+    """Gives some cases of a list behind a position."""
 
     async def __call__(
         self, *, sort: queries.Sort, after: Position | None, skip: int, size: int
-    ) -> tuple[list[dict[str, Any]], bool]:
-        """Up to `size` cases; fewer, but some, may come before the end."""
+    ) -> queries.Part:
+        """Up to `size` cases without the first `skip`; there may be fewer, or none, before the end."""
 
 
 class _Walk:
@@ -163,17 +165,18 @@ class _Walk:
         self, sort: queries.Sort, position: Position | None, *, skip: int, size: int
     ) -> Position | None:
         """Collect up to `size` cases behind a position; where the next page begins, None at the end."""
-        looked_at, chunk = 0, size + 1
+        looked_at, parts, chunk = 0, 0, size + 1
         while True:
-            rows, is_end = await self._candidates(sort=sort, after=position, skip=skip, size=chunk)
-            for row in rows:
+            part = await self._candidates(sort=sort, after=position, skip=skip, size=chunk)
+            for row in part.rows:
                 if len(self.items) == size or looked_at == _LOOKED_AT_MAX:
                     return position
                 position, looked_at = queries.position_of(row, sort), looked_at + 1
                 self._take(row)
-            if is_end:
-                return None
-            skip, chunk = 0, _LOOKED_AT_MAX
+            position, skip, chunk = part.behind, part.skip, _LOOKED_AT_MAX
+            parts += not skip
+            if position is None or parts == _PARTS_MAX:
+                return position
 
     def _take(self, row: dict[str, Any]) -> None:
         case = shown(row, self._opener)
@@ -261,7 +264,7 @@ def router(opener: Opener, keyed: Keyed, engine: AsyncEngine, caller: WhoCalls) 
             else:
                 matches, is_counted = await search.matches(connection, conditions, values), False
                 total = matches.total
-                candidates = partial(search.page, connection, conditions, values, rare=matches.rare)
+                candidates = partial(search.part, connection, conditions, values, rare=matches.rare)
             found = _Walk(opener, q, candidates)
             ended = await found.walk(sort, position, skip=0 if position else (page - 1) * size, size=size)
             is_staff = bool(actor.roles & {"staff", *SEE_ALL})

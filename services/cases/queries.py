@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
@@ -73,6 +74,15 @@ async def page(
     return dictionaries(await connection.execute(found))
 
 
+@dataclass(frozen=True)
+class Part:
+    """Some cases of a list; `behind` is where it goes on, None at its end, and `skip` how many to leave out there."""
+
+    rows: list[dict[str, Any]]
+    behind: Position | None
+    skip: int = 0
+
+
 async def part(
     connection: AsyncConnection,
     conditions: Sequence[ColumnElement[bool]],
@@ -81,10 +91,10 @@ async def part(
     after: Position | None,
     skip: int,
     size: int,
-) -> tuple[list[dict[str, Any]], bool]:
-    """A page, and whether the list ends with it."""
-    found = await page(connection, conditions, sort=sort, after=after, skip=skip, size=size)
-    return found, len(found) < size
+) -> Part:
+    """Up to `size` cases behind a position, without the first `skip` of them."""
+    rows = await page(connection, conditions, sort=sort, after=after, skip=skip, size=size)
+    return Part(rows, position_of(rows[-1], sort) if len(rows) == size else None)
 
 
 def order(sort: Sort) -> tuple[ColumnElement[Any], ...]:

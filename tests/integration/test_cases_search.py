@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from deploy.local.stack import LocalStack
-from services.cases import queries
+from services.cases import api, queries
 from services.cases.search import queries as search
 from services.cases.search.grams import Keyed
 from services.cases.search.indexing import use_key
@@ -147,12 +147,13 @@ async def test_pages_by_position_show_every_case_once(there: Inside, sort: str) 
 
 
 @pytest.mark.parametrize("looked_through", [1, 2, 4])
-@pytest.mark.parametrize("rare", [0, 20])
+@pytest.mark.parametrize("few", [0, 20])
 async def test_looking_through_a_list_and_asking_the_index_of_words_find_the_same(
-    there: Inside, monkeypatch: pytest.MonkeyPatch, looked_through: int, rare: int
+    there: Inside, monkeypatch: pytest.MonkeyPatch, looked_through: int, few: int
 ) -> None:
     monkeypatch.setattr(search, "LOOKED_THROUGH", looked_through)
-    monkeypatch.setattr(search, "RARE", rare)
+    monkeypatch.setattr(search, "FEW", few)
+    monkeypatch.setattr(api, "_PARTS_MAX", 10)
     assert await found(there, "路") == {"hole", "same hole", "bus", "jiangbei"}
     assert await found(there, "路", place=TOWN) == {"hole", "same hole"}
     assert await found(there, "窨井盖破损") == {"hole"}
@@ -166,6 +167,23 @@ async def test_looking_through_a_list_and_asking_the_index_of_words_find_the_sam
         assert len(ids) == len(TEXTS)
         assert [item["id"] for item in (*first["items"], *second["items"])] == ids
         assert (whole["total"] >= min(looked_through, len(TEXTS)), whole["total_is_estimate"]) == (True, True)
+
+
+async def test_where_few_of_a_list_have_common_words_pages_are_short_and_lead_on(
+    there: Inside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "LOOKED_THROUGH", 1)
+    monkeypatch.setattr(search, "FEW", 0)
+    monkeypatch.setattr(api, "_PARTS_MAX", 1)
+    seen, sizes, asked = [], [], {"size": "2", "q": "塌陷"}
+    while asked:
+        status, body = await there.ask("/cases", **asked)
+        assert status == 200, body
+        seen += [item["id"] for item in body["items"]]
+        sizes.append(len(body["items"]))
+        asked = dict(parse_qsl((body["next"] or "").removeprefix("?")))
+    assert sorted(seen) == sorted(str(IDS[name]) for name in ("hole", "same hole"))
+    assert 0 in sizes
 
 
 @pytest.mark.parametrize("after", ["x", "e30", "W10", "WzEsMl0", "WyIyMDIyLTAzLTAxIiwieCJd", "💥"])

@@ -1,8 +1,9 @@
 """The read side of the search: candidates by hashes, similar cases by sketches, open cases for clusters.
 
 What is searched for may be in every other case or in one of a million, and the database cannot tell which. So the
-first of a list are looked through one by one: where enough of them have the words, that is all. Only where hardly
-one has them is the index of words asked, for then few cases in all can have them.
+first of a list are looked through one by one: where enough of them have the words, that is all. Where hardly one
+has them, and few of all cases do, the index of words gives them; where only this list has few, the looking through
+goes on for a while, and the next page from there.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ _SKETCH = BIT(SKETCH_BITS)
 LOOKED_THROUGH = 3_000
 """So many of the first cases of a list are looked through for words."""
 RARE = 20
-"""Words that no more of these have are rare: the index of words gives few cases for them."""
+"""Where no more of these have the words, it is worth asking whether they are rare everywhere."""
+FEW = 5_000
+"""Words that no more cases than this have, of all, are looked up in the index of words."""
 COMPARED_MAX = 5_000
 """So many open cases of a county, the newest, are compared with a text."""
 NEAR_DAYS = 90
@@ -85,7 +88,7 @@ def _by_index(values: Sequence[int], conditions: Sequence[ColumnElement[bool]]) 
 
 @dataclass(frozen=True)
 class Matches:
-    """About how many cases have what is searched for, and whether hardly one of the first looked through has."""
+    """About how many cases have what is searched for, and whether the index of words is to be asked."""
 
     total: int
     rare: bool
@@ -107,13 +110,15 @@ async def matches(
     if seen < LOOKED_THROUGH:
         return Matches(having, rare=False)
     if having <= RARE:
-        some = _by_index(values, conditions).limit(lists.COUNTED_MAX).subquery()
-        return Matches(await connection.scalar(select(func.count()).select_from(some)) or 0, rare=True)
+        anywhere = select(literal(1)).where(_has(case_words.c.hashes, values)).limit(FEW + 1).subquery()
+        if (await connection.scalar(select(func.count()).select_from(anywhere)) or 0) <= FEW:
+            some = _by_index(values, conditions).subquery()
+            return Matches(await connection.scalar(select(func.count()).select_from(some)) or 0, rare=True)
     whole = await estimated_rows(connection, select(cases.id).where(*conditions))
     return Matches(round(having / seen * max(whole, seen)), rare=False)
 
 
-async def page(
+async def part(
     connection: AsyncConnection,
     conditions: Sequence[ColumnElement[bool]],
     values: Sequence[int],
@@ -123,29 +128,26 @@ async def page(
     after: Position | None,
     skip: int,
     size: int,
-) -> tuple[list[dict[str, Any]], bool]:
-    """As `queries.page`, of the cases whose words have all these search values and a few others; is it the end?
-
-    There may be fewer than `size` before the end, but some.
-    """
+) -> lists.Part:
+    """As `queries.part`, of the cases whose words have all these search values, and a few others."""
     cases, order = tables.cases.c, lists.order(sort)
     if after is not None:
         conditions = (*conditions, lists.behind(sort, after))
-    ids: Sequence[UUID] = ()
-    is_end = False
-    if not rare:
-        listed = select(cases.id, func.row_number().over(order_by=order).label("place")).where(*conditions)
-        first, words = _first(listed.order_by(*order))
-        among = select(first.c.id).join(words, _has(words.c.hashes, values)).order_by(first.c.place)
-        ids = (await connection.scalars(among.limit(size).offset(skip))).all()
-        if len(ids) < size:
-            seen = await connection.scalar(select(func.count()).select_from(first)) or 0
-            is_end = seen < LOOKED_THROUGH
-    if len(ids) < size and len(ids) <= RARE and not is_end:  # rare from here on
+    if rare:
         found = _by_index(values, conditions).order_by(*order).limit(size).offset(skip)
         ids = (await connection.scalars(found)).all()
-        is_end = len(ids) < size
-    return await lists.page(connection, [cases.id.in_(ids)], sort=sort, size=size), is_end
+        rows = await lists.page(connection, [cases.id.in_(ids)], sort=sort, size=size)
+        return lists.Part(rows, lists.position_of(rows[-1], sort) if len(rows) == size else None)
+    listed = select(cases.id, func.row_number().over(order_by=order).label("place")).where(*conditions)
+    first, words = _first(listed.order_by(*order))
+    among = select(first.c.id).join(words, _has(words.c.hashes, values)).order_by(first.c.place)
+    ids = (await connection.scalars(among.limit(skip + size))).all()
+    rows = await lists.page(connection, [cases.id.in_(ids[skip:])], sort=sort, size=size)
+    if len(rows) == size:
+        return lists.Part(rows, lists.position_of(rows[-1], sort))
+    last = select(first.c.id).where(first.c.place == LOOKED_THROUGH).scalar_subquery()
+    seen = await lists.page(connection, [cases.id == last], sort=sort, size=1)
+    return lists.Part(rows, lists.position_of(seen[0], sort) if seen else None, max(skip - len(ids), 0))
 
 
 def _bits(sketch: int) -> ColumnElement[Any]:
