@@ -41,7 +41,7 @@ SEE_ALL = frozenset({"operator", "simulation"})
 _DAILY_UP_TO = timedelta(days=62)
 _LOOKED_AT_MAX = 501
 """So many candidates of a search are opened for one page; what is left is for the next."""
-_PARTS_MAX = 4
+_PARTS_MAX = 2
 """So many parts of a list are looked through for one page; likewise."""
 
 

@@ -48,7 +48,7 @@ LOOKED_THROUGH = 3_000
 """So many of the first cases of a list are looked through for words."""
 RARE = 20
 """Where no more of these have the words, it is worth asking whether they are rare everywhere."""
-FEW = 5_000
+FEW = 3_000
 """Words that no more cases than this have, of all, are looked up in the index of words."""
 COMPARED_MAX = 5_000
 """So many open cases of a county, the newest, are compared with a text."""
