@@ -41,8 +41,6 @@ SEE_ALL = frozenset({"operator", "simulation"})
 _DAILY_UP_TO = timedelta(days=62)
 _LOOKED_AT_MAX = 501
 """So many candidates of a search are opened for one page; what is left is for the next."""
-_PARTS_MAX = 2
-"""So many parts of a list are looked through for one page; likewise."""
 
 
 def in_place(code: str) -> list[ColumnElement[bool]]:
@@ -165,7 +163,7 @@ class _Walk:
         self, sort: queries.Sort, position: Position | None, *, skip: int, size: int
     ) -> Position | None:
         """Collect up to `size` cases behind a position; where the next page begins, None at the end."""
-        looked_at, parts, chunk = 0, 0, size + 1
+        looked_at, chunk = 0, size + 1
         while True:
             part = await self._candidates(sort=sort, after=position, skip=skip, size=chunk)
             for row in part.rows:
@@ -173,10 +171,9 @@ class _Walk:
                     return position
                 position, looked_at = queries.position_of(row, sort), looked_at + 1
                 self._take(row)
+            if part.behind is None:
+                return None
             position, skip, chunk = part.behind, part.skip, _LOOKED_AT_MAX
-            parts += not skip
-            if position is None or parts == _PARTS_MAX:
-                return position
 
     def _take(self, row: dict[str, Any]) -> None:
         case = shown(row, self._opener)
@@ -264,7 +261,7 @@ def router(opener: Opener, keyed: Keyed, engine: AsyncEngine, caller: WhoCalls) 
             else:
                 matches, is_counted = await search.matches(connection, conditions, values), False
                 total = matches.total
-                candidates = partial(search.part, connection, conditions, values, rare=matches.rare)
+                candidates = search.Candidates(connection, conditions, values, rare=matches.rare)
             found = _Walk(opener, q, candidates)
             ended = await found.walk(sort, position, skip=0 if position else (page - 1) * size, size=size)
             is_staff = bool(actor.roles & {"staff", *SEE_ALL})

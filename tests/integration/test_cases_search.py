@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from deploy.local.stack import LocalStack
-from services.cases import api, queries
+from services.cases import queries
 from services.cases.search import queries as search
 from services.cases.search.grams import Keyed
 from services.cases.search.indexing import use_key
@@ -147,13 +147,13 @@ async def test_pages_by_position_show_every_case_once(there: Inside, sort: str) 
 
 
 @pytest.mark.parametrize("looked_through", [1, 2, 4])
-@pytest.mark.parametrize("few", [0, 20])
+@pytest.mark.parametrize(("few", "parts"), [(0, 1), (0, 9), (20, 1)])
 async def test_looking_through_a_list_and_asking_the_index_of_words_find_the_same(
-    there: Inside, monkeypatch: pytest.MonkeyPatch, looked_through: int, few: int
+    there: Inside, monkeypatch: pytest.MonkeyPatch, looked_through: int, few: int, parts: int
 ) -> None:
     monkeypatch.setattr(search, "LOOKED_THROUGH", looked_through)
     monkeypatch.setattr(search, "FEW", few)
-    monkeypatch.setattr(api, "_PARTS_MAX", 10)
+    monkeypatch.setattr(search, "PARTS_MAX", parts)
     assert await found(there, "路") == {"hole", "same hole", "bus", "jiangbei"}
     assert await found(there, "路", place=TOWN) == {"hole", "same hole"}
     assert await found(there, "窨井盖破损") == {"hole"}
@@ -169,21 +169,25 @@ async def test_looking_through_a_list_and_asking_the_index_of_words_find_the_sam
         assert (whole["total"] >= min(looked_through, len(TEXTS)), whole["total_is_estimate"]) == (True, True)
 
 
-async def test_where_few_of_a_list_have_common_words_pages_are_short_and_lead_on(
+async def test_where_few_of_a_list_have_common_words_no_page_leaves_one_out(
     there: Inside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """By position and by number, with parts so small that most of them have none."""
     monkeypatch.setattr(search, "LOOKED_THROUGH", 1)
     monkeypatch.setattr(search, "FEW", 0)
-    monkeypatch.setattr(api, "_PARTS_MAX", 1)
-    seen, sizes, asked = [], [], {"size": "2", "q": "塌陷"}
+    _, whole = await there.ask("/cases", q="路")
+    expected = [item["id"] for item in whole["items"]]
+    assert len(expected) == 4
+    seen: list[str] = []
+    asked = {"size": "1", "q": "路"}
     while asked:
         status, body = await there.ask("/cases", **asked)
         assert status == 200, body
         seen += [item["id"] for item in body["items"]]
-        sizes.append(len(body["items"]))
         asked = dict(parse_qsl((body["next"] or "").removeprefix("?")))
-    assert sorted(seen) == sorted(str(IDS[name]) for name in ("hole", "same hole"))
-    assert 0 in sizes
+    assert seen == expected
+    numbered = [await there.ask("/cases", q="路", size="1", page=number) for number in range(1, 5)]
+    assert [item["id"] for _, body in numbered for item in body["items"]] == expected
 
 
 @pytest.mark.parametrize("after", ["x", "e30", "W10", "WzEsMl0", "WyIyMDIyLTAzLTAxIiwieCJd", "💥"])

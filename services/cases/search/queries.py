@@ -2,8 +2,8 @@
 
 What is searched for may be in every other case or in one of a million, and the database cannot tell which. So the
 first of a list are looked through one by one: where enough of them have the words, that is all. Where hardly one
-has them, and few of all cases do, the index of words gives them; where only this list has few, the looking through
-goes on for a while, and the next page from there.
+has them, and few of all cases do, the index of words gives them; where only this list has few, it is asked after
+some more have been looked through, for it costs most then.
 """
 
 from __future__ import annotations
@@ -46,6 +46,8 @@ from shared.http.pages import Position
 _SKETCH = BIT(SKETCH_BITS)
 LOOKED_THROUGH = 3_000
 """So many of the first cases of a list are looked through for words."""
+PARTS_MAX = 2
+"""So many times, one after the other, for one page; then the index of words is asked."""
 RARE = 20
 """Where no more of these have the words, it is worth asking whether they are rare everywhere."""
 FEW = 3_000
@@ -79,7 +81,7 @@ def _first(found: Select[Any]) -> tuple[Subquery, LateralFromClause]:
     return first, words
 
 
-def _by_index(values: Sequence[int], conditions: Sequence[ColumnElement[bool]]) -> Select[tuple[Any, ...]]:
+def _among_given(values: Sequence[int], conditions: Sequence[ColumnElement[bool]]) -> Select[tuple[Any, ...]]:
     """The cases among those that the index of words gives; materialised, so that nothing else is tried."""
     given = select(case_words.c.case_id).where(_has(case_words.c.hashes, values))
     words = given.cte("given").prefix_with("MATERIALIZED")
@@ -112,42 +114,62 @@ async def matches(
     if having <= RARE:
         anywhere = select(literal(1)).where(_has(case_words.c.hashes, values)).limit(FEW + 1).subquery()
         if (await connection.scalar(select(func.count()).select_from(anywhere)) or 0) <= FEW:
-            some = _by_index(values, conditions).subquery()
+            some = _among_given(values, conditions).subquery()
             return Matches(await connection.scalar(select(func.count()).select_from(some)) or 0, rare=True)
     whole = await estimated_rows(connection, select(cases.id).where(*conditions))
     return Matches(round(having / seen * max(whole, seen)), rare=False)
 
 
-async def part(
-    connection: AsyncConnection,
-    conditions: Sequence[ColumnElement[bool]],
-    values: Sequence[int],
-    *,
-    rare: bool,
-    sort: lists.Sort,
-    after: Position | None,
-    skip: int,
-    size: int,
-) -> lists.Part:
-    """As `queries.part`, of the cases whose words have all these search values, and a few others."""
-    cases, order = tables.cases.c, lists.order(sort)
-    if after is not None:
-        conditions = (*conditions, lists.behind(sort, after))
-    if rare:
-        found = _by_index(values, conditions).order_by(*order).limit(size).offset(skip)
-        ids = (await connection.scalars(found)).all()
-        rows = await lists.page(connection, [cases.id.in_(ids)], sort=sort, size=size)
+class Candidates:
+    """The cases with all these search values, and a few others, part by part; `rare` as in `Matches`."""
+
+    def __init__(
+        self,
+        connection: AsyncConnection,
+        conditions: Sequence[ColumnElement[bool]],
+        values: Sequence[int],
+        *,
+        rare: bool,
+    ) -> None:
+        self._connection, self._conditions, self._values = connection, conditions, values
+        self._rare = rare
+        self._parts = 0
+
+    async def __call__(self, *, sort: lists.Sort, after: Position | None, skip: int, size: int) -> lists.Part:
+        """As `queries.part`."""
+        conditions = self._conditions
+        if after is not None:
+            conditions = (*conditions, lists.behind(sort, after))
+        self._parts += 1
+        if self._rare or self._parts > PARTS_MAX:
+            return await self._by_index(conditions, sort, skip, size)
+        return await self._by_looking(conditions, sort, skip, size)
+
+    async def _by_index(
+        self, conditions: Sequence[ColumnElement[bool]], sort: lists.Sort, skip: int, size: int
+    ) -> lists.Part:
+        found = _among_given(self._values, conditions).order_by(*lists.order(sort)).limit(size).offset(skip)
+        rows = await self._rows((await self._connection.scalars(found)).all(), sort)
         return lists.Part(rows, lists.position_of(rows[-1], sort) if len(rows) == size else None)
-    listed = select(cases.id, func.row_number().over(order_by=order).label("place")).where(*conditions)
-    first, words = _first(listed.order_by(*order))
-    among = select(first.c.id).join(words, _has(words.c.hashes, values)).order_by(first.c.place)
-    ids = (await connection.scalars(among.limit(skip + size))).all()
-    rows = await lists.page(connection, [cases.id.in_(ids[skip:])], sort=sort, size=size)
-    if len(rows) == size:
-        return lists.Part(rows, lists.position_of(rows[-1], sort))
-    last = select(first.c.id).where(first.c.place == LOOKED_THROUGH).scalar_subquery()
-    seen = await lists.page(connection, [cases.id == last], sort=sort, size=1)
-    return lists.Part(rows, lists.position_of(seen[0], sort) if seen else None, max(skip - len(ids), 0))
+
+    async def _by_looking(
+        self, conditions: Sequence[ColumnElement[bool]], sort: lists.Sort, skip: int, size: int
+    ) -> lists.Part:
+        cases, order = tables.cases.c, lists.order(sort)
+        listed = select(cases.id, func.row_number().over(order_by=order).label("place")).where(*conditions)
+        first, words = _first(listed.order_by(*order))
+        among = select(first.c.id).join(words, _has(words.c.hashes, self._values)).order_by(first.c.place)
+        ids = (await self._connection.scalars(among.limit(skip + size))).all()
+        rows = await self._rows(ids[skip:], sort)
+        if len(rows) == size:
+            return lists.Part(rows, lists.position_of(rows[-1], sort))
+        last = select(first.c.id).where(first.c.place == LOOKED_THROUGH)
+        seen = await self._rows((await self._connection.scalars(last)).all(), sort)
+        behind = lists.position_of(seen[0], sort) if seen else None
+        return lists.Part(rows, behind, max(skip - len(ids), 0))
+
+    async def _rows(self, ids: Sequence[UUID], sort: lists.Sort) -> list[dict[str, Any]]:
+        return await lists.page(self._connection, [tables.cases.c.id.in_(ids)], sort=sort, size=len(ids))
 
 
 def _bits(sketch: int) -> ColumnElement[Any]:
