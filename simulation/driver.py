@@ -1,8 +1,7 @@
 """Plays the script of the year through the gateway.
 
 Invariants: each filing, rating, answer, sign-up and completion is one HTTP request in the person's own
-name, at the script's business time; residents have no name and come as their own page does, by a public code
-and by the link that they got for it; departments are not played here: they are processes of their own
+name, at the script's business time; departments are not played here: they are processes of their own
 that hear of cases on their topics; the clock is ticked before the year and at its end, after everything before it has its
 outcome and every service says that nothing is left to take in (DECISIONS, part two, 5).
 """
@@ -28,8 +27,9 @@ from shared.contracts.simulation import ClockTicked
 from shared.messaging.kafka import make_producer
 from shared.settings import KafkaSettings
 from simulation.city import TERM_FROM, TERM_UNTIL, City, Deputy
-from simulation.gateway_client import INTAKE, OPERATOR, Answer, GatewayClient, GatewayError, Write
+from simulation.gateway_client import INTAKE, OPERATOR, GatewayClient, GatewayError, Write
 from simulation.phases import Phases
+from simulation.residents import ResidentsPlay
 from simulation.session import SessionPlay
 from simulation.year import BEIJING, END, Activity, Case, Consultation, Duty, Year
 
@@ -95,8 +95,7 @@ class Driver:
         self._mistakes: set[str] = set()
         self._codes: list[str] = []  # of the deputies
         self._station_codes: dict[str, str] = {}  # by town
-        self._given: dict[UUID, Mapping[str, Any]] = {}  # what residents got: receipt and follow link
-        self._ids: dict[UUID, str] = {}  # a concern's own id, which the script cannot know
+        self._ids: dict[UUID, str] = {}  # of the residents' concerns, which the script cannot know
 
     async def play(self) -> Played:
         """The whole year, except the tick of the clock.
@@ -109,7 +108,8 @@ class Driver:
         await self.people_the_city()
         await self._phases.obtain_tokens("people get their tokens", self._people_of_the_script())
         await self._announce()
-        await self._concerns_submitted()
+        residents = self._residents()
+        self._ids = await residents.submitted()
         await self._cases_filed()
         await self._training()
         await self._activities()
@@ -119,6 +119,7 @@ class Driver:
         await session.submitted_and_assigned()
         await self._cases_answered()
         await self._cases_closed()
+        await residents.rated()
         await session.answered_and_rated(DEPARTMENTS_PATIENCE_SECONDS)
         await self._mistakes_refused()
         await self._repeated()
@@ -332,74 +333,6 @@ class Driver:
             activity.announced_at,
         )
 
-    # -- concerns of residents --------------------------------------------------------------------------
-
-    async def _concerns_submitted(self) -> None:
-        """Residents put their concerns to deputies; each case's own id is found by its instant."""
-        concerns = {case.submitted_at: case for case in self._year.cases if case.submitted_at is not None}
-        version = (await self._gateway.get("/api/concern-notice", who=INTAKE))["version"]
-        by_command: dict[str, Case] = {}
-
-        def submissions() -> Iterator[Write]:
-            for case in concerns.values():
-                write = self._submission(case, version)
-                by_command[write.command_id] = case
-                yield write
-
-        def keep(write: Write, answer: Answer) -> None:
-            if answer.accepted:
-                self._given[by_command[write.command_id].id] = answer.body
-
-        result = await self._phases.send_all(
-            "residents' concerns 民情直通车", submissions(), len(concerns), keep
-        )
-        if result.refused:
-            raise GatewayError(
-                f"{result.refused} concerns of residents were refused or got no answer; the journal says why"
-            )
-        clerk = self._staff_for(None)
-        filed = {str(case.id) for case in self._year.cases}
-        async for item in self._gateway.pages("/api/cases", who=clerk, size=_LIST_SIZE):
-            case = concerns.get(datetime.fromisoformat(item["filed_at"]))
-            if case is not None and item["id"] not in filed:
-                self._ids[case.id] = item["id"]
-        if len(self._ids) < len(concerns):
-            raise GatewayError(f"{len(concerns) - len(self._ids)} concerns of residents are not listed")
-
-    def _submission(self, case: Case, consent: str) -> Write:
-        """By the deputy's own code, or by the code of the deputy's station with the deputy picked."""
-        deputy = self._city.deputies[case.deputy]
-        code, picked = self._codes[case.deputy], None
-        if deputy.town and case.id.int % 2:
-            code, picked = self._station_codes[deputy.town], code
-        body = {
-            "title": case.title,
-            "text": case.text,
-            "county": case.county,
-            "town": case.town,
-            "consent": consent,
-        }
-        if picked is not None:
-            body["deputy"] = picked
-        if case.id.int % 3 == 0:
-            body["contact"] = "0574-0000-0000"
-        at = case.submitted_at or case.filed_at
-        return self._write("concern.submit", str(case.id), INTAKE, f"/api/codes/{code}/concerns", body, at)
-
-    def _by_deputy(self, case: Case, kind: str, body: Mapping[str, Any], at: datetime) -> Write:
-        """What the deputy does with a case; named by the script's id, so that it is the same in every play."""
-        who, id_ = self._cast.deputies[case.deputy], self._id_of(case)
-        path = f"/api/cases/{id_}/{kind.partition('.')[2]}"
-        return dataclasses.replace(self._write(kind, str(case.id), who, path, body, at), subject=id_)
-
-    def _residents_ratings(self) -> Iterator[Write]:
-        for case in self._year.cases:
-            if case.resident_rated_at is not None:
-                given, body = self._given[case.id], {"stars": case.resident_stars}
-                path, at = f"/api/concerns/{given['receipt']}/rate", case.resident_rated_at
-                write = self._write("concern.rate", str(case.id), INTAKE, path, body, at)
-                yield dataclasses.replace(write, link=given["follow"])
-
     # -- cases -----------------------------------------------------------------------------------------
 
     def _id_of(self, case: Case) -> str:
@@ -407,6 +340,12 @@ class Driver:
 
     def _script(self) -> dict[str, Case]:
         return {self._id_of(case): case for case in self._year.cases}
+
+    def _by_deputy(self, case: Case, kind: str, body: Mapping[str, Any], at: datetime) -> Write:
+        """What the deputy does with a case; named by the script's id, so that it is the same in every play."""
+        who, id_ = self._cast.deputies[case.deputy], self._id_of(case)
+        path = f"/api/cases/{id_}/{kind.partition('.')[2]}"
+        return dataclasses.replace(self._write(kind, str(case.id), who, path, body, at), subject=id_)
 
     def _filings(self) -> Iterator[Write]:
         for case in self._year.cases:
@@ -456,13 +395,8 @@ class Driver:
         await self._until_answered("cases answered by departments")
         reopened = [case for case in self._year.cases if case.reopened_at is not None]
         writes = (
-            self._write(
-                "case.reopen",
-                str(case.id),
-                self._cast.deputies[case.deputy],
-                f"/api/cases/{self._id_of(case)}/reopen",
-                {"reason": "问题尚未解决"},
-                case.reopened_at or case.filed_at,
+            self._by_deputy(
+                case, "case.reopen", {"reason": "问题尚未解决"}, case.reopened_at or case.filed_at
             )
             for case in reopened
         )
@@ -539,12 +473,22 @@ class Driver:
         await self._phases.send_all("cases closed 办结", self._closings(), closed - others)
         await self._phases.wait_for("  and what was merged into them", closed, self._closed, SETTLED_SECONDS)
         await self._phases.send_all("cases rated 评价", self._ratings(), rated)
-        by_residents = sum(case.resident_rated_at is not None for case in self._year.cases)
-        await self._phases.send_all("and by residents 居民评价", self._residents_ratings(), by_residents)
 
     async def _closed(self) -> int:
         figures = await self._gateway.get("/api/figures", who=self._staff_for(None))
         return int(figures["cases"]["closed"])
+
+    def _residents(self) -> ResidentsPlay:
+        return ResidentsPlay(
+            self._gateway,
+            self._phases,
+            self._city,
+            self._year.cases,
+            self._codes,
+            self._station_codes,
+            self._staff_for(None),
+            self._write,
+        )
 
     def _session(self) -> SessionPlay:
         return SessionPlay(
@@ -696,12 +640,10 @@ class Driver:
             stranger = deputies[(case.deputy + 1) % len(deputies)]
             path = f"/api/cases/{self._id_of(case)}/close"
             writes.append(self._write("case.close", str(case.id), stranger, path, {}, END))
-        for case in [case for case in year.cases if case.taken_up][:number]:
-            path = f"/api/cases/{self._id_of(case)}/explain"
-            too_late = {"text": EXPLAINED_WORDS}
-            writes.append(
-                self._write("concern.explain", str(case.id), deputies[case.deputy], path, too_late, END)
-            )
+        writes += [
+            self._by_deputy(case, "concern.explain", {"text": EXPLAINED_WORDS}, END)
+            for case in [case for case in year.cases if case.taken_up][:number]
+        ]
         for deputy in untrained[:number]:
             path = f"/api/courses/{training.id}/complete"
             writes.append(

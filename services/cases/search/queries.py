@@ -27,6 +27,7 @@ from sqlalchemy import (
     cast,
     func,
     literal,
+    or_,
     select,
 )
 from sqlalchemy.dialects.postgresql import BIT
@@ -158,14 +159,21 @@ class Candidates:
         cases, order = tables.cases.c, lists.order(sort)
         listed = select(cases.id, func.row_number().over(order_by=order).label("place")).where(*conditions)
         first, words = _first(listed.order_by(*order))
-        among = select(first.c.id).join(words, _has(words.c.hashes, self._values)).order_by(first.c.place)
-        ids = (await self._connection.scalars(among.limit(skip + size))).all()
+        has = _has(words.c.hashes, self._values)
+        # The last one comes along whatever it has, because behind it the looking goes on.
+        among = (
+            select(first.c.id, first.c.place, func.coalesce(has, False).label("has"))
+            .join(words, literal(True), isouter=True)
+            .where(or_(has, first.c.place == LOOKED_THROUGH))
+            .order_by(first.c.place)
+        )
+        seen = (await self._connection.execute(among.limit(skip + size))).all()
+        ids = [row.id for row in seen if row.has]
         rows = await self._rows(ids[skip:], sort)
         if len(rows) == size:
             return lists.Part(rows, lists.position_of(rows[-1], sort))
-        last = select(first.c.id).where(first.c.place == LOOKED_THROUGH)
-        seen = await self._rows((await self._connection.scalars(last)).all(), sort)
-        behind = lists.position_of(seen[0], sort) if seen else None
+        last = await self._rows([row.id for row in seen if row.place == LOOKED_THROUGH], sort)
+        behind = lists.position_of(last[0], sort) if last else None
         return lists.Part(rows, behind, max(skip - len(ids), 0))
 
     async def _rows(self, ids: Sequence[UUID], sort: lists.Sort) -> list[dict[str, Any]]:
