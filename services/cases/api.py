@@ -270,7 +270,7 @@ def router(opener: Opener, keyed: Keyed, engine: AsyncEngine, caller: WhoCalls) 
         return {
             "items": [{**one, **_guessed(guesses.get(one["id"]))} for one in found.items],
             "next": pages.next_link(request, ended),
-            "total": total,
+            "total": max(total, len(found.items)),
             "total_is_estimate": not is_counted,
             "page": page,
             "size": size,

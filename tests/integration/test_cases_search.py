@@ -190,6 +190,24 @@ async def test_where_few_of_a_list_have_common_words_no_page_leaves_one_out(
     assert [item["id"] for _, body in numbered for item in body["items"]] == expected
 
 
+@pytest.mark.parametrize(("looked_through", "few"), [(3_000, 20), (1, 0), (1, 20)])
+async def test_a_case_is_found_before_its_words_are_hashed(
+    there: Inside, monkeypatch: pytest.MonkeyPatch, looked_through: int, few: int
+) -> None:
+    monkeypatch.setattr(search, "LOOKED_THROUGH", looked_through)
+    monkeypatch.setattr(search, "FEW", few)
+    case_id = uuid4()
+    await there.tell(there.filing(case_id, "刚刚看见的鼹鼠", deputy=DEPUTY, county=HAISHU, at=START))
+    try:
+        assert await there.rows("SELECT 1 FROM case_words WHERE case_id = $1", case_id) == []
+        _, body = await there.ask("/cases", q="鼹鼠")
+        assert ([item["id"] for item in body["items"]], body["total"]) == ([str(case_id)], 1)
+        assert await found(there, "窨井盖") == {"hole", "same hole"}
+        assert (await there.ask("/cases", "deputy", person=NEIGHBOUR, q="鼹鼠"))[1]["items"] == []
+    finally:
+        await there.rows("DELETE FROM cases WHERE id = $1", case_id)
+
+
 @pytest.mark.parametrize("after", ["x", "e30", "W10", "WzEsMl0", "WyIyMDIyLTAzLTAxIiwieCJd", "💥"])
 async def test_a_position_that_no_page_gave_is_refused(there: Inside, after: str) -> None:
     status, body = await there.ask("/cases", after=after)
@@ -309,7 +327,8 @@ async def test_hashes_by_another_key_are_made_anew(there: Inside) -> None:
     await there.rows("UPDATE case_words SET hashes = '{1}'")
     async with there.engine.begin() as connection:
         await use_key(connection, there.keyed)
-    assert await found(there, "窨井盖") == set(), "no hash of the other key is left"
+    assert await there.rows("SELECT 1 FROM case_words") == [], "no hash of the other key is left"
+    assert await found(there, "窨井盖") == {"hole", "same hole"}, "few wait, so they are read"
     await there.index()
     assert await found(there, "窨井盖") == {"hole", "same hole"}
 

@@ -4,6 +4,9 @@ What is searched for may be in every other case or in one of a million, and the 
 first of a list are looked through one by one: where enough of them have the words, that is all. Where hardly one
 has them, and few of all cases do, the index of words gives them; where only this list has few, it is asked after
 some more have been looked through, for it costs most then.
+
+Invariant: a case is found from the moment it is filed. Its words are hashed a little later, and until then it is a
+candidate of every search.
 """
 
 from __future__ import annotations
@@ -39,7 +42,7 @@ from services.cases import tables
 from services.cases.domain import STEPS
 from services.cases.search.clusters import Report
 from services.cases.search.grams import SKETCH_BITS
-from services.cases.search.tables import case_words
+from services.cases.search.tables import case_words, cases_to_index
 from shared.database.plans import estimated_rows
 from shared.database.rows import dictionaries
 from shared.http.pages import Position
@@ -53,6 +56,8 @@ RARE = 20
 """Where no more of these have the words, it is worth asking whether they are rare everywhere."""
 FEW = 3_000
 """Words that no more cases than this have, of all, are looked up in the index of words."""
+WAITING_MAX = 200
+"""So many cases whose words wait to be hashed are candidates as well; only while all are hashed anew wait more."""
 COMPARED_MAX = 5_000
 """So many open cases of a county, the newest, are compared with a text."""
 NEAR_DAYS = 90
@@ -74,6 +79,10 @@ def _has(hashes: ColumnElement[Any], values: Sequence[int]) -> ColumnElement[boo
     return hashes.contains(cast(literal(list(values), ARRAY(Integer)), ARRAY(Integer)))
 
 
+def _waiting() -> Select[tuple[UUID]]:
+    return select(cases_to_index.c.case_id).limit(WAITING_MAX)
+
+
 def _first(found: Select[Any]) -> tuple[Subquery, LateralFromClause]:
     """The first of some cases, and beside each its hashes, looked up one by one."""
     first = found.limit(LOOKED_THROUGH).subquery("first")
@@ -84,7 +93,7 @@ def _first(found: Select[Any]) -> tuple[Subquery, LateralFromClause]:
 
 def _among_given(values: Sequence[int], conditions: Sequence[ColumnElement[bool]]) -> Select[tuple[Any, ...]]:
     """The cases among those that the index of words gives; materialised, so that nothing else is tried."""
-    given = select(case_words.c.case_id).where(_has(case_words.c.hashes, values))
+    given = select(case_words.c.case_id).where(_has(case_words.c.hashes, values)).union(_waiting())
     words = given.cte("given").prefix_with("MATERIALIZED")
     return select(tables.cases.c.id).join(words, words.c.case_id == tables.cases.c.id).where(*conditions)
 
@@ -159,7 +168,7 @@ class Candidates:
         cases, order = tables.cases.c, lists.order(sort)
         listed = select(cases.id, func.row_number().over(order_by=order).label("place")).where(*conditions)
         first, words = _first(listed.order_by(*order))
-        has = _has(words.c.hashes, self._values)
+        has = or_(_has(words.c.hashes, self._values), first.c.id.in_(_waiting()))
         # The last one comes along whatever it has, because behind it the looking goes on.
         among = (
             select(first.c.id, first.c.place, func.coalesce(has, False).label("has"))
