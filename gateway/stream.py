@@ -3,7 +3,8 @@
 Invariants: one reader of the event topics per gateway, from their ends, without a group; a hint goes
 only to whom it concerns (the deputy, the department, staff) and costs nothing for the others; a client
 that does not keep up is dropped, and every stream ends after a while, so that whoever lost a right
-loses the stream too. Both come back and read again: hints carry nothing that cannot be read.
+loses the stream too. Both come back and read again: hints carry nothing that cannot be read. A page reads before its
+stream stands, so a stream begins with what changed in the last seconds: one hint of a kind, the latest.
 """
 
 # No postponed annotations here: FastAPI could not find names that are made inside functions.
@@ -11,7 +12,7 @@ loses the stream too. Both come back and read again: hints carry nothing that ca
 import asyncio
 import json
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Annotated, Any
@@ -40,6 +41,9 @@ _FOR_DEPUTIES = frozenset(
     {"activity.announced", "consultation.opened", "consultation.closed", "course.published"}
 )
 _SEND_SECONDS_MAX = 30
+_RECENT_SECONDS = 5.0
+_RECENT_MAX = 500
+"""So many records at most are kept for streams that begin, and read for each: 10 ms."""
 _STAFF = "staff"
 _DEPUTIES = "deputies"
 
@@ -65,6 +69,17 @@ def audiences_for(envelope: Envelope) -> list[str]:
     return found
 
 
+def _read(value: bytes | None) -> Envelope | None:
+    try:
+        return Envelope.model_validate_json(value or b"")
+    except ValidationError:
+        return None
+
+
+def _hint(envelope: Envelope) -> str:
+    return json.dumps({"kind": envelope.type, "id": envelope.subject, "version": envelope.sequence})
+
+
 @dataclass(eq=False)
 class _Client:
     audiences: Iterable[str]
@@ -78,26 +93,33 @@ class Hints:
         self._settings = settings
         self._clients: set[_Client] = set()
         self._by_audience: defaultdict[str, set[_Client]] = defaultdict(set)
+        self._recent: deque[tuple[float, bytes | None]] = deque(maxlen=_RECENT_MAX)
 
     def take(self, record: Any) -> None:
         """Hand one record of an event topic to whom it concerns."""
+        self._recent.append((time.monotonic(), record.value))
         if not self._clients:
             return
-        try:
-            envelope = Envelope.model_validate_json(record.value or b"")
-        except ValidationError:
+        envelope = _read(record.value)
+        if envelope is None:
             return
         concerned: set[_Client] = set()
         for audience in audiences_for(envelope):
             concerned |= self._by_audience.get(audience, set())
         if not concerned:
             return
-        hint = json.dumps({"kind": envelope.type, "id": envelope.subject, "version": envelope.sequence})
+        hint = _hint(envelope)
         for client in concerned:
             if client.queue.full():
                 self._end(client)
             else:
                 client.queue.put_nowait(hint)
+
+    def _just_told(self, audiences: Iterable[str]) -> list[str]:
+        since, concerned = time.monotonic() - _RECENT_SECONDS, set(audiences)
+        read = [_read(value) for at, value in self._recent if at >= since]
+        latest = {one.type: one for one in read if one and not concerned.isdisjoint(audiences_for(one))}
+        return [_hint(one) for one in latest.values()]
 
     def _forget(self, client: _Client) -> None:
         self._clients.discard(client)
@@ -128,14 +150,16 @@ class Hints:
             self._by_audience[audience].add(client)
         ends = time.monotonic() + self._settings.stream_seconds_max
         try:
+            for hint in self._just_told(client.audiences):
+                yield {"event": "changed", "data": hint}
             while (left := ends - time.monotonic()) > 0:
                 try:
-                    hint = await asyncio.wait_for(client.queue.get(), left)
+                    told = await asyncio.wait_for(client.queue.get(), left)
                 except TimeoutError:
                     break
-                if hint is None:
+                if told is None:
                     break
-                yield {"event": "changed", "data": hint}
+                yield {"event": "changed", "data": told}
         finally:
             self._forget(client)
 

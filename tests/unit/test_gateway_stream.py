@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import aiohttp
 import pytest
 
+from gateway import stream
 from gateway.stream import TOPICS, Hints, audiences_for, audiences_of
 from shared.contracts import cases, identity, participation
 from shared.contracts.envelope import Actor, Envelope
@@ -155,6 +156,32 @@ async def test_a_record_that_is_no_message_stops_no_stream() -> None:
     await staff.task
 
 
+@pytest.mark.parametrize(("seconds", "expected"), [(60.0, {"case.routed", "deputy.changed"}), (0.0, set())])
+async def test_a_stream_begins_with_what_has_just_changed_for_its_client(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, expected: set[str]
+) -> None:
+    """What changed between a page's reading and its stream is not lost; a minute ago is not just now."""
+    monkeypatch.setattr(stream, "_RECENT_SECONDS", seconds)
+    hints = Hints(settings())
+    facts = [_routed(), _routed(), _deputy()]
+    for value in (None, b"{}", *(encoded(fact) for fact in facts)):
+        hints.take(HandRecord("case.routed", value))
+    mine, other = await _readers(hints, AS_DEPUTY, AS_OTHER)
+    last = _opened()
+    hints.take(_record(last))
+
+    async def arrived() -> bool:
+        return all(reader.got and reader.got[-1]["id"] == last.subject for reader in (mine, other))
+
+    await wait_until(arrived, what="the hint that came later")
+    hints.close()
+    await asyncio.gather(mine.task, other.task)
+    assert {hint["kind"] for hint in mine.got[:-1]} == expected
+    assert len(mine.got) == len(expected) + 1
+    assert all(hint["id"] == facts[1].subject for hint in mine.got if hint["kind"] == "case.routed")
+    assert len(other.got) == 1
+
+
 async def test_a_client_that_does_not_keep_up_is_dropped_and_the_others_are_not() -> None:
     hints = Hints(settings(stream_queue_max=3))
     slow, quick = await _readers(hints, AS_STAFF, AS_STAFF)
@@ -191,16 +218,16 @@ async def test_a_hint_arrives_as_a_server_sent_event_and_leaving_frees_the_place
     token = at.issuer.token(DEPUTY, "deputy")
     fact = _routed()
     async with served(at.app) as url, aiohttp.ClientSession() as session:
-        async with session.get(f"{url}/api/events", headers={"authorization": f"Bearer {token}"}) as stream:
-            assert stream.headers["content-type"].startswith("text/event-stream")
+        async with session.get(f"{url}/api/events", headers={"authorization": f"Bearer {token}"}) as said:
+            assert said.headers["content-type"].startswith("text/event-stream")
 
             async def connected() -> bool:
                 return len(at.hints._clients) == 1
 
             await wait_until(connected, what="the stream")
             at.hints.take(_record(fact))
-            assert (await asyncio.wait_for(stream.content.readline(), 20)).strip() == b"event: changed"
-            line = await asyncio.wait_for(stream.content.readline(), 20)
+            assert (await asyncio.wait_for(said.content.readline(), 20)).strip() == b"event: changed"
+            line = await asyncio.wait_for(said.content.readline(), 20)
         assert json.loads(line.removeprefix(b"data: ")) == {
             "kind": "case.routed",
             "id": fact.subject,
