@@ -9,7 +9,7 @@ from uuid import UUID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.cases.search.clusters import ALIKE, Report, _at_least, clusters_of
+from services.cases.search.clusters import ALIKE, Report, clusters_of
 from services.cases.search.grams import (
     INDEXED_MAX,
     SKETCH_BITS,
@@ -52,15 +52,6 @@ def test_likeness_is_symmetric_and_between_none_and_whole(one: str, other: str) 
     found = likeness(sketch(one), sketch(other))
     assert found == likeness(sketch(other), sketch(one))
     assert 0.0 <= found <= 1.0
-
-
-@settings(max_examples=50)
-@given(st.randoms(use_true_random=False), st.floats(0.01, 0.99))
-def test_the_quick_look_drops_no_pair_that_is_alike_enough(rng: random.Random, alike: float) -> None:
-    one = rng.getrandbits(SKETCH_BITS)
-    other = one ^ (rng.getrandbits(SKETCH_BITS) & rng.getrandbits(SKETCH_BITS) & rng.getrandbits(SKETCH_BITS))
-    whole = likeness(one, other)
-    assert _at_least(alike, one, other) in ({whole} if whole >= alike else {whole, 0.0})
 
 
 @settings(max_examples=50)
@@ -144,6 +135,30 @@ def test_the_same_words_about_another_town_are_another_matter() -> None:
     here = [report(n, HOLE) for n in range(5)]
     there = [report(10 + n, HOLE, town=OTHER_TOWN) for n in range(4)]
     assert [len(c.reports) for c in clusters_of([*here, *there], least=2)] == [5, 4]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.randoms(use_true_random=False), st.integers(0, 25), st.floats(0.05, 0.95))
+def test_a_report_joins_the_group_whose_first_is_most_like_it(
+    rng: random.Random, count: int, alike: float
+) -> None:
+    """Against the definition, with sketches of every likeness and some without a word."""
+    seeds = [rng.getrandbits(SKETCH_BITS) for _ in range(4)] + [0]
+    bits = [rng.choice(seeds) & rng.choice([-1, rng.getrandbits(SKETCH_BITS)]) for _ in range(count)]
+    reports = [
+        Report(UUID(int=n), "330203", rng.choice([TOWN, None]), START + timedelta(minutes=n), b)
+        for n, b in enumerate(bits)
+    ]
+    expected: list[list[tuple[Report, float]]] = []
+    for one in reports:
+        near = [(likeness(g[0][0].sketch, one.sketch), g) for g in expected if g[0][0].town == one.town]
+        best, group = max(near, key=lambda found: found[0], default=(0.0, None))
+        if group is not None and best >= alike:
+            group.append((one, best))
+        else:
+            expected.append([(one, 1.0)])
+    found = clusters_of(reports, least=1, alike=alike)
+    assert {c.reports for c in found} == {tuple(group) for group in expected}
 
 
 @settings(max_examples=50)

@@ -7,12 +7,14 @@ of filing, so the same cases give the same groups. No chains: everybody in a gro
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from services.cases.search.grams import likeness
+import numpy as np
+
+from services.cases.search.grams import SKETCH_BITS, likeness
 
 ALIKE = 0.18
 """From this likeness on two reports of one place are proposed as one matter; staff decide.
@@ -51,27 +53,32 @@ class Cluster:
 
 def clusters_of(reports: Iterable[Report], *, least: int, alike: float = ALIKE) -> list[Cluster]:
     """The groups of at least so many reports, the largest first."""
-    found: list[list[tuple[Report, float]]] = []
-    by_place: defaultdict[tuple[str, str | None], list[list[tuple[Report, float]]]] = defaultdict(list)
+    by_place: defaultdict[tuple[str, str | None], list[Report]] = defaultdict(list)
     for report in sorted(reports, key=lambda r: (r.filed_at, r.id)):
-        best, score = None, alike
-        for group in by_place[report.county, report.town]:
-            now = _at_least(alike, group[0][0].sketch, report.sketch)
-            if now > score or (now == score and best is None):
-                best, score = group, now
-        if best is not None:
-            best.append((report, score))
-            continue
-        group = [(report, 1.0)]
-        found.append(group)
-        by_place[report.county, report.town].append(group)
+        by_place[report.county, report.town].append(report)
+    found = [group for of_place in by_place.values() for group in _groups(of_place, alike)]
     large = [Cluster(tuple(group)) for group in found if len(group) >= least]
     return sorted(large, key=lambda c: (-len(c.reports), c.first.filed_at, c.first.id))
 
 
-def _at_least(alike: float, one: int, other: int) -> float:
-    """The likeness, or 0 where it is certain to be below: that of the bits is never smaller than that of the pairs."""
-    together = (one | other).bit_count()
-    if one.bit_count() + other.bit_count() - together < alike * together:
-        return 0.0
-    return likeness(one, other)
+def _groups(reports: Sequence[Report], alike: float) -> list[list[tuple[Report, float]]]:
+    """The groups of one place's reports, which stand in the order of filing."""
+    whole = b"".join(report.sketch.to_bytes(SKETCH_BITS // 8, "little") for report in reports)
+    bits = np.frombuffer(whole, np.uint64).reshape(len(reports), -1)
+    sizes = np.bitwise_count(bits).sum(axis=1, dtype=np.int64)
+    groups: list[list[tuple[Report, float]]] = []
+    # The bits of each group's first report, and how many.
+    firsts, firsts_sizes = np.empty_like(bits), np.empty_like(sizes)
+    for report, own, size in zip(reports, bits, sizes, strict=True):
+        count = len(groups)
+        together = np.bitwise_count(firsts[:count] | own).sum(axis=1, dtype=np.int64)
+        # The likeness of the bits is never smaller than that of the pairs.
+        possible = np.flatnonzero(firsts_sizes[:count] + size - together >= alike * together)
+        likely = [(likeness(groups[i][0][0].sketch, report.sketch), -int(i)) for i in possible]
+        best, place = max(likely, default=(0.0, 0))
+        if best >= alike:
+            groups[-place].append((report, best))
+        else:
+            firsts[count], firsts_sizes[count] = own, size
+            groups.append([(report, 1.0)])
+    return groups
