@@ -780,6 +780,18 @@ class CoursePage(Page):
     items: tuple[Course, ...]
 
 
+class Learner(Progress):
+    """A deputy's way through a course."""
+
+    deputy_id: UUID
+
+
+class LearnerPage(Page):
+    """Who studies a course 学习情况, the first to begin first."""
+
+    items: tuple[Learner, ...]
+
+
 class Certificate(Answer):
     """A certificate of a course 结业证书."""
 

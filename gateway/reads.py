@@ -183,6 +183,13 @@ READS = (
     Read("/duties/{id}", "participation", "One duty", answer=answers.Duty),
     Read("/courses", "learning", "Courses", ("level", *PAGE), answer=answers.CoursePage),
     Read("/courses/{id}", "learning", "One course with own progress", answer=answers.Course),
+    Read(
+        "/courses/{id}/learners",
+        "learning",
+        "Who studies a course and who completed it 学习情况, for staff",
+        ("completed", *PAGE),
+        answer=answers.LearnerPage,
+    ),
     Read("/courses/{id}/certificate", "learning", "Own certificate of a course", answer=answers.Certificate),
     Read(
         "/scores/{id}",

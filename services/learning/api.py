@@ -1,7 +1,7 @@
 """Read-only HTTP of learning: courses with the caller's own progress, certificates and figures.
 
-Invariant: nobody is shown the right answers of a quiz; a person is shown only their own progress, and staff
-how many study a course and completed it.
+Invariant: nobody is shown the right answers of a quiz; a deputy is shown only their own progress, and staff
+who studies a course and completed it.
 """
 
 # No `from __future__ import annotations` here: FastAPI could not find `who`, which is made inside `router`.
@@ -66,6 +66,22 @@ def router(engine: AsyncEngine, caller: WhoCalls) -> APIRouter:
     @routes.get("/courses/{course_id}")
     async def course(course_id: UUID, actor: who) -> dict[str, Any]:
         return await shown(course_id, actor)
+
+    @routes.get("/courses/{course_id}/learners")
+    async def learners(
+        course_id: UUID,
+        actor: who,
+        completed: bool | None = None,
+        page: Annotated[int, Query(ge=1, le=1_000_000)] = 1,
+        size: Annotated[int, Query(ge=1, le=500)] = 20,
+    ) -> dict[str, Any]:
+        require(actor, "staff", "simulation")
+        await shown(course_id, actor)
+        async with engine.connect() as connection:
+            rows, total = await queries.learners(
+                connection, course_id, completed=completed, number=page, size=size
+            )
+        return {"items": rows, "total": total, "page": page, "size": size}
 
     @routes.get("/courses/{course_id}/certificate")
     async def certificate(course_id: UUID, actor: who) -> dict[str, Any]:

@@ -83,6 +83,25 @@ async def course(
     return None if row is None else _shown(row)
 
 
+async def learners(
+    connection: AsyncConnection, course_id: UUID, *, completed: bool | None, number: int, size: int
+) -> tuple[list[dict[str, Any]], int]:
+    """One page of who studies a course, the first to begin first, and how many there are; `completed` narrows down."""
+    of = tables.enrolments.c
+    conditions = [of.course_id == course_id]
+    if completed is not None:
+        conditions.append(of.completed_at.is_not(None) if completed else of.completed_at.is_(None))
+    total = await connection.scalar(select(func.count()).select_from(tables.enrolments).where(*conditions))
+    rows = await connection.execute(
+        select(of.deputy_id, of.lessons, of.attempts, of.mark, of.started_at, of.completed_at, of.certificate)
+        .where(*conditions)
+        .order_by(of.started_at, of.deputy_id)
+        .limit(size)
+        .offset((number - 1) * size)
+    )
+    return [dict(row) for row in rows.mappings()], int(total or 0)
+
+
 async def figures(connection: AsyncConnection) -> dict[str, Any]:
     """How many courses, enrolments and completions there are."""
     courses, enrolments = tables.courses.c, tables.enrolments.c

@@ -137,7 +137,12 @@ async def test_staff_publish_a_course_and_see_how_many_completed_it(staff: Visit
     await town.done("POST", f"/api/courses/{course}/complete", DEPUTY)
     await open_at(staff, f"/courses/{course}")
     await expect(page.get_by_text("1人学习，1人结业（100%）")).to_be_visible()
+    learner = page.get_by_role("row").filter(has=page.get_by_role("rowheader", name="方玲"))
+    await expect(learner.get_by_role("cell").first).to_have_text("2/2")
     await staff.picture("console-course-completed")
+    await choose(page, "是否结业", "尚未结业")
+    await expect(page.get_by_text("没有符合条件的代表")).to_be_visible()
+    assert page.url.endswith("completed=false")
     await open_at(staff, "/courses?level=county")
     row = page.get_by_role("row").filter(has_text=title)
     for studying_or_completed in (3, 4):

@@ -174,6 +174,20 @@ async def test_a_deputy_completes_a_course_and_gets_a_certificate(school: School
     assert (for_staff["enrolled"], for_staff["completed"]) == (1, 1)
     assert "enrolled" not in (await school.get(f"/courses/{course}", bo))[1]
 
+    assert (await school.get(f"/courses/{course}/learners", anna))[0] == 403
+    assert (await school.get(f"/courses/{uuid4()}/learners", STAFF))[0] == 404
+    assert await school.ask(bo, contract.RecordProgress(lessons=("law",)), course, done) == "accepted"
+    _, every = await school.get(f"/courses/{course}/learners", STAFF)
+    assert [(one["deputy_id"], one["lessons"], one["mark"]) for one in every["items"]] == [
+        (str(anna), ["app", "law"], 100),
+        (str(bo), ["law"], None),
+    ]
+    for said, who in (("true", anna), ("false", bo)):
+        _, some = await school.get(f"/courses/{course}/learners?completed={said}", STAFF)
+        assert ([one["deputy_id"] for one in some["items"]], some["total"]) == ([str(who)], 1)
+    _, second = await school.get(f"/courses/{course}/learners?size=1&page=2", STAFF)
+    assert ([one["deputy_id"] for one in second["items"]], second["total"]) == ([str(bo)], 2)
+
     completed = school.log.of("course.completed", course)
     assert [(e.data["deputy_id"], e.data["mark"], e.sequence, e.time) for e in completed] == [
         (str(anna), 100, 1, done)

@@ -2138,6 +2138,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/courses/{id}/learners": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who studies a course and who completed it 学习情况, for staff */
+        get: operations["get_courses_id_learners"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/courses/{id}/certificate": {
         parameters: {
             query?: never;
@@ -4131,6 +4148,46 @@ export interface components {
         InviteCosigners: {
             /** Deputies */
             deputies: string[];
+        };
+        /**
+         * Learner
+         * @description A deputy's way through a course.
+         */
+        Learner: {
+            /** Lessons */
+            lessons: string[];
+            /** Attempts */
+            attempts: number;
+            /** Mark */
+            mark: number | null;
+            /**
+             * Started At
+             * Format: date-time
+             */
+            started_at: string;
+            /** Completed At */
+            completed_at: string | null;
+            /** Certificate */
+            certificate: string | null;
+            /**
+             * Deputy Id
+             * Format: uuid
+             */
+            deputy_id: string;
+        };
+        /**
+         * LearnerPage
+         * @description Who studies a course 学习情况, the first to begin first.
+         */
+        LearnerPage: {
+            /** Total */
+            total: number;
+            /** Page */
+            page: number;
+            /** Size */
+            size: number;
+            /** Items */
+            items: components["schemas"]["Learner"][];
         };
         /**
          * Lesson
@@ -11776,6 +11833,41 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Course"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_courses_id_learners: {
+        parameters: {
+            query?: {
+                completed?: string;
+                page?: string;
+                size?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LearnerPage"];
                 };
             };
             /** @description A problem */
