@@ -242,7 +242,7 @@ def router(opener: Opener, keyed: Keyed, engine: AsyncEngine, caller: WhoCalls) 
         if place is not None:
             conditions += in_place(place)
         if overdue:
-            conditions.append(queries.overdue())
+            conditions.append(queries.overdue(request.app.state.clock.now()))
         if extension_asked:  # what staff have to decide on 待审批延期
             conditions.append(columns.extension_asked.is_not(None))
         if filed_from is not None:

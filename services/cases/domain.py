@@ -159,6 +159,8 @@ STEPS: Mapping[Step, Rule] = {
     "link-closed": _rule(_ALL, None, "停用查询链接"),
 }
 FINISHED: frozenset[State] = frozenset({"closed", "withdrawn", "merged", "declined"})
+ANSWER_OWED: frozenset[State] = frozenset({"submitted", "triage", "routed", "accepted", "in-progress"})
+"""In these states an answer is owed: one that is late is overdue 逾期. While the resident is waited for, none is."""
 
 
 @dataclass(frozen=True)

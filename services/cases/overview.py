@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
-from services.cases.domain import FINISHED
+from services.cases.domain import ANSWER_OWED, FINISHED
 from services.cases.metrics import METRICS, CaseRow, measure_groups
 
 K = TypeVar("K", bound=Hashable)
@@ -67,7 +67,5 @@ def _told(groups: Sequence[Group], as_of: datetime) -> dict[str, Any]:
 
 
 def is_overdue(row: CaseRow, as_of: datetime) -> bool:
-    """Still to be answered, past its deadline, and nobody is waited for."""
-    if row.state in FINISHED or row.state == "answered" or row.waiting or row.answer_by is None:
-        return False
-    return row.answer_by < as_of
+    """Still to be answered, past its deadline, and nobody is waited for; in the list's words `queries.overdue`."""
+    return row.state in ANSWER_OWED and row.answer_by is not None and row.answer_by < as_of

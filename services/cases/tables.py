@@ -104,7 +104,12 @@ TOWN = func.left(cases.c.town, text(str(TOWN_DIGITS)))
 Index("cases_town_filed_at_idx", TOWN, cases.c.filed_at)
 Index("cases_category_filed_at_idx", cases.c.category, cases.c.filed_at)
 Index("cases_department_filed_at_idx", cases.c.department, cases.c.filed_at)
-Index("cases_overdue_idx", cases.c.filed_at, postgresql_where=cases.c.chased >= 2)
+Index(
+    "cases_owed_idx",
+    cases.c.answer_by,
+    cases.c.id,
+    postgresql_where=cases.c.state.in_(("submitted", "triage", "routed", "accepted", "in-progress")),
+)
 Index(
     "cases_open_idx",
     cases.c.county,

@@ -153,6 +153,24 @@ async def test_filters_and_pages_stand_in_the_address(staff: Visit, town: Town) 
     await expect(page).to_have_url(re.compile(r"/console/cases\?q="))
     await page.go_back()
     await expect(page.get_by_role("link", name="筛选用的督事")).to_be_visible()
+    await page.get_by_label("从哪天起提交").fill("2099-01-01")
+    await expect(page.get_by_text("没有符合条件的督事")).to_be_visible()
+    await page.get_by_label("从哪天起提交").fill("2020-01-01")
+    await page.get_by_label("到哪天为止提交").fill("2099-12-31")
+    await expect(page.get_by_role("link", name="筛选用的督事")).to_be_visible()
+    await expect(page).to_have_url(re.compile("from=2020-01-01&until=2099-12-31"))
+    await open_at(staff, "/cases?q=筛选用&from=never&until=2020-01-01")
+    await expect(page.get_by_text("没有符合条件的督事")).to_be_visible()
+
+
+async def test_the_overview_leads_to_the_cases_that_it_counts(staff: Visit, town: Town) -> None:
+    await town.file("概览里计数的督事", "点击提交件数，列表里的件数相同。")
+    page = await open_at(staff, "/overview?days=30")
+    filed = page.get_by_role("listitem").filter(has=page.get_by_role("link", name="提交"))
+    counted = await filed.locator("strong").inner_text()
+    await filed.get_by_role("link").click()
+    await expect(page.get_by_role("status").filter(has_text=f"共{counted}件")).to_be_visible()
+    await expect(page).to_have_url(re.compile(r"/console/cases\?from=\d{4}-\d\d-\d\d$"))
 
 
 async def test_staff_confirm_a_duty_and_reject_another_with_a_reason(staff: Visit, town: Town) -> None:

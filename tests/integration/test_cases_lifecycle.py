@@ -60,7 +60,8 @@ class Life:
         self.id, self.deputy, self.hours = uuid4(), uuid4(), 0
 
     async def file(self) -> None:
-        outcome = await self.desk.ask(self.desk.filing(self.deputy, self.id, time=START))
+        at = START + timedelta(hours=self.hours)
+        outcome = await self.desk.ask(self.desk.filing(self.deputy, self.id, time=at))
         assert outcome.state == "accepted"
 
     async def say(self, data: Contract, who: str = "staff", person: UUID | None = None) -> str:
@@ -253,6 +254,30 @@ async def test_an_overdue_case_is_urged_and_then_supervised_each_at_its_own_time
     life.hours = 24 * 100
     await life.did(cases.AnswerCase(result="solved", text="已修复"), "housing")
     assert (await life.told("case.progressed", "answered")).data["on_time"] is False
+
+
+async def test_the_list_of_what_is_overdue_holds_what_the_overview_counts(
+    desk: Desk, stack: LocalStack
+) -> None:
+    """Also where staff supervise a case in time, which is chased and not late."""
+    late, in_time, answered = Life(desk), Life(desk), Life(desk)
+    in_time.hours = 24 * 120
+    await tick(stack, START + timedelta(hours=in_time.hours))
+    for one in (late, in_time, answered):
+        await one.file()
+        await one.did(cases.AcceptCase(), "housing")
+    await in_time.did(cases.SuperviseCase(reason="请抓紧办理"), "staff")
+    await answered.did(cases.AnswerCase(result="solved", text="已修复"), "housing")
+    headers = {"Authorization": f"Bearer {desk.issuer.token(uuid4(), 'staff')}"}
+    async with aiohttp.ClientSession(desk.url, headers=headers) as session:
+        async with session.get("/cases", params={"overdue": "true", "size": "500"}) as answer:
+            listed = await answer.json()
+        async with session.get("/overview") as answer:
+            counted = (await answer.json())["whole"]
+    assert listed["total"] == len(listed["items"]) == counted["overdue"]
+    ids = {one["id"] for one in listed["items"]}
+    assert str(late.id) in ids, (listed["total"], counted)
+    assert not ids & {str(in_time.id), str(answered.id)}
 
 
 async def test_the_indicators_are_those_of_each_case_judged_by_itself(desk: Desk) -> None:

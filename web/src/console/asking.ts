@@ -2,6 +2,7 @@
 import { computed, watch, type ComputedRef, type WritableComputedRef } from 'vue'
 import { useRoute, useRouter } from 'vue-router'
 import { useReading, type Reading } from '@/api/reading'
+import { dayBegins } from '@/shell/format'
 
 export const PAGE_SIZE = 20
 
@@ -23,6 +24,12 @@ export function useAsked(name: string): WritableComputedRef<string> {
 export function useOneOf<T extends string>(name: string, among: readonly T[], standard: T): WritableComputedRef<T> {
   const asked = useAsked(name)
   return computed({ get: () => among.find((one) => one === asked.value) ?? standard, set: (found) => (asked.value = found) })
+}
+
+/** A day (yyyy-mm-dd) in the address; what is none narrows nothing. */
+export function useDay(name: string): WritableComputedRef<string> {
+  const asked = useAsked(name)
+  return computed({ get: () => (/^\d{4}-\d\d-\d\d$/.test(asked.value) && dayBegins(asked.value) ? asked.value : ''), set: (found) => (asked.value = found) })
 }
 
 type Filters = Record<string, string | undefined>

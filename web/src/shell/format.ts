@@ -41,5 +41,13 @@ export const fileSize = (bytes: number): string => {
 export const percent = (ratio: number | null | undefined): string =>
   ratio === null || ratio === undefined ? '–' : new Intl.NumberFormat(locale(), { style: 'percent', maximumFractionDigits: 1 }).format(ratio)
 
+/** When a day (yyyy-mm-dd) begins in China Standard Time, and when it has passed; empty for what is no day. */
+export const dayBegins = (day: string): string => atMidnight(day, 0)
+export const dayEnds = (day: string): string => atMidnight(day, 1)
+function atMidnight(day: string, later: number): string {
+  const at = Date.parse(`${day}T00:00:00+08:00`)
+  return Number.isNaN(at) ? '' : new Date(at + later * DAY_MS).toISOString()
+}
+
 /** The moment that a field of day and time says in China Standard Time (yyyy-mm-ddThh:mm), which has no summer time. */
 export const moment = (local: string): string => new Date(`${local}:00+08:00`).toISOString()
