@@ -4,7 +4,8 @@ Invariants:
 
 - Each child runs in a session of its own, so a Ctrl-C in the terminal reaches the supervisor alone, and
   appends its output to `<run>/logs/<name>.log`.
-- A child that was ready once and then ends is started again, after a pause that doubles up to a bound.
+- A child that was ready once and then ends is started again, after a pause that doubles up to a bound; not after an
+  end that was asked for with `kill`, which is no fault of the child's.
   One that ends before it was ready is not: starting it has failed, and the log's last lines say why.
 - No child outlives the supervisor, not even one that was killed with SIGKILL (see `tether`). What an
   earlier supervisor still left in the run folder (elsewhere than on Linux, or a child slow to stop) is
@@ -196,6 +197,7 @@ class Supervisor:
         if pid is None:
             raise NotRunningError(f"{name} is not running")
         processes = [psutil.Process(pid), *(psutil.Process(pid).children(recursive=True) if tree else ())]
+        self._child(name).is_killed = signal_number not in (signal.SIGSTOP, signal.SIGCONT)
         for process in processes:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.send_signal(signal_number)
@@ -277,6 +279,7 @@ class _Child:
         self._pid_path = pid_path
         self._say = say
         self._first_pause, self._longest_pause = pauses
+        self.is_killed = False
         self._changed = threading.Condition()
         self._stopping = threading.Event()
         self._was_ready = False
@@ -379,7 +382,9 @@ class _Child:
             )
             if self._stopping.wait(pause):
                 return
-            pause = min(pause * 2, self._longest_pause)
+            if not self.is_killed:
+                pause = min(pause * 2, self._longest_pause)
+            self.is_killed = False
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         spec = self.spec

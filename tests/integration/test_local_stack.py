@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -368,6 +369,29 @@ def test_a_killed_process_is_restarted_and_a_stopped_one_is_not(tmp_path: Path) 
     assert last is not None
     assert not _lives(last)
     assert list((tmp_path / "pids").iterdir()) == []
+
+
+def test_the_pause_grows_with_the_ends_of_a_child_and_not_with_those_that_were_asked_for(
+    tmp_path: Path,
+) -> None:
+    said: list[str] = []
+    spec = stub_spec(tmp_path, "stub", Ports(tmp_path).take("stub"))
+    with Supervisor(tmp_path, say=said.append, first_pause=0.1) as supervisor:
+        supervisor.start(spec)
+        for ends in range(1, 6):
+            supervisor.wait_ready("stub")
+            if ends <= 3:
+                supervisor.kill("stub", signal.SIGKILL)
+            else:
+                os.kill(supervisor.pid("stub") or 0, signal.SIGKILL)
+            until(lambda ends=ends: supervisor.starts("stub") == ends + 1)  # type: ignore[misc]
+    assert [re.findall(r"in ([\d.]+) s", one) for one in said] == [
+        ["0.1"],
+        ["0.1"],
+        ["0.1"],
+        ["0.1"],
+        ["0.2"],
+    ]
 
 
 def test_a_process_that_hangs_is_killed_with_its_children(tmp_path: Path) -> None:
