@@ -261,7 +261,7 @@ def router(opener: Opener, keyed: Keyed, engine: AsyncEngine, caller: WhoCalls) 
             else:
                 matches, is_counted = await search.matches(connection, conditions, values), False
                 total = matches.total
-                candidates = search.Candidates(connection, conditions, values, rare=matches.rare)
+                candidates = search.Candidates(connection, conditions, values, matches)
             found = _Walk(opener, q, candidates)
             ended = await found.walk(sort, position, skip=0 if position else (page - 1) * size, size=size)
             is_staff = bool(actor.roles & {"staff", *SEE_ALL})

@@ -147,13 +147,14 @@ async def test_pages_by_position_show_every_case_once(there: Inside, sort: str) 
 
 
 @pytest.mark.parametrize("looked_through", [1, 2, 4])
-@pytest.mark.parametrize(("few", "parts"), [(0, 1), (0, 9), (20, 1)])
+@pytest.mark.parametrize(("few", "parts", "long"), [(0, 1, 0), (0, 9, 0), (20, 1, 0), (0, 1, 100)])
 async def test_looking_through_a_list_and_asking_the_index_of_words_find_the_same(
-    there: Inside, monkeypatch: pytest.MonkeyPatch, looked_through: int, few: int, parts: int
+    there: Inside, monkeypatch: pytest.MonkeyPatch, looked_through: int, few: int, parts: int, long: int
 ) -> None:
     monkeypatch.setattr(search, "LOOKED_THROUGH", looked_through)
     monkeypatch.setattr(search, "FEW", few)
     monkeypatch.setattr(search, "PARTS_MAX", parts)
+    monkeypatch.setattr(search, "LONG", long)
     assert await found(there, "路") == {"hole", "same hole", "bus", "jiangbei"}
     assert await found(there, "路", place=TOWN) == {"hole", "same hole"}
     assert await found(there, "窨井盖破损") == {"hole"}

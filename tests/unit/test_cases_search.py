@@ -89,6 +89,12 @@ def test_what_contains_a_query_has_its_values(text: str, query: str) -> None:
     assert set(KEYED.values_asked_for(query)) <= set(KEYED.values(whole))
 
 
+def test_a_number_is_not_found_where_only_its_pairs_of_digits_stand() -> None:
+    asked = set(KEYED.values_asked_for("234号"))
+    assert asked <= set(KEYED.values("环城西路234号"))
+    assert not asked <= set(KEYED.values("环城西路23号，电话0344号"))
+
+
 @settings(max_examples=50)
 @given(words)
 def test_width_and_case_do_not_count(text: str) -> None:

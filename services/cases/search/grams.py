@@ -3,8 +3,9 @@
 A text is its runs of letters and digits in one form (width and case do not count). A search finds what has
 each run of the query in it, so Chinese needs no segmenter and a part of a number is found too.
 
-Two things are kept of a text. Its *values*: a number per character and per pair, cut to so few bits that
-several pairs share each number on purpose; what they find is a candidate, to be checked in the opened words.
+Two things are kept of a text. Its *values*: a number per character, per pair, and per three neighbours with a
+digit among them (of the pairs of digits nearly every text has all), cut to so few bits that several share each
+number on purpose; what they find is a candidate, to be checked in the opened words.
 Its *sketch*: one bit per pair in a string of `SKETCH_BITS`, from which the likeness of two texts is reckoned
 without opening them (Bloom filter encodings, Schnell, Bachteler and Reiher 2009; sizes of sets from filled
 bits by linear counting, Whang, Vander-Zanden and Taylor 1990).
@@ -49,9 +50,10 @@ def pairs(text: str) -> set[str]:
     return found
 
 
-def asked_for(query: str) -> set[str]:
-    """What a text must have to be found: as `pairs`, empty where the query has no letter and no digit."""
-    return pairs(query)
+def threes(text: str) -> set[str]:
+    """Three neighbouring characters with a digit among them."""
+    found = {run[i : i + 3] for run in runs(text[:INDEXED_MAX]) for i in range(len(run) - 2)}
+    return {three for three in found if any(character.isdigit() for character in three)}
 
 
 def contains(text: str, query: str) -> bool:
@@ -64,7 +66,7 @@ class Keyed:
     """Hashes with a secret key of the service; the same key gives the same hashes."""
 
     def __init__(self, key: bytes) -> None:
-        self._key = hashlib.blake2b(key, person=b"case words 1", digest_size=32).digest()
+        self._key = hashlib.blake2b(key, person=b"case words 2", digest_size=32).digest()
         self._hash = lru_cache(maxsize=100_000)(self._hashed)
 
     @property
@@ -73,13 +75,13 @@ class Keyed:
         return hashlib.blake2b(b"fingerprint", key=self._key, digest_size=8).hexdigest()
 
     def values(self, text: str) -> list[int]:
-        """The search values of a text: of its pairs and of its single characters, ascending."""
+        """The search values of a text, ascending."""
         single = {character for run in runs(text[:INDEXED_MAX]) for character in run}
-        return self._values(pairs(text) | single)
+        return self._values(pairs(text) | threes(text) | single)
 
     def values_asked_for(self, query: str) -> list[int]:
-        """The search values that a text must have to be found; ascending."""
-        return self._values(asked_for(query))
+        """The search values that a text must have to be found; none where the query has no letter and no digit."""
+        return self._values(pairs(query) | threes(query))
 
     def sketch(self, text: str) -> int:
         """The sketch of a text, as an integer of SKETCH_BITS bits; 0 for a text without letters and digits."""

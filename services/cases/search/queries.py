@@ -51,7 +51,9 @@ _SKETCH = BIT(SKETCH_BITS)
 LOOKED_THROUGH = 3_000
 """So many of the first cases of a list are looked through for words."""
 PARTS_MAX = 2
-"""So many times, one after the other, for one page; then the index of words is asked."""
+"""So many times, one after the other, for one page of a long list; then the index of words is asked."""
+LONG = 20_000
+"""A list of so many cases is long; of a shorter one, looking through all is cheaper than the index."""
 RARE = 20
 """Where no more of these have the words, it is worth asking whether they are rare everywhere."""
 FEW = 3_000
@@ -100,10 +102,14 @@ def _among_given(values: Sequence[int], conditions: Sequence[ColumnElement[bool]
 
 @dataclass(frozen=True)
 class Matches:
-    """About how many cases have what is searched for, and whether the index of words is to be asked."""
+    """About how many cases have what is searched for, and by which way they are found.
+
+    `rare`: by the index of words. Else by looking through the list, up to `parts` times for a page.
+    """
 
     total: int
-    rare: bool
+    rare: bool = False
+    parts: int = PARTS_MAX
 
 
 async def matches(
@@ -120,29 +126,29 @@ async def matches(
         )
     ).one()
     if seen < LOOKED_THROUGH:
-        return Matches(having, rare=False)
+        return Matches(having)
     if having <= RARE:
         anywhere = select(literal(1)).where(_has(case_words.c.hashes, values)).limit(FEW + 1).subquery()
         if (await connection.scalar(select(func.count()).select_from(anywhere)) or 0) <= FEW:
             some = _among_given(values, conditions).subquery()
             return Matches(await connection.scalar(select(func.count()).select_from(some)) or 0, rare=True)
-    whole = await estimated_rows(connection, select(cases.id).where(*conditions))
-    return Matches(round(having / seen * max(whole, seen)), rare=False)
+    whole = max(await estimated_rows(connection, select(cases.id).where(*conditions)), seen)
+    parts = PARTS_MAX if whole > LONG else LONG // LOOKED_THROUGH
+    return Matches(round(having / seen * whole), parts=parts)
 
 
 class Candidates:
-    """The cases with all these search values, and a few others, part by part; `rare` as in `Matches`."""
+    """The cases with all these search values, and a few others, part by part, as `Matches` says."""
 
     def __init__(
         self,
         connection: AsyncConnection,
         conditions: Sequence[ColumnElement[bool]],
         values: Sequence[int],
-        *,
-        rare: bool,
+        found: Matches,
     ) -> None:
         self._connection, self._conditions, self._values = connection, conditions, values
-        self._rare = rare
+        self._found = found
         self._parts = 0
 
     async def __call__(self, *, sort: lists.Sort, after: Position | None, skip: int, size: int) -> lists.Part:
@@ -151,7 +157,7 @@ class Candidates:
         if after is not None:
             conditions = (*conditions, lists.behind(sort, after))
         self._parts += 1
-        if self._rare or self._parts > PARTS_MAX:
+        if self._found.rare or self._parts > self._found.parts:
             return await self._by_index(conditions, sort, skip, size)
         return await self._by_looking(conditions, sort, skip, size)
 
