@@ -89,7 +89,22 @@ def read_supplied(opener: Opener, sealed: str) -> str:
         raise errors.supplied_unreadable() from None
 
 
+def in_area(area: str, county: str, town: str | None) -> bool:
+    """Whether a place is in the area of a congress: codes of places begin with the code of what they are in."""
+    return county.startswith(area) or (town or "").startswith(area)
+
+
+def _reached(case: Case | None, message: Received[Any]) -> None:
+    """Refuse staff of another place, who may not read the case either."""
+    who = message.sender()
+    if case is None or "staff" not in who.roles or who.person in map(str, (case.deputy_id, *case.followers)):
+        return
+    if not in_area(who.organisation or "", case.county, case.town):
+        raise errors.not_your_case()
+
+
 def _act(case: Case, message: Received[Any]) -> Act:
+    _reached(case, message)
     who = message.sender()
     return Act(
         who.person,
@@ -179,6 +194,7 @@ def split_case(case: Case | None, message: Received[contract.SplitCase], context
     other = context.cases.get(str(message.data.out_of))
     if other is None:
         raise errors.parent_unknown()
+    _reached(other, message)
     words = context.opened.get(message.data.sealed) or read_words(context.opener, message.data.sealed)
     at = message.not_before(other.changed_at)
     new = Case(
@@ -274,6 +290,7 @@ def merge_case(case: Case | None, message: Received[contract.MergeCase], context
     """Staff merge the case into another."""
     found, data = _known(case), message.data
     parent = context.cases.get(str(data.into))
+    _reached(parent, message)
     return _decided(found, domain.merge(found, _act(found, message), parent, data.reason), context)
 
 
@@ -282,7 +299,10 @@ def gather_cases(
 ) -> Decision[Case]:
     """Staff merge many reports into one; each is merged by a command of its own."""
     parent, data = _known(case), message.data
-    ready = domain.gather(parent, [context.cases.get(str(other)) for other in data.cases])
+    reports = [context.cases.get(str(other)) for other in data.cases]
+    for one in (parent, *reports):
+        _reached(one, message)
+    ready = domain.gather(parent, reports)
     by = message.sender().person
     told = contract.MergeGathered(into=parent.id, by=by, reason=data.reason)
     return Decision(parent, parent.version, [Emission(told, subject=other) for other in ready])

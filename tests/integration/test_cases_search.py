@@ -17,6 +17,7 @@ from services.cases.search import queries as search
 from services.cases.search.grams import Keyed
 from services.cases.search.indexing import use_key
 from shared.contracts import cases
+from shared.security.sealing import Sealer
 from shared.testing.issuer import Issuer
 from tests.cases_inside import Inside, cases_inside
 
@@ -118,6 +119,34 @@ async def test_a_search_shows_each_role_only_what_its_list_shows(there: Inside) 
     assert await found(there, "塌陷", "department", org="housing") == {"hole", "same hole"}
     status, body = await there.ask(f"/cases/{IDS['hole']}", "staff", org=JIANGBEI)
     assert (status, body["code"]) == (403, "not-your-case")
+
+
+async def test_staff_act_on_cases_of_their_own_area_alone(there: Inside) -> None:
+    here, elsewhere, part = uuid4(), uuid4(), uuid4()
+    at = START + timedelta(hours=1)
+
+    async def tell(data: Any, case_id: UUID, org: str) -> str:
+        return (await there.tell(there.command(data, case_id, "staff", org=org, at=at)))[0]
+
+    await there.tell(
+        there.filing(here, TEXTS["hole"], deputy=DEPUTY, county=HAISHU, town=TOWN, at=START),
+        there.filing(elsewhere, TEXTS["hole"], deputy=DEPUTY, county=JIANGBEI, at=START),
+    )
+    try:
+        supervise = cases.SuperviseCase(reason="请抓紧办理")
+        for org in (JIANGBEI, "3301", "330203002"):
+            assert await tell(supervise, here, org) == "not-your-case"
+        assert await tell(supervise, here, TOWN) == "accepted"
+        sealed = Sealer(there.opener.public_jwk).seal({"title": "另一件", "text": "路灯不亮"})
+        split = cases.SplitCase(out_of=here, sealed=sealed)
+        assert await tell(split, part, JIANGBEI) == "not-your-case"
+        merge, gather = cases.MergeCase(into=elsewhere), cases.GatherCases(cases=(here,))
+        for org in (HAISHU, JIANGBEI):  # each has one of the two
+            assert await tell(merge, here, org) == "not-your-case"
+            assert await tell(gather, elsewhere, org) == "not-your-case"
+        assert await tell(merge, here, "3302") == "accepted"
+    finally:
+        await there.rows("DELETE FROM cases WHERE id IN ($1, $2)", here, elsewhere)
 
 
 async def test_a_search_takes_the_filters_of_the_list(there: Inside) -> None:
