@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.cases import errors, queries, tables
 from services.cases.domain import State
-from services.cases.handlers import in_area, read_contact, read_supplied, read_words
+from services.cases.handlers import read_contact, read_supplied, read_words
 from services.cases.metrics import METRICS, REASONS, Figure, Metric, measure_groups
 from services.cases.overview import overview
 from services.cases.search import queries as search
@@ -81,7 +81,7 @@ def may_read(case: Mapping[str, Any], actor: Actor) -> bool:
     if actor.roles & SEE_ALL:
         return True
     if "staff" in actor.roles:
-        return in_area(actor.organisation or "", case["county"], case["town"])
+        return actor.reaches(case["county"], case["town"])
     if "department" in actor.roles:
         return bool(actor.organisation) and actor.organisation in (case["department"], *case["co_handlers"])
     return actor.person in (str(case["deputy_id"]), *case["followers"])

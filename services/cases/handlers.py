@@ -89,17 +89,12 @@ def read_supplied(opener: Opener, sealed: str) -> str:
         raise errors.supplied_unreadable() from None
 
 
-def in_area(area: str, county: str, town: str | None) -> bool:
-    """Whether a place is in the area of a congress: codes of places begin with the code of what they are in."""
-    return county.startswith(area) or (town or "").startswith(area)
-
-
 def _reached(case: Case | None, message: Received[Any]) -> None:
     """Refuse staff of another place, who may not read the case either."""
     who = message.sender()
     if case is None or "staff" not in who.roles or who.person in map(str, (case.deputy_id, *case.followers)):
         return
-    if not in_area(who.organisation or "", case.county, case.town):
+    if not who.reaches(case.county, case.town):
         raise errors.not_your_case()
 
 

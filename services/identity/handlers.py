@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, ValidationError
 from services.identity import domain, errors, store
 from services.identity.domain import Department, Deputy, Staff, Station
 from services.identity.passwords import Passwords
-from services.identity.roster import judge_rows
+from services.identity.roster import judge_rows, within_reach
 from services.identity.store import (
     Credentials,
     DepartmentStore,
@@ -23,7 +23,7 @@ from services.identity.store import (
 )
 from shared.contracts import identity as contract
 from shared.contracts.registry import Contract
-from shared.messaging.desk import Decision, Desk, Emission, authorise, subject_id
+from shared.messaging.desk import Decision, Desk, Emission, authorise, check_area, subject_id
 from shared.messaging.received import Received
 from shared.messaging.work import Work
 from shared.refusals import Refusal
@@ -38,8 +38,10 @@ def register_department(
     message: Received[contract.RegisterDepartment],
     _: None,
 ) -> Decision[Department]:
-    """Register or change a department."""
+    """Register or change a department; one for all counties is for the city's staff."""
     data = message.data
+    for counties in (data.counties, *([found.counties] if found else [])):
+        check_area(message, *(counties or (None,)))
     department = domain.register_department(
         found,
         message.envelope.subject,
@@ -66,6 +68,7 @@ def register_staff(
 ) -> Decision[Staff]:
     """Register or change a member of staff."""
     data = message.data
+    check_area(message, data.organisation, *([found.organisation] if found else []))
     member = domain.register_staff(
         found,
         subject_id(message),
@@ -87,6 +90,7 @@ def register_station(
 ) -> Decision[Station]:
     """Register or change a station."""
     data = message.data
+    check_area(message, data.town, *([found.town] if found else []))
     station = domain.register_station(
         found, subject_id(message), name=data.name, town=data.town, state=data.state, at=message.now
     )
@@ -146,6 +150,10 @@ class RosterDesk:
         parts = await self._judge(accepted, work)
         ids = {domain.deputy_id(row.entry.number) for part in parts for row in part.judgement.right}
         before = await store.lock_deputies(connection, ids)
+        parts = [
+            replace(part, judgement=within_reach(part.judgement, message.sender(), before))
+            for message, part in zip(accepted, parts, strict=True)
+        ]
         after: dict[UUID, Deputy] = {}
         taken: list[PartTaken] = []
         for message, part in zip(accepted, parts, strict=True):

@@ -15,16 +15,20 @@ from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 from typing import cast
+from uuid import UUID
 
 from services.identity.domain import (
     PLACE_CODE,
+    Deputy,
     DeputyState,
     Entry,
     Level,
     Occupation,
+    deputy_id,
     printable,
     read_code,
 )
+from shared.contracts.envelope import Actor
 
 # Column, its heading as rosters have it, and other headings that are understood.
 _COLUMNS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -255,3 +259,17 @@ def judge_rows(
                     RowError(line, "number", "number-repeated", f"编号 stands in line {before} already.")
                 )
     return Judgement(tuple(right), tuple(errors))
+
+
+def within_reach(found: Judgement, sender: Actor, before: Mapping[UUID, Deputy]) -> Judgement:
+    """The judgement without rows about deputies outside the sender's area, by the row or as they are known `before`."""
+    right: list[Right] = []
+    errors = list(found.errors)
+    for row in found.right:
+        known = before.get(deputy_id(row.entry.number), row.entry)
+        if all(sender.reaches(place.county, place.town) for place in (row.entry, known)):
+            right.append(row)
+        else:
+            detail = "This deputy lies outside the area of your congress."
+            errors.append(RowError(row.line, "county", "not-your-area", detail))
+    return Judgement(tuple(right), tuple(sorted(errors, key=lambda error: error.line)))

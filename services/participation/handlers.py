@@ -9,7 +9,7 @@ from services.participation import domain, errors
 from services.participation.domain import Activity, Consultation, Duty
 from shared.contracts import participation as contract
 from shared.contracts.registry import Contract
-from shared.messaging.desk import Decide, Decision, Emission, subject_id
+from shared.messaging.desk import Decide, Decision, Emission, check_area, subject_id
 from shared.messaging.received import Received
 
 _NEVER_CHANGES = 1
@@ -30,6 +30,7 @@ def announce_activity(
     if activity is not None:
         raise errors.activity_exists()
     data = message.data
+    check_area(message, data.county)
     announced = domain.announce(
         Activity(
             id=subject_id(message),
@@ -92,6 +93,7 @@ def open_consultation(
     if consultation is not None:
         raise errors.consultation_exists()
     data = message.data
+    check_area(message, data.county)
     opened = domain.open_consultation(
         Consultation(
             id=subject_id(message),
@@ -139,7 +141,9 @@ def close_consultation(
     consultation: Consultation | None, message: Received[contract.CloseConsultation], _: None
 ) -> Decision[Consultation]:
     """Close a consultation and say how many answered it."""
-    closed = domain.close(_known_consultation(consultation), message.now)
+    found = _known_consultation(consultation)
+    check_area(message, found.county)
+    closed = domain.close(found, message.now)
     fact = contract.ConsultationClosed(
         consultation_id=closed.id, respondents=closed.respondents, opinions=closed.opinions
     )

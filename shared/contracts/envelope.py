@@ -16,6 +16,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from shared.contracts.registry import Role
 
 CONTENT_TYPE = "application/cloudevents+json"
+_CITY_DIGITS = 4
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,15 @@ class Actor:
     roles: frozenset[Role] = field(default_factory=frozenset)
     organisation: str | None = None
     acting_for_simulation: bool = False
+
+    def reaches(self, *places: str | None) -> bool:
+        """Whether one of the places lies in the area of a member of staff; who works for no congress reaches all.
+
+        Codes of places begin with the code of what they are in (GB/T 2260). What has no place is the city's.
+        """
+        area = self.organisation or ""
+        known = [place for place in places if place]
+        return any(place.startswith(area) for place in known) if known else len(area) <= _CITY_DIGITS
 
 
 class Envelope(BaseModel):

@@ -168,6 +168,17 @@ def subject_ids(messages: Sequence[Received[Any]]) -> list[UUID]:
     return sorted(found)
 
 
+def check_area(message: Received[Any], *places: str | None) -> None:
+    """Raise Refusal unless each of the places lies in the area of the congress that the sender works for."""
+    sender = message.sender()
+    if not all(sender.reaches(place) for place in places):
+        raise Refusal(
+            "not-your-area",
+            "This lies outside the area of your congress; ask the congress above it, or an operator.",
+            "forbidden",
+        )
+
+
 def authorise(message: Received[Any]) -> None:
     """Raise Refusal when the sender's roles do not allow this command."""
     if not message.is_command:

@@ -209,6 +209,25 @@ async def test_a_deputy_signs_up_and_checks_in_with_the_code_that_only_staff_see
     assert (await town.get(f"/activities/{uuid4()}/attendances"))[0] == 404
 
 
+async def test_staff_announce_for_their_own_area_and_the_citys_for_all(town: Town) -> None:
+    async def told(data: Contract, org: str, subject: UUID | None = None) -> str:
+        token = town.issuer.token(STAFF, "staff", organisation=org)
+        sent = message(data, subject=subject or uuid4(), token=token, time=NOW)
+        (outcome,) = await town.send([sent])
+        return outcome.problem.code if outcome.problem else outcome.state
+
+    county = {"county": "330203"}
+    for data in (announcing(), opening()):
+        own = data.model_copy(update=county)
+        assert [await told(own, org) for org in ("330203", "3302")] == ["accepted", "accepted"]
+        assert [await told(own, org) for org in ("330205", "330203101")] == ["not-your-area"] * 2
+        assert [await told(data, org) for org in ("330203", "3302")] == ["not-your-area", "accepted"]
+    consultation = uuid4()
+    assert await told(opening(), "3302", consultation) == "accepted"
+    assert await told(contract.CloseConsultation(), "330203", consultation) == "not-your-area"
+    assert await told(contract.CloseConsultation(), "3302", consultation) == "accepted"
+
+
 async def test_places_are_never_given_twice_in_a_rush(town: Town, engine: AsyncEngine) -> None:
     activity = uuid4()
     assert await town.staff(announcing(capacity=120), activity) == "accepted"

@@ -12,9 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.identity import domain
+from services.identity import domain, handlers
 from services.identity.domain import Entry
+from shared.contracts import identity as contract
+from shared.contracts.envelope import Actor
+from shared.messaging.received import Position, Received
 from shared.refusals import Refusal
+from shared.testing.messages import message
 
 NOW = datetime(2022, 1, 10, 9, tzinfo=UTC)
 ENTRY = Entry(
@@ -53,6 +57,46 @@ def department(
 def staff(found: domain.Staff | None = None, **more: Any) -> domain.Staff:
     asked: dict[str, Any] = {"name": "王工", "organisation": "3302", "state": "active", "at": NOW}
     return domain.register_staff(found, STAFF_ID, **{**asked, **more})
+
+
+@pytest.mark.parametrize(
+    ("org", "reached"),
+    [
+        (None, {"town", "elsewhere", "city"}),
+        ("3302", {"town", "elsewhere", "city"}),
+        ("330203", {"town"}),
+        ("330203101", {"town"}),
+        ("330205", {"elsewhere"}),
+    ],
+)
+def test_staff_register_what_lies_in_their_area_alone(org: str | None, reached: set[str]) -> None:
+    """Departments, staff and stations, new ones and those that are known; a whole city's department is the city's."""
+    actor = Actor("staff", frozenset({"staff"}), org)
+    places = {"town": "330203101", "elsewhere": "330205", "city": "3302"}
+
+    def asked(data: Any) -> Received[Any]:
+        envelope = message(data, subject=STAFF_ID)
+        return Received(envelope, data, Position("t", 0, 0, NOW), b"", b"", NOW, is_command=True, actor=actor)
+
+    def told(act: Any, found: Any, data: Any) -> str | None:
+        try:
+            act(found, asked(data), None)
+        except Refusal as refusal:
+            return refusal.code
+        return None
+
+    for name, place in places.items():
+        expected = None if name in reached else "not-your-area"
+        new = contract.RegisterStaff(name="王工", organisation=place)
+        assert told(handlers.register_staff, None, new) == expected
+        leaving = contract.RegisterStaff(name="王工", organisation=org or "3302", state="left")
+        assert told(handlers.register_staff, staff(organisation=place), leaving) == expected
+    for counties, name in (((), "city"), (("330203",), "county"), (("330203", "330205"), "city")):
+        within = org in (None, "3302") or (name == "county" and org == "330203")
+        housing = contract.RegisterDepartment(name="住建局", categories=("城乡建设",), counties=counties)
+        assert told(handlers.register_department, None, housing) == (None if within else "not-your-area")
+    station = contract.RegisterStation(name="联络站", town="330203101")
+    assert told(handlers.register_station, None, station) == (None if "town" in reached else "not-your-area")
 
 
 def test_the_same_number_always_gives_the_same_deputy_and_code() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import get_args
 
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 
 from services.identity import domain
 from services.identity.domain import enter
-from services.identity.roster import Judgement, Right, judge, judge_rows
+from services.identity.roster import Judgement, Right, judge, judge_rows, within_reach
+from shared.contracts.envelope import Actor
 from shared.contracts.identity import OCCUPATIONS, DeputyChanged, Occupation
 
 NOW = datetime(2022, 1, 10, 9, tzinfo=UTC)
@@ -207,6 +209,38 @@ def test_a_number_that_stands_twice_is_wrong_in_the_later_row() -> None:
 def test_a_number_of_an_earlier_part_is_wrong_even_in_the_same_line() -> None:
     judgement = judge_rows(2, [ROW], {"T-001": 2})
     assert [error.code for error in judgement.errors] == ["number-repeated"]
+
+
+@pytest.mark.parametrize(
+    ("area", "expected"),
+    [
+        (None, {2, 3, 4}),
+        ("3302", {2, 3, 4}),
+        ("330203", {2}),
+        ("330203101", {2}),
+        ("330203102", set()),
+        ("330205", {3}),
+        ("3301", set()),
+    ],
+)
+def test_staff_take_in_rows_about_deputies_of_their_area_alone(area: str | None, expected: set[int]) -> None:
+    city = {**ROW, "number": "T-003", "level": "city", "county": "", "town": ""}
+    elsewhere = {**ROW, "number": "T-002", "level": "county", "county": "330205", "town": ""}
+    judgement = judge_rows(2, [ROW, elsewhere, city, {**ROW, "level": "?"}], {})
+    found = within_reach(judgement, Actor("staff", frozenset({"staff"}), area), {})
+    assert {right.line for right in found.right} == expected | ({4} if area == "3301" else set())
+    assert {error.line for error in found.errors} == {2, 3, 4, 5} - {right.line for right in found.right}
+    assert found.rows == judgement.rows
+
+
+def test_nobody_draws_a_deputy_of_another_area_into_their_own() -> None:
+    judgement = judge_rows(2, [ROW], {})
+    (row,) = judgement.right
+    known = replace(enter(None, row.entry, NOW), county="330205", town=None)
+    sender = Actor("staff", frozenset({"staff"}), "330203")
+    found = within_reach(judgement, sender, {known.id: known})
+    assert (found.right, [(error.line, error.code) for error in found.errors]) == ((), [(2, "not-your-area")])
+    assert within_reach(judgement, replace(sender, organisation="3302"), {known.id: known}) == judgement
 
 
 def test_a_wrong_row_does_not_take_its_number() -> None:
