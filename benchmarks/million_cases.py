@@ -476,7 +476,10 @@ def main() -> None:
     parser.add_argument("--only", default="", help="only kinds with this in their name; nothing is written")
     arguments = parser.parse_args()
     console = Console()
-    with _folder(arguments.folder) as folder, LocalStack(folder, "tansu") as stack:
+    broker = (
+        "kafka" if arguments.folder else "tansu"
+    )  # whose log is lost with it, and then the databases go too
+    with _folder(arguments.folder) as folder, LocalStack(folder, broker) as stack:
         result = uvloop.run(_run(stack, arguments, console))
     table = Table("page", "median ms", "p95", "slowest", "items")
     for name, one in result["pages"].items():

@@ -912,7 +912,7 @@ def gather(parent: Case, cases: Sequence[Case | None]) -> tuple[UUID, ...]:
 
 
 def _takes_in(parent: Case) -> None:
-    if parent.state in FINISHED or parent.state == "answered":
+    if parent.state in FINISHED or parent.state in ("submitted", "answered"):
         raise errors.parent_not_open(parent.state)
 
 

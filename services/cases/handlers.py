@@ -342,6 +342,17 @@ def withdraw_case(
     return _decided(found, events, context)
 
 
+def withdraw_concern(
+    case: Case | None, message: Received[contract.WithdrawConcern], context: Context
+) -> Decision[Case]:
+    """The resident withdraws the concern, unless others' cases were merged into it."""
+    found, act = _opened_by_link(case, message)
+    events = domain.withdraw(found, act, "")
+    if context.merged_into(found.id):
+        raise errors.others_merged()
+    return _decided(found, events, context)
+
+
 def join_case(case: Case | None, message: Received[contract.JoinCase], context: Context) -> Decision[Case]:
     """Another deputy follows the case."""
     found = _known(case)
@@ -585,7 +596,7 @@ DECISIONS: dict[type[Contract], Decide[Case]] = {
     contract.RateConcern: _by_link(
         lambda case, act, data: domain.rate_as_resident(case, act, data.stars, data.attitude, data.result)
     ),
-    contract.WithdrawConcern: _by_link(lambda case, act, _: domain.withdraw(case, act, "")),
+    contract.WithdrawConcern: withdraw_concern,
     contract.EraseConcern: _by_link(
         lambda case, act, data: (
             domain.erase(case, act) if data.what == "all" else domain.erase_contact(case, act)

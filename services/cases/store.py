@@ -32,6 +32,7 @@ from shared.contracts.cases import (
     SubmitConcern,
     TakeUpConcern,
     WithdrawCase,
+    WithdrawConcern,
 )
 from shared.contracts.identity import DepartmentChanged
 from shared.database.engine import VersionConflict
@@ -48,7 +49,7 @@ _COLUMNS = tuple(f.name for f in fields(Case) if f.name != "steps")
 _CLOCK = TypeAdapter(Clock | None)
 _ROUTED_AT_ONCE = (FileCase, SplitCase, SubmitConcern, TakeUpConcern)
 """What brings a case that is routed where a route is known."""
-_ENDING = (AnswerCase, InformMerged, CloseCase, SettleCase, WithdrawCase)
+_ENDING = (AnswerCase, InformMerged, CloseCase, SettleCase, WithdrawCase, WithdrawConcern)
 """What is passed on to the cases that were merged into one."""
 
 

@@ -1,7 +1,7 @@
 """Random sequences of commands over cases and motions, and what must become of each, told by a second reckoning.
 
 A sequence is one small world: up to three cases that may be merged and split, or a case and the motion that
-grew out of it. Each next command is drawn from the tables of steps (`STEPS`): mostly one that is possible
+grew out of it; some of the cases are residents' concerns, with a follow link. Each next command is drawn from the tables of steps (`STEPS`): mostly one that is possible
 there, by who may do it; else one that is not, or by somebody else, or a repetition, or other content under a
 used id. `Twin` takes the same decisions in memory, each command once and in order; what the service says and
 keeps must be the same, however often its process was killed meanwhile.
@@ -14,6 +14,7 @@ service's own command to those travels beside it.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -159,9 +160,14 @@ class Twin:
 
     def _judge(self, envelope: Envelope, data: Contract) -> None:
         """What a new case is about, as the service finds it before it decides."""
-        if isinstance(data, cases.FileCase | cases.SplitCase) and data.category is None:
+        known = self.cases.get(envelope.subject)
+        if isinstance(data, cases.FileCase | cases.SplitCase | cases.SubmitConcern):
+            sealed: str | None = data.sealed
+        else:
+            sealed = known.sealed if isinstance(data, cases.TakeUpConcern) and known is not None else None
+        if sealed is not None and getattr(data, "category", None) is None:
             with contextlib.suppress(Refusal):
-                words = case_handlers.read_words(self._cases.opener, data.sealed)
+                words = case_handlers.read_words(self._cases.opener, sealed)
                 text = f"{words.title}\n{words.text}"
                 self._cases.judged = {envelope.id: judge_texts([text], None, shipped_taxonomy())[0]}
 
@@ -216,6 +222,7 @@ class Generator:
         self.twin = Twin(opener, known)
         self._staff = Person(str(self._uuid()), "staff", COUNTY)
         self._other_staff = Person(str(self._uuid()), "staff", OTHER_COUNTY)
+        self._intake = Person("gateway:intake", "intake")
         self.commands: list[Command] = []
 
     def _uuid(self) -> UUID:
@@ -265,7 +272,9 @@ class Generator:
         subject, data, person = self._drawn(world)
         if rng.random() < _STRANGER:
             person = self._somebody_else(person)
-        if rng.random() < _NOBODY and not isinstance(data, cases.FileCase | motions.DraftMotion):
+        if rng.random() < _NOBODY and not isinstance(
+            data, cases.FileCase | cases.SubmitConcern | motions.DraftMotion
+        ):
             subject = self._uuid()
         envelope = self._envelope(data, subject, person, world.now)
         expected = self.twin.tell(envelope, data, person)
@@ -332,19 +341,30 @@ class Generator:
             return (world.motion_id, *self._of_motion(world, motion))
         missing = [case_id for case_id in world.case_ids if str(case_id) not in self.twin.cases]
         if missing and (len(missing) == len(world.case_ids) or rng.random() < 0.3):
-            return (missing[0], *self._new_case(world))
+            return (missing[0], *self._new_case(world, missing[0]))
         case = self.twin.cases[str(rng.choice([c for c in world.case_ids if c not in missing]))]
         return (case.id, *self._of_case(world, case))
 
     # -- cases -----------------------------------------------------------------------------------------
 
-    def _new_case(self, world: World) -> tuple[Contract, Person]:
+    def _new_case(self, world: World, case_id: UUID) -> tuple[Contract, Person]:
         rng = world.rng
         there = [c for c in world.case_ids if str(c) in self.twin.cases]
         words = rng.choice(("路口窨井盖破损。", "请到现场看一看。"))
         sealed = self._seal(title="一件事", text=words)
         if there and rng.random() < 0.4:
             return cases.SplitCase(sealed=sealed, out_of=rng.choice(there)), self._staff
+        if rng.random() < 0.35:
+            concern = cases.SubmitConcern(
+                sealed=sealed,
+                contact=rng.choice((None, self._seal(contact="13800000000"))),
+                deputy_id=UUID(world.filer.id),
+                county=COUNTY,
+                receipt=case_id.hex[:12].upper(),
+                follow=_follow(case_id),
+                consent="2026-11",
+            )
+            return concern, rng.choice((self._intake, self._intake, self._staff))
         category = rng.choice((None, None, "城乡建设", "没有这个类别"))
         return cases.FileCase(sealed=sealed, county=COUNTY, category=category), world.filer
 
@@ -356,6 +376,7 @@ class Generator:
             possible = list(makers)
         idle = set() if case.extension_asked else {"extension-granted", "extension-refused"}
         idle |= set() if case.co_handlers else {"opinion"}
+        idle |= set() if case.follow else {"resident-rated", "contact-erased", "erased", "link-closed"}
         weights = [_weight(name, idle) for name in possible]
         return makers[rng.choices(possible, weights)[0]]()
 
@@ -368,7 +389,24 @@ class Generator:
         others = [c for c in world.case_ids if c != case.id] or [case.id]
         either = rng.choice((staff, filer))
         result = rng.choice(("solved", "explained", "unsolved"))
+        link, intake = _follow(case.id if rng.random() < 0.95 else self._uuid()), self._intake
+        stars = rng.randint(1, 5)
+        said = self._seal(text="三号楼")
+
+        def by_link(of_filer: Contract, of_resident: Contract) -> tuple[Contract, Person]:
+            return (of_resident, intake) if case.follow and rng.random() < 0.5 else (of_filer, filer)
+
         return {
+            "taken-up": lambda: (
+                cases.TakeUpConcern(category=rng.choice((None, "城乡建设", "没有这个类别"))),
+                either,
+            ),
+            "explained": lambda: (cases.ExplainConcern(text="已向居民说明"), either),
+            "declined": lambda: (cases.DeclineConcern(reason="不属于代表职责"), either),
+            "resident-rated": lambda: (cases.RateConcern(follow=link, stars=stars, attitude=stars), intake),
+            "contact-erased": lambda: (cases.EraseConcern(follow=link, what="contact"), intake),
+            "erased": lambda: (cases.EraseConcern(follow=link, what="all"), intake),
+            "link-closed": lambda: (cases.CloseFollowLink(follow=link), intake),
             "routed": lambda: (
                 cases.RouteCase(
                     department=rng.choice([*codes, "nobody"]), urgency=rng.choice((None, "complex"))
@@ -382,7 +420,9 @@ class Generator:
             "accepted": lambda: (cases.AcceptCase(), holder),
             "progressed": lambda: (cases.ProgressCase(text="正在办理"), holder),
             "asked": lambda: (cases.AskFiler(text="请补充"), holder),
-            "supplied": lambda: (cases.SupplyCase(sealed=self._seal(text="三号楼")), filer),
+            "supplied": lambda: by_link(
+                cases.SupplyCase(sealed=said), cases.SupplyConcern(follow=link, sealed=said)
+            ),
             "returned": lambda: (cases.ReturnCase(reason="不属于本单位"), holder),
             "extension-asked": lambda: (cases.AskExtension(days=rng.randint(1, 12), reason="等材料"), holder),
             "extension-granted": lambda: (cases.DecideExtension(granted=True), staff),
@@ -395,10 +435,19 @@ class Generator:
             "answered": lambda: (cases.AnswerCase(result=result, text="已处理"), holder),
             "closed": lambda: (cases.CloseCase(result=rng.choice((None, result))), either),
             "rated": lambda: (cases.RateCase(stars=rng.randint(1, 5)), filer),
-            "reopened": lambda: (cases.ReopenCase(reason="没有解决"), either),
+            "reopened": lambda: rng.choice(
+                (
+                    (cases.ReopenCase(reason="没有解决"), either),
+                    by_link(
+                        cases.ReopenCase(reason="没有解决"), cases.ReopenConcern(follow=link, sealed=said)
+                    ),
+                )
+            ),
             "urged": lambda: (cases.UrgeCase(reason="请抓紧"), either),
             "supervised": lambda: (cases.SuperviseCase(reason="重点"), staff),
-            "withdrawn": lambda: (cases.WithdrawCase(reason="不用了"), filer),
+            "withdrawn": lambda: by_link(
+                cases.WithdrawCase(reason="不用了"), cases.WithdrawConcern(follow=link)
+            ),
             "merged": lambda: (cases.MergeCase(into=rng.choice(others)), staff),
             "joined": lambda: (cases.JoinCase(), self._deputy(rng.choice(self.deputies))),
         }
@@ -513,6 +562,11 @@ class Generator:
         return {"attitude": "satisfied", "result": result}
 
 
+def _follow(case_id: UUID) -> str:
+    """The digest of a follow link's secret, which belongs to one case."""
+    return hashlib.sha256(case_id.bytes).hexdigest()
+
+
 def refer_the_case(world: World) -> Contract:
     """The case of a sequence put forward as a lead for a project."""
     return motions.ReferCase(case_id=world.case_ids[0], reason="列入民生实事")
@@ -542,6 +596,12 @@ def _weight(name: str, idle: set[str]) -> float:
 
 _RARE: Mapping[str, float] = {
     "withdrawn": 0.06,
+    "erased": 0.05,
+    "link-closed": 0.05,
+    "contact-erased": 0.2,
+    "resident-rated": 0.5,
+    "taken-up": 3.0,
+    "explained": 0.3,
     "merged": 0.5,
     "refused": 0.15,
     "uncosigned": 0.2,

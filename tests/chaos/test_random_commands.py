@@ -75,8 +75,8 @@ ORPHANS = {
     "WHERE c.merged_into IS NOT NULL AND p.id IS NULL",
     "merged into a closed case and still open": "SELECT 1 FROM cases c JOIN cases p ON p.id = c.merged_into "
     "WHERE c.state = 'merged' AND p.state = 'closed'",
-    "merged into a withdrawn case": "SELECT 1 FROM cases c JOIN cases p ON p.id = c.merged_into "
-    "WHERE p.state = 'withdrawn'",
+    "merged into a case that was withdrawn or declined": "SELECT 1 FROM cases c JOIN cases p ON p.id = c.merged_into "
+    "WHERE p.state IN ('withdrawn', 'declined')",
     "merged cases that nothing holds": "SELECT 1 FROM cases WHERE state = 'merged' AND merged_into IS NULL",
     "deadlines of cases without a reason": "SELECT 1 FROM cases WHERE answer_by IS NOT NULL "
     "AND coalesce(dates_reason, '') = ''",

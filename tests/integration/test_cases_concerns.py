@@ -290,6 +290,22 @@ async def test_of_two_who_act_at_once_one_is_refused_and_a_repetition_changes_no
         assert await one.say(data, who) == "step-not-possible"
 
 
+async def test_a_concern_that_others_were_merged_into_is_not_withdrawn_and_one_not_taken_up_takes_none_in(
+    desk: Desk,
+) -> None:
+    parent, child = Concern(desk), Concern(desk)
+    for one in (parent, child):
+        await one.submit()
+    await child.did(cases.TakeUpConcern(), "deputy")
+    merge = cases.MergeCase(into=parent.id)
+    assert await child.say(merge, "staff") == "parent-not-open"
+    await parent.did(cases.TakeUpConcern(), "deputy")
+    await child.did(merge, "staff")
+    withdraw = cases.WithdrawConcern(follow=parent.follow)
+    assert await parent.say(withdraw) == "others-merged"
+    assert (await parent.seen())[1]["state"] != "withdrawn"
+
+
 async def test_what_staff_take_down_is_taken_up_at_once(desk: Desk) -> None:
     one = Concern(desk)
     await one.submit(sender=(uuid4(), "staff"))

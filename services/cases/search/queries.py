@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 from sqlalchemy import (
     ARRAY,
     BindParameter,
@@ -32,10 +33,12 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    type_coerce,
 )
 from sqlalchemy.dialects.postgresql import BIT
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.selectable import LateralFromClause
+from sqlalchemy.types import NullType
 
 from services.cases import queries as lists
 from services.cases import tables
@@ -278,12 +281,16 @@ async def similar(
 
 async def sketch_of(connection: AsyncConnection, case_id: UUID) -> int | None:
     """The sketch of a case; None while it is not indexed, or for ever where its words were erased."""
-    found = await connection.scalar(select(case_words.c.sketch).where(case_words.c.case_id == case_id))
+    found = await connection.scalar(select(_SKETCH_READ).where(case_words.c.case_id == case_id))
     return _integer(found) if found is not None else None
 
 
-def _integer(bits: Any) -> int:
-    return int(str(bits), 2)
+# As the driver gives it: as a text of ones and noughts five thousand sketches cost a tenth of a second more.
+_SKETCH_READ: ColumnElement[Any] = type_coerce(case_words.c.sketch, NullType()).label("sketch")
+
+
+def _integer(bits: asyncpg.BitString) -> int:
+    return int.from_bytes(bits.bytes)
 
 
 async def open_reports(
@@ -292,7 +299,7 @@ async def open_reports(
     """Cases that can be merged, the newest so many."""
     cases = tables.cases.c
     found: Select[Any] = (
-        select(cases.id, cases.county, cases.town, cases.filed_at, case_words.c.sketch)
+        select(cases.id, cases.county, cases.town, cases.filed_at, _SKETCH_READ)
         .join(case_words, case_words.c.case_id == cases.id)
         .where(*conditions, _one_of(STEPS["merged"].before), cases.filed_at >= since)
         .order_by(cases.filed_at.desc(), cases.id)
