@@ -4,7 +4,7 @@ Invariants: one reader of the event topics per gateway, from their ends, without
 only to whom it concerns (the deputy, the department, staff) and costs nothing for the others; a client
 that does not keep up is dropped, and every stream ends after a while, so that whoever lost a right
 loses the stream too. Both come back and read again: hints carry nothing that cannot be read. A page reads before its
-stream stands, so a stream begins with what changed in the last seconds: one hint of a kind, the latest.
+stream stands, so a stream begins with what changed in the last seconds: one hint of a kind, the latest, of at most `_RECENT_MAX` records.
 """
 
 # No postponed annotations here: FastAPI could not find names that are made inside functions.
@@ -15,6 +15,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI
@@ -42,8 +43,8 @@ _FOR_DEPUTIES = frozenset(
 )
 _SEND_SECONDS_MAX = 30
 _RECENT_SECONDS = 5.0
-_RECENT_MAX = 500
-"""So many records at most are kept for streams that begin, and read for each: 10 ms."""
+_RECENT_MAX = 2_500
+"""So many records at most are kept for streams that begin: those of so many seconds at 500 a second."""
 _STAFF = "staff"
 _DEPUTIES = "deputies"
 
@@ -69,15 +70,34 @@ def audiences_for(envelope: Envelope) -> list[str]:
     return found
 
 
-def _read(value: bytes | None) -> Envelope | None:
-    try:
-        return Envelope.model_validate_json(value or b"")
-    except ValidationError:
-        return None
+@dataclass(frozen=True)
+class _Hint:
+    """What is told of a fact, and to whom; nothing and to nobody of what is no message."""
+
+    kind: str = ""
+    audiences: frozenset[str] = frozenset()
+    text: str = ""
+
+    @classmethod
+    def of(cls, value: bytes | None) -> "_Hint":
+        try:
+            envelope = Envelope.model_validate_json(value or b"")
+        except ValidationError:
+            return cls()
+        told = {"kind": envelope.type, "id": envelope.subject, "version": envelope.sequence}
+        return cls(envelope.type, frozenset(audiences_for(envelope)), json.dumps(told))
 
 
-def _hint(envelope: Envelope) -> str:
-    return json.dumps({"kind": envelope.type, "id": envelope.subject, "version": envelope.sequence})
+class _Recent:
+    """A record that came a moment ago; read when somebody first asks, and once."""
+
+    def __init__(self, value: bytes | None) -> None:
+        self.at = time.monotonic()
+        self._value = value
+
+    @cached_property
+    def hint(self) -> _Hint:
+        return _Hint.of(self._value)
 
 
 @dataclass(eq=False)
@@ -93,33 +113,28 @@ class Hints:
         self._settings = settings
         self._clients: set[_Client] = set()
         self._by_audience: defaultdict[str, set[_Client]] = defaultdict(set)
-        self._recent: deque[tuple[float, bytes | None]] = deque(maxlen=_RECENT_MAX)
+        self._recent: deque[_Recent] = deque(maxlen=_RECENT_MAX)
 
     def take(self, record: Any) -> None:
         """Hand one record of an event topic to whom it concerns."""
-        self._recent.append((time.monotonic(), record.value))
+        recent = _Recent(record.value)
+        self._recent.append(recent)
         if not self._clients:
             return
-        envelope = _read(record.value)
-        if envelope is None:
-            return
         concerned: set[_Client] = set()
-        for audience in audiences_for(envelope):
+        for audience in recent.hint.audiences:
             concerned |= self._by_audience.get(audience, set())
-        if not concerned:
-            return
-        hint = _hint(envelope)
         for client in concerned:
             if client.queue.full():
                 self._end(client)
             else:
-                client.queue.put_nowait(hint)
+                client.queue.put_nowait(recent.hint.text)
 
     def _just_told(self, audiences: Iterable[str]) -> list[str]:
         since, concerned = time.monotonic() - _RECENT_SECONDS, set(audiences)
-        read = [_read(value) for at, value in self._recent if at >= since]
-        latest = {one.type: one for one in read if one and not concerned.isdisjoint(audiences_for(one))}
-        return [_hint(one) for one in latest.values()]
+        hints = [one.hint for one in self._recent if one.at >= since]
+        latest = {hint.kind: hint for hint in hints if not concerned.isdisjoint(hint.audiences)}
+        return [hint.text for hint in latest.values()]
 
     def _forget(self, client: _Client) -> None:
         self._clients.discard(client)

@@ -140,6 +140,14 @@ def _supplied(opener: Opener, sealed: str) -> str | None:
         return None
 
 
+def _contains(opener: Opener, sealed: str, query: str) -> bool:
+    """Whether sealed words contain what is searched for; erased ones contain nothing."""
+    try:
+        return contains(read_words(opener, sealed).searched, query)
+    except Refusal:
+        return False
+
+
 class Candidates(Protocol):
     """Gives some cases of a list behind a position."""
 
@@ -258,9 +266,12 @@ def router(opener: Opener, keyed: Keyed, engine: AsyncEngine, caller: WhoCalls) 
                 total, is_counted = await queries.total(connection, conditions)
                 candidates = partial(queries.part, connection, conditions)
             else:
-                matches, is_counted = await search.matches(connection, conditions, values), False
+                unhashed = await search.waiting(connection, conditions)
+                also = [one["id"] for one in unhashed if _contains(opener, one["sealed"], q)]
+                wanted = search.Wanted(conditions, values, also)
+                matches, is_counted = await search.matches(connection, wanted), False
                 total = matches.total
-                candidates = search.Candidates(connection, conditions, values, matches)
+                candidates = search.Candidates(connection, wanted, matches)
             found = _Walk(opener, q, candidates)
             ended = await found.walk(sort, position, skip=0 if position else (page - 1) * size, size=size)
             is_staff = bool(actor.roles & {"staff", *SEE_ALL})

@@ -159,8 +159,8 @@ STEPS: Mapping[Step, Rule] = {
     "link-closed": _rule(_ALL, None, "停用查询链接"),
 }
 FINISHED: frozenset[State] = frozenset({"closed", "withdrawn", "merged", "declined"})
-ANSWER_OWED: frozenset[State] = frozenset({"submitted", "triage", "routed", "accepted", "in-progress"})
-"""In these states an answer is owed: one that is late is overdue 逾期. While the resident is waited for, none is."""
+ANSWER_OWED = STEPS["urged"].before
+"""In these states a department owes an answer: one that is late is overdue 逾期."""
 
 
 @dataclass(frozen=True)
@@ -940,16 +940,17 @@ def erase_contact(case: Case, act: Act) -> tuple[Event, ...]:
     return () if case.contact is None else (Event("contact-erased", act.actor, act.at),)
 
 
-def erase(case: Case, act: Act) -> tuple[Event, ...]:
+def erase(case: Case, act: Act, *, has_others: bool = False) -> tuple[Event, ...]:
     """The resident takes the consent back 撤回同意: every word and the contact data are destroyed.
 
-    A case that nobody has answered ends with it, because nobody could handle it any more.
+    A case that nobody has answered ends with it, because nobody could handle it any more; not so one into which
+    others' cases were merged, which goes on for those.
     """
     _possible(case, "erased")
     if case.erased:
         return ()
     ended: tuple[Event, ...] = ()
-    if case.state in STEPS["withdrawn"].before:
+    if case.state in STEPS["withdrawn"].before and not has_others:
         ended = (Event("withdrawn", act.actor, act.at),)
     return (*ended, Event("erased", act.actor, act.at))
 

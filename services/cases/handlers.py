@@ -19,7 +19,7 @@ from services.cases.routing.judgement import Judged, chosen
 from services.cases.routing.reasons import Code, Ground, sentence
 from services.cases.store import Context
 from shared.contracts import cases as contract
-from shared.contracts.registry import Contract
+from shared.contracts.registry import Contract, declaration_of
 from shared.messaging.desk import Decide, Decision, Desk, Emission, subject_id
 from shared.messaging.received import REPLIES, Received
 from shared.messaging.work import Work
@@ -90,11 +90,10 @@ def read_supplied(opener: Opener, sealed: str) -> str:
 
 
 def _reached(case: Case | None, message: Received[Any]) -> None:
-    """Refuse staff of another place, who may not read the case either."""
+    """Refuse staff of another place, who may not read the case either; a deputy among them goes on as a deputy."""
     who = message.sender()
-    if case is None or "staff" not in who.roles or who.person in map(str, (case.deputy_id, *case.followers)):
-        return
-    if not who.reaches(case.county, case.town):
+    as_what = who.roles & declaration_of(type(message.data)).roles
+    if case is not None and as_what == {"staff"} and not who.reaches(case.county, case.town):
         raise errors.not_your_case()
 
 
@@ -106,7 +105,7 @@ def _act(case: Case, message: Received[Any]) -> Act:
         message.not_before(case.changed_at),
         message.now,
         department=who.organisation if "department" in who.roles else None,
-        is_staff="staff" in who.roles,
+        is_staff="staff" in who.roles and who.reaches(case.county, case.town),
     )
 
 
@@ -136,7 +135,10 @@ def file_case(case: Case | None, message: Received[contract.FileCase], context: 
 def submit_concern(
     case: Case | None, message: Received[contract.SubmitConcern], context: Context
 ) -> Decision[Case]:
-    """Take in what a resident submits to a deputy; what staff take down for a resident is taken up at once."""
+    """Take in what a resident submits to a deputy; what staff take down for a resident is taken up at once.
+
+    Staff may take down what lies outside their area: nobody is sent to another counter 首问负责.
+    """
     if case is not None:
         raise errors.case_exists()
     data, sender = message.data, message.sender()
@@ -353,6 +355,17 @@ def withdraw_concern(
     return _decided(found, events, context)
 
 
+def erase_concern(
+    case: Case | None, message: Received[contract.EraseConcern], context: Context
+) -> Decision[Case]:
+    """The resident takes the consent back, for the contact data or for every word."""
+    found, act = _opened_by_link(case, message)
+    if message.data.what == "contact":
+        return _decided(found, domain.erase_contact(found, act), context)
+    has_others = bool(context.merged_into(found.id))
+    return _decided(found, domain.erase(found, act, has_others=has_others), context)
+
+
 def join_case(case: Case | None, message: Received[contract.JoinCase], context: Context) -> Decision[Case]:
     """Another deputy follows the case."""
     found = _known(case)
@@ -517,6 +530,10 @@ def _to_departments(
 
     step = event.step
     if step in _SENDS_DOSSIER:
+        if (
+            case.erased and step != "reopened"
+        ):  # others were merged into it: it goes on for those, without its words
+            words = _ERASED
         dossier = _dossier(case, event, words or read_words(context.opener, case.sealed), supplied)
         say(event.department if step == "co-handled" else case.department, dossier)
     if step in _TOLD:
@@ -533,6 +550,7 @@ def _to_departments(
     return found
 
 
+_ERASED = Words(title="内容已删除", text="居民已撤回同意，内容已删除；并入本件的反映仍待办理。")
 _SENDS_DOSSIER: frozenset[domain.Step] = frozenset({"routed", "transferred", "reopened", "co-handled"})
 _TOLD: frozenset[domain.Step] = frozenset(
     {
@@ -597,11 +615,7 @@ DECISIONS: dict[type[Contract], Decide[Case]] = {
         lambda case, act, data: domain.rate_as_resident(case, act, data.stars, data.attitude, data.result)
     ),
     contract.WithdrawConcern: withdraw_concern,
-    contract.EraseConcern: _by_link(
-        lambda case, act, data: (
-            domain.erase(case, act) if data.what == "all" else domain.erase_contact(case, act)
-        )
-    ),
+    contract.EraseConcern: erase_concern,
     contract.CloseFollowLink: _by_link(lambda case, act, _: domain.close_link(case, act)),
     contract.SplitCase: split_case,
     contract.RouteCase: route_case,

@@ -108,7 +108,7 @@ Index(
     "cases_owed_idx",
     cases.c.answer_by,
     cases.c.id,
-    postgresql_where=cases.c.state.in_(("submitted", "triage", "routed", "accepted", "in-progress")),
+    postgresql_where=cases.c.state.in_(("routed", "accepted", "in-progress")),
 )
 Index(
     "cases_open_idx",

@@ -28,7 +28,7 @@ from shared.database.engine import is_transient
 from shared.host import Surroundings
 from shared.messaging import fences
 from shared.messaging.clock import BusinessClock
-from shared.messaging.desk import authorise
+from shared.messaging.desk import authorise, check_area
 from shared.messaging.received import Received
 from shared.messaging.work import Work
 from shared.refusals import Refusal
@@ -224,6 +224,7 @@ class RubricDesk:
             command: AdoptRubric = message.data
             try:
                 authorise(message)
+                check_area(message, None)
                 rubric = parse_rubric(command.rubric)
                 # Types of the rubric that it would replace count too: their points stand under its items.
                 looked_at = schedule.event_types | rubric.items_by_event.keys()

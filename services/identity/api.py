@@ -19,6 +19,7 @@ from services.identity.domain import (
     DeputyState,
     Level,
     StationState,
+    deputy_id,
     drawn,
     printable,
     read_code,
@@ -26,7 +27,7 @@ from services.identity.domain import (
 )
 from services.identity.grants import BROWSER, Granted, Grants
 from services.identity.passwords import Passwords
-from services.identity.roster import judge_rows
+from services.identity.roster import judge_rows, within_reach
 from services.identity.sessions import Terms
 from services.identity.settings import Client
 from services.identity.signing_keys import Keyring
@@ -292,7 +293,10 @@ def router(
         require(actor, "staff", "operator")
         async with engine.connect() as connection:
             codes = await store.station_codes(connection)
-        judgement = await asyncio.to_thread(judge_rows, asked.first_line, asked.rows, {}, codes)
+            judgement = await asyncio.to_thread(judge_rows, asked.first_line, asked.rows, {}, codes)
+            ids = [deputy_id(row.entry.number) for row in judgement.right]
+            known = await store.deputies(connection, ids, lock=False)
+        judgement = within_reach(judgement, actor, known)
         return {
             "rows": judgement.rows,
             "accepted": len(judgement.right),

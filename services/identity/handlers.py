@@ -149,14 +149,12 @@ class RosterDesk:
         accepted = _not_refused(asked, work, lambda message: _take_part(imports, message))
         parts = await self._judge(accepted, work)
         ids = {domain.deputy_id(row.entry.number) for part in parts for row in part.judgement.right}
-        before = await store.lock_deputies(connection, ids)
-        parts = [
-            replace(part, judgement=within_reach(part.judgement, message.sender(), before))
-            for message, part in zip(accepted, parts, strict=True)
-        ]
+        before = await store.deputies(connection, ids, lock=True)
         after: dict[UUID, Deputy] = {}
         taken: list[PartTaken] = []
-        for message, part in zip(accepted, parts, strict=True):
+        for message, judged in zip(accepted, parts, strict=True):
+            within = within_reach(judged.judgement, message.sender(), {**before, **after})
+            part = replace(judged, judgement=within)
             done = _apply(message, part, before, after, work)
             taken.append(done)
             found = imports[part.import_id]

@@ -184,6 +184,8 @@ def judge(
         wrong("county", "county-missing", "县(市、区)代码 is needed for this level or town.")
     if town is None and level == "town":
         wrong("town", "town-missing", "乡镇代码 is needed for this level.")
+    if county and town and not _places_wrong(row) and not town.startswith(county[:6]):
+        wrong("town", "town-elsewhere", "乡镇代码 must begin with the 县(市、区)代码.")
     station = read_code(row.get("station", ""))
     if row.get("station") and station not in stations:
         wrong("station", "station-unknown", "联络站代码 must be the code of a registered station.")
@@ -261,13 +263,22 @@ def judge_rows(
     return Judgement(tuple(right), tuple(errors))
 
 
+def _congress(one: Entry | Deputy) -> str | None:
+    """The place of the congress that somebody is a deputy of; None for the city's."""
+    places: dict[Level, str | None] = {"city": None, "county": one.county, "town": one.town}
+    return places[one.level]
+
+
 def within_reach(found: Judgement, sender: Actor, before: Mapping[UUID, Deputy]) -> Judgement:
-    """The judgement without rows about deputies outside the sender's area, by the row or as they are known `before`."""
+    """The judgement without rows about deputies outside the sender's area, by the row or as they are known `before`.
+
+    A deputy is of the congress of their level: one of the city is for the city's staff, wherever elected.
+    """
     right: list[Right] = []
     errors = list(found.errors)
     for row in found.right:
         known = before.get(deputy_id(row.entry.number), row.entry)
-        if all(sender.reaches(place.county, place.town) for place in (row.entry, known)):
+        if all(sender.reaches(_congress(one)) for one in (row.entry, known)):
             right.append(row)
         else:
             detail = "This deputy lies outside the area of your congress."

@@ -36,7 +36,7 @@ FAILURES_MAX = 5
 LOCKED_MINUTES = 15
 
 _DEPUTY_COLUMNS = ", ".join(field.name for field in fields(Deputy))
-_DEPUTIES = f"SELECT {_DEPUTY_COLUMNS} FROM deputies WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE"
+_DEPUTIES = f"SELECT {_DEPUTY_COLUMNS} FROM deputies WHERE id = ANY($1::uuid[]) ORDER BY id"
 _IMPORTS = (
     "SELECT id, begun_by, begun_at, parts, parts_done, rows, accepted, changed FROM roster_imports "
     "WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE"
@@ -249,9 +249,9 @@ async def lines_of_numbers(
     return {(row.import_id, row.number): row.line for row in rows}
 
 
-async def lock_deputies(connection: AsyncConnection, ids: Iterable[UUID]) -> dict[UUID, Deputy]:
-    """The deputies that exist, locked in the order of their ids."""
-    rows = await connection.exec_driver_sql(_DEPUTIES, (sorted(ids),))
+async def deputies(connection: AsyncConnection, ids: Iterable[UUID], *, lock: bool) -> dict[UUID, Deputy]:
+    """The deputies that exist, locked in the order of their ids where that is asked for."""
+    rows = await connection.exec_driver_sql(f"{_DEPUTIES}{' FOR UPDATE' * lock}", (sorted(ids),))
     return {row["id"]: Deputy(**row) for row in rows.mappings()}
 
 

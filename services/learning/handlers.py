@@ -7,7 +7,7 @@ from services.learning.domain import Course, Enrolment
 from services.learning.store import Courses, deputy_id
 from shared.contracts import learning as contract
 from shared.contracts.registry import Contract
-from shared.messaging.desk import Decide, Decision, Emission, subject_id
+from shared.messaging.desk import Decide, Decision, Emission, check_area, subject_id
 from shared.messaging.received import Received
 
 _NEVER_CHANGES = 1
@@ -21,6 +21,7 @@ def publish_course(
     if course is not None:
         raise errors.course_exists()
     data = message.data
+    check_area(message, None)
     published = domain.publish(
         Course(
             id=subject_id(message),

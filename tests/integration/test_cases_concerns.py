@@ -301,9 +301,28 @@ async def test_a_concern_that_others_were_merged_into_is_not_withdrawn_and_one_n
     assert await child.say(merge, "staff") == "parent-not-open"
     await parent.did(cases.TakeUpConcern(), "deputy")
     await child.did(merge, "staff")
-    withdraw = cases.WithdrawConcern(follow=parent.follow)
-    assert await parent.say(withdraw) == "others-merged"
-    assert (await parent.seen())[1]["state"] != "withdrawn"
+    assert await parent.say(cases.WithdrawConcern(follow=parent.follow)) == "others-merged"
+    assert (await parent.seen())[1]["state"] == "routed"
+    await parent.did(cases.EraseConcern(follow=parent.follow, what="all"))
+    assert (await parent.seen())[1]["state"] == "routed", "it goes on for the others"
+    await parent.did(cases.ReturnCase(reason="请核实"), "housing")
+    await parent.did(cases.RouteCase(department="housing"), "staff")
+
+    async def dossiers() -> list[Envelope]:
+        sent = desk.log.of("department.housing.routed", parent.id)
+        found = [one for one in sent if one.type == "department.routed"]
+        return found if len(found) == 2 else []
+
+    first, second = await wait_until(dossiers, what="the dossier", seconds=30)
+    assert (first.data["title"], second.data["title"]) == ("井盖", "内容已删除")
+    for data in (cases.AcceptCase(), cases.AnswerCase(result="solved", text="已修复")):
+        await parent.did(data, "housing")
+    await parent.did(cases.CloseCase(), "deputy")
+
+    async def settled() -> bool:
+        return bool((await child.seen())[1]["state"] == "closed")
+
+    await wait_until(settled, what="the merged concern being closed", seconds=30, every=0.2)
 
 
 async def test_what_staff_take_down_is_taken_up_at_once(desk: Desk) -> None:

@@ -15,7 +15,7 @@ from deploy.local.stack import LocalStack
 from services.cases import queries
 from services.cases.search import queries as search
 from services.cases.search.grams import Keyed
-from services.cases.search.indexing import use_key
+from services.cases.search.indexing import index_some, use_key
 from shared.contracts import cases
 from shared.security.sealing import Sealer
 from shared.testing.issuer import Issuer
@@ -147,6 +147,45 @@ async def test_staff_act_on_cases_of_their_own_area_alone(there: Inside) -> None
         assert await tell(merge, here, "3302") == "accepted"
     finally:
         await there.rows("DELETE FROM cases WHERE id IN ($1, $2)", here, elsewhere)
+
+
+async def test_a_deputy_who_is_staff_elsewhere_goes_on_as_a_deputy(there: Inside) -> None:
+    case_id, both = uuid4(), ("deputy", "staff")
+    at = START + timedelta(hours=1)
+
+    async def tell(data: Any, person: UUID) -> str:
+        sent = there.command(data, case_id, *both, person=person, org=JIANGBEI, at=at)  # type: ignore[arg-type]
+        return (await there.tell(sent))[0]
+
+    await there.tell(there.filing(case_id, TEXTS["hole"], deputy=DEPUTY, county=HAISHU, at=START))
+    try:
+        assert await tell(cases.SuperviseCase(reason="请抓紧办理"), DEPUTY) == "not-your-case"
+        assert await tell(cases.UrgeCase(reason="请抓紧办理"), uuid4()) == "not-your-case"
+        assert await tell(cases.UrgeCase(reason="请抓紧办理"), DEPUTY) == "accepted"
+        assert await tell(cases.JoinCase(), NEIGHBOUR) == "accepted"
+    finally:
+        await there.rows("DELETE FROM cases WHERE id = $1", case_id)
+
+
+async def test_cases_that_wait_to_be_hashed_leave_numbered_pages_and_totals_right(
+    there: Inside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = [uuid4() for _ in range(3)]
+    filings = [
+        there.filing(one, "等待编入索引", deputy=DEPUTY, county=HAISHU, at=START + timedelta(hours=1))
+        for one in waiting
+    ]
+    await there.tell(*filings)
+    try:
+        for looked_through in (3_000, 1):
+            monkeypatch.setattr(search, "LOOKED_THROUGH", looked_through)
+            found = [await there.ask("/cases", q="路", size="2", page=number) for number in (1, 2, 3)]
+            ids = [item["id"] for _, body in found for item in body["items"]]
+            assert sorted(ids) == sorted(str(IDS[n]) for n in ("hole", "same hole", "bus", "jiangbei"))
+        monkeypatch.setattr(search, "LOOKED_THROUGH", 3_000)
+        assert (await there.ask("/cases", q="路"))[1]["total"] == 4
+    finally:
+        await there.rows("DELETE FROM cases WHERE id = ANY($1)", waiting)
 
 
 async def test_a_search_takes_the_filters_of_the_list(there: Inside) -> None:
@@ -348,6 +387,17 @@ async def test_other_words_take_the_place_of_the_old_ones(there: Inside) -> None
         assert (await there.ask("/cases", q="鼹鼠"))[1]["items"] == []
         _, body = await there.ask("/cases", q="广场舞")
         assert {item["id"] for item in body["items"]} == {str(case_id), str(IDS["noise"])}
+    finally:
+        await there.rows("DELETE FROM cases WHERE id = $1", case_id)
+
+
+async def test_a_replica_with_another_key_hashes_nothing(there: Inside) -> None:
+    case_id = uuid4()
+    await there.tell(there.filing(case_id, "新的鼹鼠", deputy=DEPUTY, county=HAISHU, at=START))
+    try:
+        async with there.engine.begin() as connection:
+            assert await index_some(connection, there.opener, Keyed(b"another key")) == 0
+        assert await there.rows("SELECT 1 FROM cases_to_index WHERE case_id = $1", case_id) != []
     finally:
         await there.rows("DELETE FROM cases WHERE id = $1", case_id)
 

@@ -383,7 +383,9 @@ def test_the_pause_grows_with_the_ends_of_a_child_and_not_with_those_that_were_a
             if ends <= 3:
                 supervisor.kill("stub", signal.SIGKILL)
             else:
-                os.kill(supervisor.pid("stub") or 0, signal.SIGKILL)
+                pid = supervisor.pid("stub")
+                assert pid is not None
+                os.kill(pid, signal.SIGKILL)
             until(lambda ends=ends: supervisor.starts("stub") == ends + 1)  # type: ignore[misc]
     assert [re.findall(r"in ([\d.]+) s", one) for one in said] == [
         ["0.1"],

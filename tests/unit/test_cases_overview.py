@@ -59,7 +59,7 @@ def test_nothing_filed_has_no_rates() -> None:
         ({"answer_by": NOW}, False),
         ({"answer_by": None}, False),
         ({"state": "waiting"}, False),
-        ({"state": "triage"}, True),
+        ({"state": "in-progress"}, True),
         ({"state": "answered"}, False),
         ({"state": "closed"}, False),
     ],

@@ -14,6 +14,6 @@ def upgrade() -> None:
         """
         DROP INDEX cases_overdue_idx;
         CREATE INDEX cases_owed_idx ON cases (answer_by, id)
-            WHERE state IN ('submitted', 'triage', 'routed', 'accepted', 'in-progress');
+            WHERE state IN ('routed', 'accepted', 'in-progress');
         """,
     )

@@ -28,7 +28,7 @@ from services.cases.routing.words import Taxonomy
 from services.cases.yaml_file import shown
 from shared.contracts import routing as contract
 from shared.contracts.registry import Contract
-from shared.messaging.desk import Decide, Decision
+from shared.messaging.desk import Decide, Decision, check_area
 from shared.messaging.received import Received
 from shared.refusals import Refusal
 from shared.security.sealing import Opener
@@ -127,6 +127,7 @@ class AdoptionStore:
 def _adopt_catalogue(
     known: Adoption | None, message: Received[contract.AdoptCatalogue], taxonomy: Taxonomy
 ) -> Decision[Adoption]:
+    check_area(message, None)
     if known is not None:
         raise errors.catalogue_exists()
     name = message.envelope.subject
@@ -142,6 +143,7 @@ def _adopt_model(
     message: Received[contract.AdoptModel],
     taxonomy: Taxonomy,  # noqa: ARG001 - decisions are called alike
 ) -> Decision[Adoption]:
+    check_area(message, None)
     if held is None:
         raise errors.model_unknown()
     if not good_enough(held.automatic_right, held.automatic):

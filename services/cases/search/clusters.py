@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-import numpy as np
-
-from services.cases.search.grams import SKETCH_BITS, likeness
+from services.cases.search.grams import likeness
+from services.cases.search.sketches import Sketches
 
 ALIKE = 0.18
 """From this likeness on two reports of one place are proposed as one matter; staff decide.
@@ -63,22 +62,15 @@ def clusters_of(reports: Iterable[Report], *, least: int, alike: float = ALIKE) 
 
 def _groups(reports: Sequence[Report], alike: float) -> list[list[tuple[Report, float]]]:
     """The groups of one place's reports, which stand in the order of filing."""
-    whole = b"".join(report.sketch.to_bytes(SKETCH_BITS // 8, "little") for report in reports)
-    bits = np.frombuffer(whole, np.uint64).reshape(len(reports), -1)
-    sizes = np.bitwise_count(bits).sum(axis=1, dtype=np.int64)
     groups: list[list[tuple[Report, float]]] = []
-    # The bits of each group's first report, and how many.
-    firsts, firsts_sizes = np.empty_like(bits), np.empty_like(sizes)
-    for report, own, size in zip(reports, bits, sizes, strict=True):
-        count = len(groups)
-        together = np.bitwise_count(firsts[:count] | own).sum(axis=1, dtype=np.int64)
-        # The likeness of the bits is never smaller than that of the pairs.
-        possible = np.flatnonzero(firsts_sizes[:count] + size - together >= alike * together)
-        likely = [(likeness(groups[i][0][0].sketch, report.sketch), -int(i)) for i in possible]
+    firsts = Sketches(len(reports))
+    for report in reports:
+        possible = firsts.possible(report.sketch, alike)
+        likely = [(likeness(groups[i][0][0].sketch, report.sketch), -i) for i in possible]
         best, place = max(likely, default=(0.0, 0))
         if best >= alike:
             groups[-place].append((report, best))
         else:
-            firsts[count], firsts_sizes[count] = own, size
+            firsts.add(report.sketch)
             groups.append([(report, 1.0)])
     return groups

@@ -5,8 +5,8 @@ first of a list are looked through one by one: where enough of them have the wor
 has them, and few of all cases do, the index of words gives them; where only this list has few, it is asked after
 some more have been looked through, for it costs most then.
 
-Invariant: a case is found from the moment it is filed. Its words are hashed a little later, and until then it is a
-candidate of every search.
+Invariant: a case is found from the moment it is filed. Its words are hashed a little later; until then whoever
+searches reads them (`waiting`), as long as no more than WAITING_MAX wait.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from sqlalchemy import (
     BindParameter,
     ColumnElement,
     Integer,
+    RowMapping,
     Select,
     Subquery,
     Text,
@@ -56,13 +57,13 @@ LOOKED_THROUGH = 3_000
 PARTS_MAX = 2
 """So many times, one after the other, for one page of a long list; then the index of words is asked."""
 LONG = 20_000
-"""A list of so many cases is long; of a shorter one, looking through all is cheaper than the index."""
+"""A list of about so many cases is long; of a shorter one, looking through all is cheaper than the index."""
 RARE = 20
 """Where no more of these have the words, it is worth asking whether they are rare everywhere."""
 FEW = 3_000
 """Words that no more cases than this have, of all, are looked up in the index of words."""
 WAITING_MAX = 200
-"""So many cases whose words wait to be hashed are candidates as well; only while all are hashed anew wait more."""
+"""So many cases whose words wait to be hashed are read for a search; only while all are hashed anew wait more."""
 COMPARED_MAX = 5_000
 """So many open cases of a county, the newest, are compared with a text."""
 NEAR_DAYS = 90
@@ -84,10 +85,6 @@ def _has(hashes: ColumnElement[Any], values: Sequence[int]) -> ColumnElement[boo
     return hashes.contains(cast(literal(list(values), ARRAY(Integer)), ARRAY(Integer)))
 
 
-def _waiting() -> Select[tuple[UUID]]:
-    return select(cases_to_index.c.case_id).limit(WAITING_MAX)
-
-
 def _first(found: Select[Any]) -> tuple[Subquery, LateralFromClause]:
     """The first of some cases, and beside each its hashes, looked up one by one."""
     first = found.limit(LOOKED_THROUGH).subquery("first")
@@ -96,9 +93,35 @@ def _first(found: Select[Any]) -> tuple[Subquery, LateralFromClause]:
     return first, words
 
 
-def _among_given(values: Sequence[int], conditions: Sequence[ColumnElement[bool]]) -> Select[tuple[Any, ...]]:
+async def waiting(
+    connection: AsyncConnection, conditions: Sequence[ColumnElement[bool]]
+) -> Sequence[RowMapping]:
+    """Cases whose words wait to be hashed, with their sealed words; none, nearly always."""
+    cases = tables.cases.c
+    some = select(cases_to_index.c.case_id).limit(WAITING_MAX).subquery()
+    found = select(cases.id, cases.sealed).join(some, some.c.case_id == cases.id).where(*conditions)
+    return (await connection.execute(found)).mappings().all()
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is searched for: among the cases under `conditions` those with all values, and `also` these."""
+
+    conditions: Sequence[ColumnElement[bool]]
+    values: Sequence[int]
+    also: Sequence[UUID] = ()
+
+    def has(self, id_: ColumnElement[UUID], hashes: ColumnElement[Any]) -> ColumnElement[bool]:
+        """Whether a case is one of them."""
+        has = _has(hashes, self.values)
+        return or_(has, id_.in_(self.also)) if self.also else has
+
+
+def _among_given(wanted: Wanted, conditions: Sequence[ColumnElement[bool]]) -> Select[tuple[Any, ...]]:
     """The cases among those that the index of words gives; materialised, so that nothing else is tried."""
-    given = select(case_words.c.case_id).where(_has(case_words.c.hashes, values)).union(_waiting())
+    index = select(case_words.c.case_id).where(_has(case_words.c.hashes, wanted.values))
+    also = select(tables.cases.c.id).where(tables.cases.c.id.in_(wanted.also))
+    given = index.union(also) if wanted.also else index
     words = given.cte("given").prefix_with("MATERIALIZED")
     return select(tables.cases.c.id).join(words, words.c.case_id == tables.cases.c.id).where(*conditions)
 
@@ -115,15 +138,13 @@ class Matches:
     parts: int = PARTS_MAX
 
 
-async def matches(
-    connection: AsyncConnection, conditions: Sequence[ColumnElement[bool]], values: Sequence[int]
-) -> Matches:
-    """Of the cases with all these search values: counted where they are few, else reckoned from the newest."""
-    cases = tables.cases.c
+async def matches(connection: AsyncConnection, wanted: Wanted) -> Matches:
+    """How many there are: counted where they are few, else reckoned from the newest."""
+    cases, conditions, values = tables.cases.c, wanted.conditions, wanted.values
     first, words = _first(select(cases.id).where(*conditions).order_by(*lists.order("newest")))
     seen, having = (
         await connection.execute(
-            select(func.count(), func.count().filter(_has(words.c.hashes, values)))
+            select(func.count(), func.count().filter(wanted.has(first.c.id, words.c.hashes)))
             .select_from(first)
             .join(words, literal(True), isouter=True)
         )
@@ -133,30 +154,28 @@ async def matches(
     if having <= RARE:
         anywhere = select(literal(1)).where(_has(case_words.c.hashes, values)).limit(FEW + 1).subquery()
         if (await connection.scalar(select(func.count()).select_from(anywhere)) or 0) <= FEW:
-            some = _among_given(values, conditions).subquery()
+            some = _among_given(wanted, conditions).subquery()
             return Matches(await connection.scalar(select(func.count()).select_from(some)) or 0, rare=True)
     whole = max(await estimated_rows(connection, select(cases.id).where(*conditions)), seen)
-    parts = PARTS_MAX if whole > LONG else LONG // LOOKED_THROUGH
+    parts = PARTS_MAX if whole > LONG else -(-LONG // LOOKED_THROUGH)
     return Matches(round(having / seen * whole), parts=parts)
 
 
 class Candidates:
-    """The cases with all these search values, and a few others, part by part, as `Matches` says."""
+    """The cases that are wanted, and a few others, part by part, as `Matches` says."""
 
     def __init__(
         self,
         connection: AsyncConnection,
-        conditions: Sequence[ColumnElement[bool]],
-        values: Sequence[int],
+        wanted: Wanted,
         found: Matches,
     ) -> None:
-        self._connection, self._conditions, self._values = connection, conditions, values
-        self._found = found
+        self._connection, self._wanted, self._found = connection, wanted, found
         self._parts = 0
 
     async def __call__(self, *, sort: lists.Sort, after: Position | None, skip: int, size: int) -> lists.Part:
         """As `queries.part`."""
-        conditions = self._conditions
+        conditions = self._wanted.conditions
         if after is not None:
             conditions = (*conditions, lists.behind(sort, after))
         self._parts += 1
@@ -167,7 +186,7 @@ class Candidates:
     async def _by_index(
         self, conditions: Sequence[ColumnElement[bool]], sort: lists.Sort, skip: int, size: int
     ) -> lists.Part:
-        found = _among_given(self._values, conditions).order_by(*lists.order(sort)).limit(size).offset(skip)
+        found = _among_given(self._wanted, conditions).order_by(*lists.order(sort)).limit(size).offset(skip)
         rows = await self._rows((await self._connection.scalars(found)).all(), sort)
         return lists.Part(rows, lists.position_of(rows[-1], sort) if len(rows) == size else None)
 
@@ -177,7 +196,7 @@ class Candidates:
         cases, order = tables.cases.c, lists.order(sort)
         listed = select(cases.id, func.row_number().over(order_by=order).label("place")).where(*conditions)
         first, words = _first(listed.order_by(*order))
-        has = or_(_has(words.c.hashes, self._values), first.c.id.in_(_waiting()))
+        has = self._wanted.has(first.c.id, words.c.hashes)
         # The last one comes along whatever it has, because behind it the looking goes on.
         among = (
             select(first.c.id, first.c.place, func.coalesce(has, False).label("has"))
