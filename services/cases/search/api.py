@@ -22,6 +22,7 @@ from services.cases.handlers import Words, read_words
 from services.cases.search import queries
 from services.cases.search.clusters import Cluster, clusters_of
 from services.cases.search.grams import Keyed
+from services.cases.search.sketches import Sketches
 from shared.contracts.envelope import Actor
 from shared.contracts.identity import PlaceCode
 from shared.contracts.registry import Role
@@ -130,7 +131,7 @@ def router(opener: Opener, keyed: Keyed, engine: AsyncEngine, caller: WhoCalls) 
         since = request.app.state.clock.now() - timedelta(days=days)
         async with engine.connect() as connection:
             reports = await queries.open_reports(connection, conditions, since=since, most=_MOST_REPORTS)
-        clusters = (await asyncio.to_thread(clusters_of, reports, least=least))[:size]
+        clusters = (await asyncio.to_thread(clusters_of, reports, Sketches, least=least))[:size]
         async with engine.connect() as connection:
             ids = [report.id for cluster in clusters for report, _ in cluster.reports]
             cases = await queries.cases_of(connection, ids)

@@ -7,13 +7,13 @@ of filing, so the same cases give the same groups. No chains: everybody in a gro
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 from uuid import UUID
 
 from services.cases.search.grams import likeness
-from services.cases.search.sketches import Sketches
 
 ALIKE = 0.18
 """From this likeness on two reports of one place are proposed as one matter; staff decide.
@@ -50,20 +50,33 @@ class Cluster:
         return self.reports[-1][0].filed_at
 
 
-def clusters_of(reports: Iterable[Report], *, least: int, alike: float = ALIKE) -> list[Cluster]:
-    """The groups of at least so many reports, the largest first."""
+class Firsts(Protocol):
+    """Sketches of the first reports of groups; see `sketches.Sketches`."""
+
+    def add(self, sketch: int) -> None:
+        """Put one more at the end."""
+
+    def possible(self, sketch: int, alike: float) -> list[int]:
+        """The places of those that may have at least this likeness with a sketch, and perhaps of others."""
+
+
+def clusters_of(
+    reports: Iterable[Report], firsts: Callable[[int], Firsts], *, least: int, alike: float = ALIKE
+) -> list[Cluster]:
+    """The groups of at least so many reports, the largest first; `firsts` makes room for so many sketches."""
     by_place: defaultdict[tuple[str, str | None], list[Report]] = defaultdict(list)
     for report in sorted(reports, key=lambda r: (r.filed_at, r.id)):
         by_place[report.county, report.town].append(report)
-    found = [group for of_place in by_place.values() for group in _groups(of_place, alike)]
+    found = [
+        group for of_place in by_place.values() for group in _groups(of_place, firsts(len(of_place)), alike)
+    ]
     large = [Cluster(tuple(group)) for group in found if len(group) >= least]
     return sorted(large, key=lambda c: (-len(c.reports), c.first.filed_at, c.first.id))
 
 
-def _groups(reports: Sequence[Report], alike: float) -> list[list[tuple[Report, float]]]:
+def _groups(reports: Sequence[Report], firsts: Firsts, alike: float) -> list[list[tuple[Report, float]]]:
     """The groups of one place's reports, which stand in the order of filing."""
     groups: list[list[tuple[Report, float]]] = []
-    firsts = Sketches(len(reports))
     for report in reports:
         possible = firsts.possible(report.sketch, alike)
         likely = [(likeness(groups[i][0][0].sketch, report.sketch), -i) for i in possible]
