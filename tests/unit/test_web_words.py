@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from services.identity import roster
+
 SOURCES = Path(__file__).resolve().parents[2] / "web" / "src"
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
 _COMMENTS = re.compile(r"/\*.*?\*/|<!--.*?-->|(?<!:)//[^\n]*", re.DOTALL)
@@ -63,6 +65,15 @@ def test_every_word_that_is_asked_for_is_there(language: str) -> None:
     known = words(language)
     asked = {found[0] for text in code().values() for found in _KEY.findall(text) if found[0]}
     assert asked - set(known) == set()
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_every_fault_of_a_roster_and_every_column_has_words(language: str) -> None:
+    source = Path(roster.__file__).read_text("utf-8")
+    codes = set(re.findall(r'(?:wrong\(|RowError\(\s*[\w.]+,)\s*[\w"]+,\s*"([a-z-]+)"', source))
+    assert {"missing", "occupation-unknown", "number-repeated", "not-your-area"} <= codes
+    wanted = {f"rosterFault.{one}" for one in codes} | {f"rosterColumn.{one}" for one in roster._COLUMNS}
+    assert wanted - set(words(language)) == set()
 
 
 def test_no_word_is_left_over() -> None:
