@@ -76,6 +76,38 @@ def test_every_fault_of_a_roster_and_every_column_has_words(language: str) -> No
     assert wanted - set(words(language)) == set()
 
 
+FOR_PROGRAMS = {
+    # What only a program can do wrong: ids and seals are made by the pages, never typed.
+    *("activity-exists", "appeal-exists", "case-exists", "code-not-allowed", "consultation-exists"),
+    *(
+        "contact-unreadable",
+        "course-exists",
+        "duty-exists",
+        "motion-exists",
+        "note-exists",
+        "referral-exists",
+    ),
+    *("not-a-deputy", "not-a-person", "not-your-account", "not-your-inbox", "nothing-recorded"),
+    *("part-out-of-range", "parts-differ", "password-unreadable", "receipt-taken", "subject-not-an-id"),
+    *("supplied-unreadable", "topic-not-taken-in", "name-invalid", "draft-empty"),
+    # Said on the residents' pages, which have words of their own, or by the command line.
+    *("deputy-not-there", "follow-unknown", "station-empty"),
+    *("catalogue-invalid", "model-not-good-enough", "model-unknown"),
+}
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_every_refusal_of_a_service_that_a_page_can_meet_has_words(language: str) -> None:
+    root = SOURCES.parents[1]
+    sources = [*(root / "services").rglob("errors.py"), root / "shared" / "messaging" / "desk.py"]
+    codes = {
+        code for path in sources for code in re.findall(r'Refusal\(\s*"([a-z-]+)"', path.read_text("utf-8"))
+    }
+    assert len(codes) > 100
+    assert codes >= FOR_PROGRAMS
+    assert {f"problem.{code}" for code in codes - FOR_PROGRAMS} - set(words(language)) == set()
+
+
 def test_no_word_is_left_over() -> None:
     every = code().values()
     asked = {one for text in every for found in _KEY.findall(text) for one in found if one}
