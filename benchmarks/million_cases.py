@@ -476,9 +476,8 @@ def main() -> None:
     parser.add_argument("--only", default="", help="only kinds with this in their name; nothing is written")
     arguments = parser.parse_args()
     console = Console()
-    broker = (
-        "kafka" if arguments.folder else "tansu"
-    )  # whose log is lost with it, and then the databases go too
+    # Tansu's log is lost with it, and then the databases are made anew as well.
+    broker = "kafka" if arguments.folder else "tansu"
     with _folder(arguments.folder) as folder, LocalStack(folder, broker) as stack:
         result = uvloop.run(_run(stack, arguments, console))
     table = Table("page", "median ms", "p95", "slowest", "items")

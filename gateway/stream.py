@@ -3,8 +3,9 @@
 Invariants: one reader of the event topics per gateway, from their ends, without a group; a hint goes
 only to whom it concerns (the deputy, the department, staff) and costs nothing for the others; a client
 that does not keep up is dropped, and every stream ends after a while, so that whoever lost a right
-loses the stream too. Both come back and read again: hints carry nothing that cannot be read. A page reads before its
-stream stands, so a stream begins with what changed in the last seconds: one hint of a kind, the latest, of at most `_RECENT_MAX` records.
+loses the stream too. Both come back and read again: hints carry nothing that cannot be read. A page
+reads before its stream stands, so a stream begins with what changed in the last seconds: one hint of a
+kind, the latest, of at most `_RECENT_MAX` records.
 """
 
 # No postponed annotations here: FastAPI could not find names that are made inside functions.

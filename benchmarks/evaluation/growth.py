@@ -53,9 +53,8 @@ async def load(dsn: str, rows: int) -> int:
     """Fill ledger and buckets with so many rows of years before the backlog; returns how many there are."""
     connection = await asyncpg.connect(dsn)
     deputies = sorted(city.deputies_of(random.Random(city.SEED)))
-    for first in range(
-        0, len(deputies), _TOGETHER
-    ):  # in the order of one statement, which would sort them on disk
+    # In the order of one statement, which would sort them all on disk.
+    for first in range(0, len(deputies), _TOGETHER):
         part = deputies[first : first + _TOGETHER]
         await connection.execute(_LOAD, part, max(rows // len(deputies), 1), timeout=3600)
     await connection.execute(_SUM, timeout=3600)

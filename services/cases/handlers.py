@@ -338,10 +338,7 @@ def withdraw_case(
 ) -> Decision[Case]:
     """The filer withdraws the case, unless others' cases were merged into it."""
     found = _known(case)
-    events = domain.withdraw(found, _act(found, message), message.data.reason)
-    if context.merged_into(found.id):
-        raise errors.others_merged()
-    return _decided(found, events, context)
+    return _withdrawn(found, _act(found, message), message.data.reason, context)
 
 
 def withdraw_concern(
@@ -349,10 +346,14 @@ def withdraw_concern(
 ) -> Decision[Case]:
     """The resident withdraws the concern, unless others' cases were merged into it."""
     found, act = _opened_by_link(case, message)
-    events = domain.withdraw(found, act, "")
-    if context.merged_into(found.id):
+    return _withdrawn(found, act, "", context)
+
+
+def _withdrawn(case: Case, act: Act, reason: str, context: Context) -> Decision[Case]:
+    events = domain.withdraw(case, act, reason)
+    if context.merged_into(case.id):
         raise errors.others_merged()
-    return _decided(found, events, context)
+    return _decided(case, events, context)
 
 
 def erase_concern(
@@ -530,10 +531,8 @@ def _to_departments(
 
     step = event.step
     if step in _SENDS_DOSSIER:
-        if (
-            case.erased and step != "reopened"
-        ):  # others were merged into it: it goes on for those, without its words
-            words = _ERASED
+        if case.erased and step != "reopened":
+            words = _ERASED  # it goes on, without its words, for the others that were merged into it
         dossier = _dossier(case, event, words or read_words(context.opener, case.sealed), supplied)
         say(event.department if step == "co-handled" else case.department, dossier)
     if step in _TOLD:

@@ -293,8 +293,9 @@ def router(
         require(actor, "staff", "operator")
         async with engine.connect() as connection:
             codes = await store.station_codes(connection)
-            judgement = await asyncio.to_thread(judge_rows, asked.first_line, asked.rows, {}, codes)
-            ids = [deputy_id(row.entry.number) for row in judgement.right]
+        judgement = await asyncio.to_thread(judge_rows, asked.first_line, asked.rows, {}, codes)
+        ids = [deputy_id(row.entry.number) for row in judgement.right]
+        async with engine.connect() as connection:
             known = await store.deputies(connection, ids, lock=False)
         judgement = within_reach(judgement, actor, known)
         return {

@@ -76,8 +76,9 @@ def router(engine: AsyncEngine, caller: WhoCalls) -> APIRouter:
         size: Annotated[int, Query(ge=1, le=500)] = 20,
     ) -> dict[str, Any]:
         require(actor, "staff", "simulation")
-        await shown(course_id, actor)
         async with engine.connect() as connection:
+            if await queries.course(connection, course_id, person=None, counted=False) is None:
+                raise errors.course_unknown()
             rows, total = await queries.learners(
                 connection, course_id, completed=completed, number=page, size=size
             )

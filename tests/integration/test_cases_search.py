@@ -150,11 +150,10 @@ async def test_staff_act_on_cases_of_their_own_area_alone(there: Inside) -> None
 
 
 async def test_a_deputy_who_is_staff_elsewhere_goes_on_as_a_deputy(there: Inside) -> None:
-    case_id, both = uuid4(), ("deputy", "staff")
-    at = START + timedelta(hours=1)
+    case_id, at = uuid4(), START + timedelta(hours=1)
 
     async def tell(data: Any, person: UUID) -> str:
-        sent = there.command(data, case_id, *both, person=person, org=JIANGBEI, at=at)  # type: ignore[arg-type]
+        sent = there.command(data, case_id, "deputy", "staff", person=person, org=JIANGBEI, at=at)
         return (await there.tell(sent))[0]
 
     await there.tell(there.filing(case_id, TEXTS["hole"], deputy=DEPUTY, county=HAISHU, at=START))

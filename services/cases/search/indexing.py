@@ -74,14 +74,10 @@ async def use_key(connection: AsyncConnection, keyed: Keyed) -> None:
 
 
 async def index_some(connection: AsyncConnection, opener: Opener, keyed: Keyed) -> int:
-    """Hash the words of a few cases that wait for it; returns how many it looked at.
+    """Hash the words of a few cases that wait for it; returns how many.
 
-    None where a replica with another key has taken over meanwhile: hashes of two keys would find nothing.
+    Where a replica with another key has taken over meanwhile that is 0: hashes of two keys would find nothing.
     """
-    known = (await connection.execute(select(words_key).with_for_update(read=True))).scalars().all()
-    if known != [keyed.fingerprint]:
-        log.warning("search-key-of-another")
-        return 0
     cases, due = tables.cases.c, cases_to_index.c
     rows = await connection.execute(
         select(cases.id, cases.sealed)
@@ -92,6 +88,10 @@ async def index_some(connection: AsyncConnection, opener: Opener, keyed: Keyed) 
     )
     found = rows.mappings().all()
     if not found:
+        return 0
+    known = (await connection.execute(select(words_key).with_for_update(read=True))).scalars().all()
+    if known != [keyed.fingerprint]:
+        log.warning("search-key-of-another")
         return 0
     hashed = [row for case in found if (row := row_of(case, opener, keyed)) is not None]
     await upsert_rows(connection, case_words, hashed)
