@@ -8,6 +8,7 @@ missing or unknown, and the ids of other people's things.
 from __future__ import annotations
 
 import json
+import os
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -168,5 +169,5 @@ def messages(
 
 
 def seed_of_the_day() -> int:
-    """Another seed each day; a failure names it."""
-    return int(date.today().strftime("%Y%m%d"))  # noqa: DTZ011 - any day will do
+    """Another seed each day; a failure names it, and SEED=20261127 in the environment brings that day back."""
+    return int(os.environ.get("SEED") or date.today().strftime("%Y%m%d"))  # noqa: DTZ011 - any day will do

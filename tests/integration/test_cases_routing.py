@@ -182,7 +182,8 @@ async def test_a_replay_says_what_a_draft_would_have_done_and_changes_nothing(de
     # The adopted catalogue sends the category to `other`; what waits for staff goes on waiting.
     assert before[0]["department"] == "other"
     assert str(sent) in moved["other", "housing"]["examples"]
-    assert all(one["before"] is not None for one in found["changes"])
+    # (The newest come first, so this one would be named. A case from before the departments were known may move.)
+    assert not any(str(unclear) in one["examples"] for one in found["changes"])
     assert sum(one["cases"] for one in found["changes"]) == found["changed"] < found["cases"]
     assert "窨井盖" not in json.dumps(found, ensure_ascii=False)
     again = [await read(desk, f"/cases/{one}/routing") for one in (sent, unclear)]
