@@ -15,7 +15,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import AwareDatetime
-from sqlalchemy import ColumnElement, func, or_
+from sqlalchemy import ColumnElement, and_, func, or_
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.cases import errors, queries, tables
@@ -65,26 +65,33 @@ def visible(actor: Actor) -> list[ColumnElement[bool]]:
     cases = tables.cases.c
     if actor.roles & SEE_ALL:
         return []
+    own = [_followed(actor)] if "deputy" in actor.roles else []
     if "staff" in actor.roles:
-        return in_place(actor.organisation) if actor.organisation else []
+        there = in_place(actor.organisation or "")
+        return [or_(and_(*there), *own)] if own else there
     if "department" in actor.roles and actor.organisation:
         held = cases.department == actor.organisation
         return [or_(held, cases.co_handlers.contains([actor.organisation]))]
-    if "deputy" in actor.roles:
-        own = cases.deputy_id == UUID(actor.person)
-        return [or_(own, cases.followers.contains([actor.person]))]
+    if own:
+        return own
     raise Refusal("role-not-allowed", "Your role has no cases to see.", "forbidden")
+
+
+def _followed(actor: Actor) -> ColumnElement[bool]:
+    """Cases that a deputy filed or follows."""
+    cases = tables.cases.c
+    return or_(cases.deputy_id == UUID(actor.person), cases.followers.contains([actor.person]))
 
 
 def may_read(case: Mapping[str, Any], actor: Actor) -> bool:
     """`visible` for one case at hand."""
     if actor.roles & SEE_ALL:
         return True
-    if "staff" in actor.roles:
-        return actor.reaches(case["county"], case["town"])
+    if "staff" in actor.roles and actor.reaches(case["county"], case["town"]):
+        return True
     if "department" in actor.roles:
         return bool(actor.organisation) and actor.organisation in (case["department"], *case["co_handlers"])
-    return actor.person in (str(case["deputy_id"]), *case["followers"])
+    return "deputy" in actor.roles and actor.person in (str(case["deputy_id"]), *case["followers"])
 
 
 def shown(row: dict[str, Any], opener: Opener) -> dict[str, Any]:

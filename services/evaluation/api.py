@@ -392,7 +392,9 @@ def router(
             require(actor, "deputy")
             of = UUID(actor.person)
         async with engine.connect() as connection:
-            rows, total = await queries.appeals(connection, state=state, deputy_id=of, page=page, size=size)
+            rows, total = await queries.appeals(
+                connection, area=actor.organisation, state=state, deputy_id=of, page=page, size=size
+            )
             schedule = await store.read_schedule(connection)
         items = []
         for row in rows:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 from uuid import UUID
 
@@ -21,14 +21,24 @@ from shared.contracts.evaluation import (
     ScoreCorrected,
     WithdrawAppeal,
 )
+from shared.contracts.identity import congress_of
 from shared.contracts.registry import Contract
 from shared.database.engine import VersionConflict
 from shared.database.rows import insert_rows, update_rows
-from shared.messaging.desk import Decide, Decision, Emission, subject_id, subject_ids
+from shared.messaging.desk import Decide, Decision, Emission, check_area, subject_id, subject_ids
 from shared.messaging.received import Received
 
 _ONE_BY_ONE = "SELECT pg_advisory_xact_lock(727_105, hashtext(d::text)) FROM unnest($1::uuid[]) AS d"
 _APPEAL = tuple(field.name for field in fields(Appeal))
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What decisions look up: `context` for the rules, and of known deputies county and congress, by the place."""
+
+    context: Context
+    counties: Mapping[UUID, str | None]
+    congresses: Mapping[UUID, str | None]
 
 
 class AppealStore:
@@ -49,10 +59,8 @@ class AppealStore:
         )
         return {str(row["id"]): Appeal(**{name: row[name] for name in _APPEAL}) for row in rows.mappings()}
 
-    async def context(
-        self, connection: AsyncConnection, messages: Sequence[Received[Any]]
-    ) -> tuple[Context, Mapping[UUID, str | None]]:
-        """The rubrics, the rows that the batch is about, their corrections and open appeals, and counties."""
+    async def context(self, connection: AsyncConnection, messages: Sequence[Received[Any]]) -> Looked:
+        """The rubrics, the rows that the batch is about, their corrections and open appeals, and the deputies' places."""
         schedule = await self._store.schedule(connection)
         kept, ledger, deputies = tables.appeals.c, tables.ledger.c, tables.deputies.c
         known = await connection.execute(
@@ -98,11 +106,17 @@ class AppealStore:
             corrections[identity] = row.revision or 0
             if row.open:
                 open_.add(identity)
-        counties = await connection.execute(
-            select(deputies.id, deputies.county).where(deputies.id.in_([place[0] for place in places]))
+        people = await connection.execute(
+            select(deputies.id, deputies.level, deputies.county, deputies.town).where(
+                deputies.id.in_([place[0] for place in places])
+            )
         )
         held = {Identity(row.item, row.deputy_id, row.evidence): row.happened_on for row in rows}
-        return Context(schedule, held, corrections, open_), {row.id: row.county for row in counties}
+        counties, congresses = {}, {}
+        for one in people:
+            counties[one.id] = one.county
+            congresses[one.id] = congress_of(one.level, one.county, one.town)
+        return Looked(Context(schedule, held, corrections, open_), counties, congresses)
 
     async def save(
         self, connection: AsyncConnection, before: Mapping[str, Appeal], after: Mapping[str, Appeal]
@@ -116,9 +130,6 @@ class AppealStore:
             raise VersionConflict("a locked row is gone")
 
 
-Looked = tuple[Context, Mapping[UUID, str | None]]
-
-
 def _sender(message: Received[Any]) -> UUID:
     try:
         return UUID(message.sender().person)
@@ -130,7 +141,8 @@ def _told(appeal: Appeal, looked: Looked) -> Decision[Appeal]:
     told = ScoreAppealed(
         appeal_id=appeal.id,
         deputy_id=appeal.deputy_id,
-        county=looked[1].get(appeal.deputy_id),
+        county=looked.counties.get(appeal.deputy_id),
+        congress=looked.congresses.get(appeal.deputy_id),
         kind=appeal.kind,
         item=appeal.item,
         state=appeal.state,
@@ -167,16 +179,17 @@ def file_appeal(appeal: Appeal | None, message: Received[AppealScore], looked: L
             state="open",
             filed_at=message.now,
         ),
-        looked[0],
+        looked.context,
     )
-    looked[0].open.add(filed.identity)
+    looked.context.open.add(filed.identity)
     return _told(filed, looked)
 
 
 def decide_appeal(appeal: Appeal | None, message: Received[DecideAppeal], looked: Looked) -> Decision[Appeal]:
-    """Staff uphold or dismiss an appeal."""
+    """Staff uphold or dismiss an appeal of a deputy in their area."""
     if appeal is None:
         raise errors.appeal_unknown()
+    check_area(message, looked.congresses.get(appeal.deputy_id))
     data = message.data
     decided = appeals.decide(
         appeal,
@@ -185,12 +198,12 @@ def decide_appeal(appeal: Appeal | None, message: Received[DecideAppeal], looked
         reason=data.reason,
         by=message.sender().person,
         at=message.not_before(appeal.filed_at),
-        context=looked[0],
+        context=looked.context,
         evidence=data.evidence,
     )
     _close(appeal, looked)
     if decided.revision is not None:
-        looked[0].corrections[decided.identity] = decided.revision
+        looked.context.corrections[decided.identity] = decided.revision
     return _told(decided, looked)
 
 
@@ -207,7 +220,7 @@ def withdraw_appeal(
 
 def _close(appeal: Appeal, looked: Looked) -> None:
     """Later commands of the batch see that the row's appeal is closed."""
-    looked[0].open.discard(appeal.identity)
+    looked.context.open.discard(appeal.identity)
 
 
 ON_APPEALS: dict[type[Contract], Decide[Appeal]] = {

@@ -13,16 +13,17 @@ from datetime import date, datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.evaluation import errors, tables
 from services.evaluation.domain import CHINA
 from shared.contracts.evaluation import ArchiveNoted, NoteInArchive, NotePart, StrikeNote
+from shared.contracts.identity import congress_of
 from shared.contracts.registry import Contract
 from shared.database.engine import VersionConflict
 from shared.database.rows import insert_rows, update_rows
-from shared.messaging.desk import Decide, Decision, Emission, subject_id, subject_ids
+from shared.messaging.desk import Decide, Decision, Emission, check_area, subject_id, subject_ids
 from shared.messaging.received import Received
 
 
@@ -44,11 +45,14 @@ class Note:
     reason: str | None = None
 
 
+Congresses = Mapping[UUID, str | None]
+"""Of what congress known deputies are, by the place; None for the city's."""
+
 _NOTE = tuple(field.name for field in fields(Note))
 
 
 class NoteStore:
-    """Notes by id. The context of decisions is which deputies are known."""
+    """Notes by id. The context of decisions is of what congress deputies are."""
 
     def key(self, message: Received[Any]) -> str:
         """The note id."""
@@ -62,13 +66,17 @@ class NoteStore:
         )
         return {str(row["id"]): Note(**{name: row[name] for name in _NOTE}) for row in rows.mappings()}
 
-    async def context(
-        self, connection: AsyncConnection, messages: Sequence[Received[Any]]
-    ) -> frozenset[UUID]:
-        """Those of the named deputies who are known."""
+    async def context(self, connection: AsyncConnection, messages: Sequence[Received[Any]]) -> Congresses:
+        """Of what congress the named deputies and those of these notes are, as far as they are known."""
         named = {one.data.deputy_id for one in messages if isinstance(one.data, NoteInArchive)}
-        rows = await connection.execute(select(tables.deputies.c.id).where(tables.deputies.c.id.in_(named)))
-        return frozenset(rows.scalars())
+        kept, known = tables.notes.c, tables.deputies.c
+        noted = select(kept.deputy_id).where(kept.id.in_(subject_ids(messages)))
+        rows = await connection.execute(
+            select(known.id, known.level, known.county, known.town).where(
+                or_(known.id.in_(named), known.id.in_(noted))
+            )
+        )
+        return {row.id: congress_of(row.level, row.county, row.town) for row in rows}
 
     async def save(
         self, connection: AsyncConnection, before: Mapping[str, Note], after: Mapping[str, Note]
@@ -82,14 +90,15 @@ class NoteStore:
 
 
 def note_in_archive(
-    note: Note | None, message: Received[NoteInArchive], known: frozenset[UUID]
+    note: Note | None, message: Received[NoteInArchive], congresses: Congresses
 ) -> Decision[Note]:
-    """Staff note a report or an honour."""
+    """Staff note a report or an honour of a deputy in their area."""
     if note is not None:
         raise errors.note_exists()
     data = message.data
-    if data.deputy_id not in known:
+    if data.deputy_id not in congresses:
         raise errors.deputy_unknown()
+    check_area(message, congresses[data.deputy_id])
     if data.happened_on > message.now.astimezone(CHINA).date():
         raise errors.note_in_the_future()
     if (data.ballots is None) != (data.approving is None):
@@ -111,10 +120,11 @@ def note_in_archive(
     )
 
 
-def strike_note(note: Note | None, message: Received[StrikeNote], _: frozenset[UUID]) -> Decision[Note]:
-    """Staff strike a note, once."""
+def strike_note(note: Note | None, message: Received[StrikeNote], congresses: Congresses) -> Decision[Note]:
+    """Staff strike a note in the archive of a deputy in their area, once."""
     if note is None:
         raise errors.note_unknown()
+    check_area(message, congresses.get(note.deputy_id))
     if note.state == "struck":
         raise errors.note_struck()
     return _told(replace(note, state="struck", version=note.version + 1, reason=message.data.reason))

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic_core import to_json
-from sqlalchemy import ColumnElement, Row, and_, func, select
+from sqlalchemy import ColumnElement, Row, and_, case, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.evaluation import tables
@@ -26,6 +26,7 @@ from services.evaluation.domain import (
 )
 from services.evaluation.reckoning import Held
 from services.evaluation.rescore import Person
+from shared.database.areas import reached
 from shared.database.rows import dictionaries
 
 _RANKING = """
@@ -361,18 +362,31 @@ async def names(connection: AsyncConnection, deputies: Iterable[UUID]) -> dict[U
 
 
 async def appeals(
-    connection: AsyncConnection, *, state: str | None, deputy_id: UUID | None, page: int, size: int
+    connection: AsyncConnection,
+    *,
+    area: str | None,
+    state: str | None,
+    deputy_id: UUID | None,
+    page: int,
+    size: int,
 ) -> tuple[list[dict[str, Any]], int]:
-    """Appeals, the newest first, each with what its row is worth now (None: there is none), and how many there are."""
-    kept, ledger = tables.appeals.c, tables.ledger.c
-    conditions = [kept.state == state] if state else []
+    """Appeals of the deputies of an area's congresses, the newest first, and how many there are.
+
+    Each with what its row is worth now (None: there is none).
+    """
+    kept, ledger, known = tables.appeals.c, tables.ledger.c, tables.deputies.c
+    congress = case((known.level == "county", known.county), (known.level == "town", known.town))
+    conditions = [reached(area, congress)]
+    if state:
+        conditions.append(kept.state == state)
     if deputy_id is not None:
         conditions.append(kept.deputy_id == deputy_id)
-    total = await connection.scalar(select(func.count()).select_from(tables.appeals).where(*conditions))
+    those = tables.appeals.outerjoin(tables.deputies, known.id == kept.deputy_id)
+    total = await connection.scalar(select(func.count()).select_from(those).where(*conditions))
     row = and_(ledger.deputy_id == kept.deputy_id, ledger.item == kept.item, ledger.evidence == kept.evidence)
     found = await connection.execute(
         select(tables.appeals, ledger.points.label("row_points"))
-        .select_from(tables.appeals.outerjoin(tables.ledger, row))
+        .select_from(those.outerjoin(tables.ledger, row))
         .where(*conditions)
         .order_by(kept.filed_at.desc(), kept.id)
         .limit(size)

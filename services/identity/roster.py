@@ -29,6 +29,7 @@ from services.identity.domain import (
     read_code,
 )
 from shared.contracts.envelope import Actor
+from shared.contracts.identity import congress_of
 
 # Column, its heading as rosters have it, and other headings that are understood.
 _COLUMNS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -263,12 +264,6 @@ def judge_rows(
     return Judgement(tuple(right), tuple(errors))
 
 
-def _congress(one: Entry | Deputy) -> str | None:
-    """The place of the congress that somebody is a deputy of; None for the city's."""
-    places: dict[Level, str | None] = {"city": None, "county": one.county, "town": one.town}
-    return places[one.level]
-
-
 def within_reach(found: Judgement, sender: Actor, before: Mapping[UUID, Deputy]) -> Judgement:
     """The judgement without rows about deputies outside the sender's area, by the row or as they are known `before`.
 
@@ -278,7 +273,7 @@ def within_reach(found: Judgement, sender: Actor, before: Mapping[UUID, Deputy])
     errors = list(found.errors)
     for row in found.right:
         known = before.get(deputy_id(row.entry.number), row.entry)
-        if all(sender.reaches(_congress(one)) for one in (row.entry, known)):
+        if all(sender.reaches(congress_of(one.level, one.county, one.town)) for one in (row.entry, known)):
             right.append(row)
         else:
             detail = "This deputy lies outside the area of your congress."

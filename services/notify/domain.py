@@ -121,9 +121,9 @@ class SameDeputies:
 
 @dataclass(frozen=True)
 class StaffOf:
-    """For the staff of a county and of the city it lies in (whose code its own begins with)."""
+    """For the staff of a place and of what it lies in (whose code its own begins with); None for the city's."""
 
-    county: str
+    place: str | None
 
 
 Audience = OnePerson | Deputies | SameDeputies | StaffOf

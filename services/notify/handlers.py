@@ -294,7 +294,7 @@ def score_appealed(message: Received[evaluation.ScoreAppealed]) -> Notices:
     kind = kinds.get(fact.state)
     if kind is None:
         return ()
-    to = OnePerson(str(fact.deputy_id)) if kind != "appeal.filed" else StaffOf(fact.county or "")
+    to = OnePerson(str(fact.deputy_id)) if kind != "appeal.filed" else StaffOf(fact.congress)
     return (notice(message.envelope.id, kind, fact.appeal_id, message.now, to, item=fact.item),)
 
 

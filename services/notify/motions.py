@@ -32,8 +32,7 @@ def _deputy(message: Received[Any], kind: Kind, deputy: UUID) -> Notice:
 
 
 def _staff(message: Received[Any], kind: Kind) -> Notices:
-    congress = message.data.congress
-    return (_about(message, kind, StaffOf(congress)),) if congress else ()
+    return (_about(message, kind, StaffOf(message.data.congress)),)
 
 
 def invited(message: Received[motions.MotionInvited]) -> Notices:

@@ -15,6 +15,7 @@ from sqlalchemy import case, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.notify import tables
+from shared.contracts.envelope import CITY_DIGITS
 from shared.database.rows import dictionaries
 
 
@@ -42,13 +43,15 @@ LEFT JOIN LATERAL (
 ) o ON true
 LEFT JOIN deputies d ON d.id = reader.deputy_id AND d.state = 'active'
 """
-_FOR_READER = """(
+_FOR_READER = f"""(
     n.audience = 'deputies'
     AND (n.follows IS NULL OR o.parameters IS NOT NULL)
     AND d.term_from <= (n.at AT TIME ZONE 'Asia/Shanghai')::date
     AND coalesce(o.county, n.county, d.county) IS NOT DISTINCT FROM d.county
     AND d.level = ANY (coalesce(o.levels, n.levels, ARRAY[d.level]))
-    OR n.audience = 'staff' AND starts_with(n.county, reader.congress)
+    OR n.audience = 'staff'
+    AND CASE WHEN n.county IS NULL THEN length(reader.congress) <= {CITY_DIGITS}
+        ELSE starts_with(n.county, reader.congress) END
 )"""
 
 _MINE = f"""

@@ -47,7 +47,7 @@ def _row(notice: Notice) -> dict[str, Any]:
         return row | {"audience": "deputies", "county": to.county, "levels": to.levels}
     if isinstance(to, SameDeputies):
         return row | {"audience": "deputies", "follows": to.kind}
-    return row | {"audience": "staff", "county": to.county}
+    return row | {"audience": "staff", "county": to.place}
 
 
 async def keep_deputies(connection: AsyncConnection, messages: Sequence[Received[DeputyChanged]]) -> None:

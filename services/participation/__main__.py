@@ -19,6 +19,7 @@ def main() -> None:
         migrations=Path(__file__).parent / "migrations",
         handlers=consumers.handlers(),
         router=router,
+        event_topics=consumers.EVENT_TOPICS,
     )
     run(service, ParticipationSettings(), sys.argv[1:])
 

@@ -1,7 +1,8 @@
 """Read-only HTTP of participation: activities, consultations, duties and figures.
 
-Invariant: an activity's code, who else comes to it, the number and results of answers and what others wrote
-are shown to staff only; a deputy sees their own sign-ups, answers and duties.
+Invariants: an activity's code, who else comes to it, the number and results of answers and what others wrote
+are shown to staff only; a deputy sees their own sign-ups, answers and duties, and staff see the duties of the
+deputies in the area of their congress.
 """
 
 # No `from __future__ import annotations` here: FastAPI could not find `who`, which is made inside `router`.
@@ -16,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.participation import errors, queries, tables
 from services.participation.domain import ActivityKind, ConsultationKind, DutyState
 from shared.contracts.envelope import Actor
+from shared.database.areas import reached
 from shared.host import WhoCalls
 from shared.http.callers import require
 from shared.refusals import Refusal
@@ -43,6 +45,18 @@ def _shown(row: dict[str, Any], actor: Actor, mine: tuple[str, str]) -> dict[str
     hidden = (*mine, *(() if _is_staff(actor) else _FOR_STAFF))
     own = None if row[mine[0]] is None else {name: row[name] for name in mine}
     return {**{name: value for name, value in row.items() if name not in hidden}, "mine": own}
+
+
+def _seen(actor: Actor) -> list[ColumnElement[bool]]:
+    """Which duties somebody sees, as conditions on `queries.DUTIES`: as staff those in the area of their congress.
+
+    Raises Refusal for who has none.
+    """
+    if _is_staff(actor):
+        return [reached(actor.organisation, tables.deputies.c.congress)]
+    if "deputy" not in actor.roles:
+        raise Refusal("role-not-allowed", "Your role has no duties to see.", "forbidden")
+    return [tables.duties.c.deputy_id == _person(actor)]
 
 
 def _page(items: list[dict[str, Any]], total: int, page: int, size: int) -> dict[str, Any]:
@@ -153,11 +167,7 @@ def router(engine: AsyncEngine, caller: WhoCalls) -> APIRouter:
         size: Size = 20,
     ) -> dict[str, Any]:
         of = tables.duties.c
-        conditions = _equal({of.state: state, of.deputy_id: deputy})
-        if not _is_staff(actor):
-            if "deputy" not in actor.roles:
-                raise Refusal("role-not-allowed", "Your role has no duties to see.", "forbidden")
-            conditions.append(of.deputy_id == _person(actor))
+        conditions = [*_equal({of.state: state, of.deputy_id: deputy}), *_seen(actor)]
         async with engine.connect() as connection:
             rows, total = await queries.duties(connection, conditions, number=page, size=size)
         return _page(rows, total, page, size)
@@ -166,10 +176,10 @@ def router(engine: AsyncEngine, caller: WhoCalls) -> APIRouter:
     async def duty(duty_id: UUID, actor: who) -> dict[str, Any]:
         async with engine.connect() as connection:
             found = await queries.duty(connection, duty_id)
-        if found is None:
-            raise errors.duty_unknown()
-        if not _is_staff(actor) and found["deputy_id"] != _person(actor):
-            raise errors.not_your_duty()
+            if found is None:
+                raise errors.duty_unknown()
+            if await queries.duty(connection, duty_id, _seen(actor)) is None:
+                raise errors.not_your_duty()
         return found
 
     @routes.get("/figures")

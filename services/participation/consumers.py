@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from services.participation.handlers import ON_ACTIVITIES, ON_CONSULTATIONS, ON_DUTIES
-from services.participation.store import ActivityStore, ConsultationStore, DutyStore
+from services.participation.store import ActivityStore, ConsultationStore, DutyStore, keep_deputies
+from shared.contracts.identity import DeputyChanged
 from shared.contracts.registry import Contract
 from shared.messaging.desk import Desk, FrontDesk
 from shared.messaging.runner import Handler
+
+EVENT_TOPICS = ("deputy.changed",)
 
 
 def handlers() -> dict[type[Contract], Handler]:
@@ -16,4 +19,4 @@ def handlers() -> dict[type[Contract], Handler]:
         Desk(ConsultationStore(), ON_CONSULTATIONS),
         Desk(DutyStore(), ON_DUTIES),
     )
-    return {**desk.handlers()}
+    return {**desk.handlers(), DeputyChanged: keep_deputies}

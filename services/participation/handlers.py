@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 from uuid import UUID
 
 from services.participation import domain, errors
@@ -156,7 +157,11 @@ def _known_consultation(consultation: Consultation | None) -> Consultation:
     return consultation
 
 
-def declare_duty(duty: Duty | None, message: Received[contract.DeclareDuty], _: None) -> Decision[Duty]:
+Congresses = Mapping[UUID, str | None]
+"""Of what congress deputies are, by the place; None for the city's, which has those nobody has told of as well."""
+
+
+def declare_duty(duty: Duty | None, message: Received[contract.DeclareDuty], _: Congresses) -> Decision[Duty]:
     """Log a duty of the sender."""
     if duty is not None:
         raise errors.duty_exists()
@@ -173,18 +178,31 @@ def declare_duty(duty: Duty | None, message: Received[contract.DeclareDuty], _: 
     return _logged(domain.declare(declared))
 
 
-def confirm_duty(duty: Duty | None, message: Received[contract.ConfirmDuty], _: None) -> Decision[Duty]:
-    """Staff confirm a duty."""
-    return _logged(domain.confirm(_known_duty(duty), message.sender().person, message.now))
+def confirm_duty(
+    duty: Duty | None, message: Received[contract.ConfirmDuty], congresses: Congresses
+) -> Decision[Duty]:
+    """Staff confirm a duty of a deputy in their area."""
+    found = _duty_in_area(duty, message, congresses)
+    return _logged(domain.confirm(found, message.sender().person, message.now))
 
 
-def reject_duty(duty: Duty | None, message: Received[contract.RejectDuty], _: None) -> Decision[Duty]:
-    """Staff reject a duty."""
-    who, reason = message.sender().person, message.data.reason
-    return _logged(domain.reject(_known_duty(duty), who, message.now, reason))
+def reject_duty(
+    duty: Duty | None, message: Received[contract.RejectDuty], congresses: Congresses
+) -> Decision[Duty]:
+    """Staff reject a duty of a deputy in their area and say why."""
+    found, reason = _duty_in_area(duty, message, congresses), message.data.reason
+    return _logged(domain.reject(found, message.sender().person, message.now, reason))
 
 
-def withdraw_duty(duty: Duty | None, message: Received[contract.WithdrawDuty], _: None) -> Decision[Duty]:
+def _duty_in_area(duty: Duty | None, message: Received[Any], congresses: Congresses) -> Duty:
+    found = _known_duty(duty)
+    check_area(message, congresses.get(found.deputy_id))
+    return found
+
+
+def withdraw_duty(
+    duty: Duty | None, message: Received[contract.WithdrawDuty], _: Congresses
+) -> Decision[Duty]:
     """The sender takes a duty of theirs back."""
     return _logged(domain.withdraw(_known_duty(duty), _deputy(message), message.now))
 

@@ -137,16 +137,23 @@ async def opinions(
     return await _page(connection, ordered, source, conditions, number=number, size=size)
 
 
+DUTIES = tables.duties.outerjoin(tables.deputies, tables.duties.c.deputy_id == tables.deputies.c.id)
+"""Each with what is known of its deputy."""
+
+
 async def duties(connection: AsyncConnection, conditions: Conditions, *, number: int, size: int) -> Page:
     """One page of duties, the newest first, and how many there are in all."""
     of = tables.duties
-    ordered = select(of).order_by(of.c.declared_at.desc(), of.c.id)
-    return await _page(connection, ordered, of, conditions, number=number, size=size)
+    ordered = select(of).select_from(DUTIES).order_by(of.c.declared_at.desc(), of.c.id)
+    return await _page(connection, ordered, DUTIES, conditions, number=number, size=size)
 
 
-async def duty(connection: AsyncConnection, duty_id: UUID) -> dict[str, Any] | None:
-    """A duty, or None."""
-    found = await connection.execute(select(tables.duties).where(tables.duties.c.id == duty_id))
+async def duty(
+    connection: AsyncConnection, duty_id: UUID, conditions: Conditions = ()
+) -> dict[str, Any] | None:
+    """A duty that meets the conditions, or None."""
+    asked = select(tables.duties).select_from(DUTIES).where(tables.duties.c.id == duty_id, *conditions)
+    found = await connection.execute(asked)
     row = found.mappings().first()
     return None if row is None else dict(row)
 

@@ -27,10 +27,12 @@ from services.participation.domain import (
     Duty,
     Question,
 )
+from shared.contracts.identity import DeputyChanged, congress_of
 from shared.database.engine import VersionConflict
 from shared.database.rows import insert_rows, update_rows, upsert_rows
 from shared.messaging.desk import subject_id, subject_ids
 from shared.messaging.received import Received
+from shared.messaging.work import Work
 
 Pairs = set[tuple[UUID, UUID]]
 
@@ -204,6 +206,20 @@ class ConsultationStore:
         await insert_rows(connection, tables.answers, given)
 
 
+async def keep_deputies(messages: Sequence[Received[DeputyChanged]], work: Work) -> None:
+    """Handler of `deputy.changed`: keep of what congress each is, as the newest state of each deputy says."""
+    newest = {m.data.deputy_id: m for m in sorted(messages, key=lambda m: m.envelope.sequence or 0)}
+    rows = [
+        {
+            "id": deputy_id,
+            "sequence": message.envelope.sequence or 0,
+            "congress": congress_of(message.data.level, message.data.county, message.data.town),
+        }
+        for deputy_id, message in sorted(newest.items())
+    ]
+    await upsert_rows(work.connection, tables.deputies, rows, newer_by="sequence")
+
+
 class DutyStore:
     """Duties by id."""
 
@@ -216,8 +232,15 @@ class DutyStore:
         rows = (await connection.execute(_locked(tables.duties, messages))).mappings()
         return {str(row["id"]): Duty(**{name: row[name] for name in _DUTY}) for row in rows}
 
-    async def context(self, connection: AsyncConnection, messages: Sequence[Received[Any]]) -> None:
-        """Nothing besides."""
+    async def context(
+        self, connection: AsyncConnection, messages: Sequence[Received[Any]]
+    ) -> Mapping[UUID, str | None]:
+        """Of what congress the deputies of these duties are, as far as it is known."""
+        of = tables.duties.c
+        mine = select(of.deputy_id).where(of.id.in_(subject_ids(messages)))
+        known = tables.deputies.c
+        rows = await connection.execute(select(known.id, known.congress).where(known.id.in_(mine)))
+        return {row.id: row.congress for row in rows}
 
     async def save(
         self, connection: AsyncConnection, before: Mapping[str, Duty], after: Mapping[str, Duty]

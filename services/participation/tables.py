@@ -67,6 +67,15 @@ answers = Table(
     Column("opinions", SmallInteger, nullable=False),
 )
 
+# Of what congress a deputy is, by the place; NULL for the city's. Staff decide on duties of their own area.
+deputies = Table(
+    "deputies",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("sequence", Integer, nullable=False),
+    Column("congress", Text),
+)
+
 duties = Table(
     "duties",
     metadata,

@@ -16,7 +16,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from shared.contracts.registry import Role
 
 CONTENT_TYPE = "application/cloudevents+json"
-_CITY_DIGITS = 4
+CITY_DIGITS = 4
+"""Digits of a city's code (GB/T 2260), or fewer."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Actor:
         """
         area = self.organisation or ""
         known = [place for place in places if place]
-        return any(place.startswith(area) for place in known) if known else len(area) <= _CITY_DIGITS
+        return any(place.startswith(area) for place in known) if known else len(area) <= CITY_DIGITS
 
 
 class Envelope(BaseModel):

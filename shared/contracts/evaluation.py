@@ -131,6 +131,10 @@ class ScoreAppealed(Contract):
     appeal_id: UUID
     deputy_id: UUID
     county: PlaceCode | None
+    congress: PlaceCode | None = Field(
+        default=None,
+        description="the place of the deputy's congress, whose staff decide; None for the city's",
+    )
     kind: AppealKind
     item: str
     state: AppealState

@@ -34,6 +34,11 @@ KnownPlaceCode = Annotated[str, Field(pattern=r"^\d{4,12}$")]
 """A place as facts name it: what was written before `PlaceCode` became exact is still read."""
 
 
+def congress_of(level: str, county: str | None, town: str | None) -> str | None:
+    """The place of the congress that somebody is a deputy of; None for the city's, wherever they were elected."""
+    return {"county": county, "town": town}.get(level)
+
+
 @command("roster.import", owner="identity", roles=("staff", "operator"), key="import id")
 class ImportRoster(Contract):
     """One part of a roster file 代表名册; each row is judged by itself, never half applied.

@@ -347,8 +347,15 @@ async def test_staff_note_a_report_with_its_ballots_and_strike_it_once(city: Cit
         assert refused.problem is not None
         assert refused.problem.code == code
     assert (await city.command(message(report, subject=uuid4(), token=token))).state == "rejected"
+    elsewhere = city.issuer.token(uuid4(), "staff", organisation="330212")
+    refused = await city.command(message(report, subject=note, token=elsewhere))
+    assert refused.problem is not None
+    assert refused.problem.code == "not-your-area"
     assert (await city.command(message(report, subject=note, token=city.staff))).state == "accepted"
     strike = StrikeNote(reason="记错了人")
+    refused = await city.command(message(strike, subject=note, token=elsewhere))
+    assert refused.problem is not None
+    assert refused.problem.code == "not-your-area"
     assert (await city.command(message(strike, subject=note, token=city.staff))).state == "accepted"
     again = await city.command(message(strike, subject=note, token=city.staff))
     assert again.problem is not None
@@ -415,7 +422,14 @@ async def test_an_upheld_appeal_corrects_the_row_and_the_audit_follows(city: Cit
     assert (listed["items"][0]["title"], listed["items"][0]["row_points"]) == ("督事办结并说明", 100)
     assert (await city.get("/appeals", city.issuer.token(UUID(int=2), "deputy")))[1]["total"] == 0
     decided = DecideAppeal(upheld=True, points=150, reason="属实")
-    assert (await city.command(message(decided, subject=appeal, token=city.staff))).state == "accepted"
+    elsewhere = city.issuer.token(uuid4(), "staff", organisation="330212")
+    assert (await city.get("/appeals", elsewhere))[1]["total"] == 0
+    refused = await city.command(message(decided, subject=appeal, token=elsewhere))
+    assert refused.problem is not None
+    assert refused.problem.code == "not-your-area"
+    of_county = city.issuer.token(uuid4(), "staff", organisation="330203")
+    assert (await city.get("/appeals", of_county, state="open"))[1]["total"] == 1
+    assert (await city.command(message(decided, subject=appeal, token=of_county))).state == "accepted"
 
     async def corrected() -> bool:
         return bool((await city.get(f"/scores/{me}", token, year=2021))[1]["total"] == 250)

@@ -469,6 +469,7 @@ async def test_a_case_becomes_a_motion_or_a_project_lead_and_keeps_its_lineage(p
 
     referral = uuid4()
     assert await lead(other, referral) == "case-not-yours"
+    assert await lead(f"staff:{OTHER_COUNTY}", referral) == "case-not-yours"
     assert await lead("staff", referral) == "accepted"
     assert await lead("staff", referral) == "referral-exists"
     shown = (await place.congress.get(f"/case-referrals/{case_id}", "staff"))[1]["items"]

@@ -35,6 +35,7 @@ from shared.testing.messages import HandRecord, encoded, message
 from shared.testing.topics import TopicLog, read_all
 from shared.testing.wait import wait_until
 from tests.conftest import Processes, kafka_settings
+from tests.motions_desk import announce_deputies
 
 NOW = datetime(2022, 4, 1, 4, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -106,8 +107,10 @@ class Town:
         (outcome,) = await self.send([self.command(STAFF, "staff", data, subject, at)])
         return outcome.problem.code if outcome.problem else outcome.state
 
-    async def get(self, path: str, who: UUID | str = STAFF, role: Any = "staff") -> tuple[int, Any]:
-        headers = {"Authorization": f"Bearer {self.issuer.token(who, role)}"}
+    async def get(
+        self, path: str, who: UUID | str = STAFF, role: Any = "staff", area: str | None = None
+    ) -> tuple[int, Any]:
+        headers = {"Authorization": f"Bearer {self.issuer.token(who, role, organisation=area)}"}
         async with self.http.get(f"{self.url}{path}", headers=headers) as answer:
             body = await answer.json()
             assert answer.status < 500, body
@@ -345,6 +348,63 @@ async def test_a_duty_is_said_at_each_state_with_a_rising_sequence(town: Town) -
     assert (await town.get(f"/duties?deputy={anna}&state=rejected"))[1]["total"] == 1
     assert (await town.get(f"/duties?deputy={anna}", bo, "deputy"))[1]["total"] == 0
     assert (await town.get("/duties", "department:housing", "department"))[0] == 403
+
+
+async def test_staff_decide_on_duties_of_their_congress_and_of_those_inside_it_alone(
+    town: Town, stack: LocalStack
+) -> None:
+    of_county, of_town, of_city, unheard = uuid4(), uuid4(), uuid4(), uuid4()
+    await announce_deputies(
+        stack,
+        {
+            of_county: ("county", "330203", None),
+            of_town: ("town", "330203", "330203005"),
+            of_city: ("city", "330203", None),
+        },
+    )
+    deputies = (of_county, of_town, of_city, unheard)
+    duties = {who: uuid4() for who in deputies}
+    declaring = contract.DeclareDuty(kind="visit", happened_on=NOW.date(), note="走访选民")
+    for who, duty in duties.items():
+        assert await town.deputy(who, declaring, duty) == "accepted"
+
+    async def seen(area: str) -> set[UUID]:
+        answers = [await town.get(f"/duties?deputy={who}", area=area) for who in deputies]
+        return {who for who, (_, found) in zip(deputies, answers, strict=True) if found["total"]}
+
+    async def heard() -> bool:
+        return await seen("330203") == {of_county, of_town}
+
+    await wait_until(heard, what="the deputies being known")
+    assert await seen("330203005") == {of_town}
+    assert await seen("330212") == set()
+    assert await seen("3302") == set(deputies), "the city's are its own deputies and those nobody has told of"
+    assert (await town.get(f"/duties/{duties[of_city]}", area="330203"))[1]["code"] == "not-your-duty"
+    assert (await town.get(f"/duties/{duties[of_town]}", area="330203"))[0] == 200
+
+    async def confirm(who: UUID, area: str) -> str:
+        token = town.issuer.token(STAFF, "staff", organisation=area)
+        sent = message(contract.ConfirmDuty(), subject=duties[who], token=token, time=NOW)
+        (outcome,) = await town.send([sent])
+        return outcome.problem.code if outcome.problem else outcome.state
+
+    for who, area in (
+        (of_county, "330212"),
+        (of_county, "330203005"),
+        (of_city, "330203"),
+        (unheard, "330203"),
+    ):
+        assert await confirm(who, area) == "not-your-area"
+    reject = message(
+        contract.RejectDuty(reason="重复"),
+        subject=duties[of_county],
+        token=town.issuer.token(STAFF, "staff", organisation="330212"),
+    )
+    (outcome,) = await town.send([reject])
+    assert outcome.problem is not None
+    assert outcome.problem.code == "not-your-area"
+    for who, area in ((of_county, "330203"), (of_town, "330203005"), (of_city, "3302"), (unheard, "3302")):
+        assert await confirm(who, area) == "accepted"
 
 
 async def test_a_subject_that_is_no_id_is_refused_and_spares_its_neighbours(town: Town) -> None:

@@ -400,6 +400,9 @@ def test_a_bill_becomes_a_suggestion_and_a_suggestion_does_not() -> None:
 def test_staff_of_another_congress_decide_nothing() -> None:
     motion = submitted()
     assert refused(lambda: domain.give_back(motion, staff(place="330212"), "x")) == "not-your-motion"
+    of_city = replace(motion, level="city", county=None, town=None)
+    assert refused(lambda: domain.give_back(of_city, staff(place="330203"), "x")) == "not-your-motion"
+    assert [step.kind for step in domain.give_back(of_city, staff(place="3302"), "x")] == ["returned"]
 
 
 def open_until(motion: Motion, kind: str, code: str | None = None) -> str:

@@ -105,8 +105,9 @@ MOTIONS: list[Contract] = [
 
 def appeal(state: evaluation.AppealState) -> evaluation.ScoreAppealed:
     return evaluation.ScoreAppealed(
-        appeal_id=UUID(int=9), deputy_id=ANNA, county="330203", kind="wrong", item="case-filed", state=state
-    )
+        appeal_id=UUID(int=9), deputy_id=ANNA, county="330203", congress="330203005", kind="wrong",
+        item="case-filed", state=state,
+    )  # fmt: skip
 
 
 EVENTS: list[Contract] = [
@@ -167,8 +168,10 @@ def test_the_department_learns_how_it_was_rated_and_the_deputy_is_not_told_of_th
     assert found["case.rated"].parameters == {"stars": 4}
 
 
-def test_staff_of_the_county_learn_of_an_appeal_and_the_deputy_of_its_decision_alone() -> None:
-    assert told(appeal("open"))["appeal.filed"].to == StaffOf("330203")
+def test_staff_of_the_deputys_congress_learn_of_an_appeal_and_the_deputy_of_its_decision_alone() -> None:
+    assert told(appeal("open"))["appeal.filed"].to == StaffOf("330203005")
+    of_city = appeal("open").model_copy(update={"congress": None})
+    assert told(of_city)["appeal.filed"].to == StaffOf(None)
     assert told(appeal("upheld"))["appeal.upheld"].to == OnePerson(str(ANNA))
     assert told(appeal("dismissed"))["appeal.dismissed"].to == OnePerson(str(ANNA))
     assert told(appeal("withdrawn")) == {}

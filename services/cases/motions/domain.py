@@ -151,6 +151,10 @@ class Rules:
     motions: MotionRules
 
 
+CITY_DIGITS = 4
+"""Digits of a city's code (GB/T 2260)."""
+
+
 @dataclass(frozen=True)
 class Act:
     """Who acts and when: `at` never lies before the motion's last step, `said_at` is when it was really said.
@@ -339,7 +343,7 @@ class Motion:
     def congress(self) -> str | None:
         """The place code of the congress it is put to; None where a city-level deputy has no place."""
         if self.level == "city":
-            return self.county[:4] if self.county else None
+            return self.county[:CITY_DIGITS] if self.county else None
         return self.county if self.level == "county" else self.town or self.county
 
     @property
@@ -412,9 +416,15 @@ def _author(motion: Motion, act: Act) -> None:
 
 
 def _staff(motion: Motion, act: Act) -> None:
-    congress = motion.congress
-    if act.staff_of is None or (congress is not None and not congress.startswith(act.staff_of)):
+    if not _reached(motion, act):
         raise errors.not_your_motion()
+
+
+def _reached(motion: Motion, act: Act) -> bool:
+    """Whether it was put to a congress in the area of staff; what has no place is the city's."""
+    if act.staff_of is None:
+        return False
+    return motion.congress.startswith(act.staff_of) if motion.congress else len(act.staff_of) <= CITY_DIGITS
 
 
 def _lead(motion: Motion, act: Act) -> str:
@@ -445,8 +455,7 @@ def may_read(motion: Motion, act: Act) -> bool:
         return True
     if any(h.department == act.department and h.state != "released" for h in motion.handlers):
         return True
-    congress = motion.congress
-    return act.staff_of is not None and (congress is None or congress.startswith(act.staff_of))
+    return _reached(motion, act)
 
 
 # -- deadlines -------------------------------------------------------------------------------------------

@@ -89,8 +89,10 @@ def draft_motion(
     deputy = context.deputies.get(author) if author else None
     if deputy is None or not deputy.active:
         raise errors.deputy_unknown()
-    if data.from_case is not None and deputy.id not in context.parties.get(data.from_case, ()):
-        raise errors.case_not_yours()
+    if data.from_case is not None:
+        case = context.cases.get(data.from_case)
+        if case is None or deputy.id not in case.deputies:
+            raise errors.case_not_yours()
     text = read_motion(context.opener, data.sealed, data.kind)
     new = Motion(
         id=subject_id(message),
@@ -445,17 +447,20 @@ DECISIONS: dict[type[Contract], Decide[Motion]] = {
 def refer_case(
     referral: Referral | None, message: Received[contract.ReferCase], context: Context
 ) -> Decision[Referral]:
-    """The filer, a follower or staff put a case forward as a lead for a livelihood project 民生实事线索."""
+    """The filer, a follower or staff of the place put a case forward as a lead for a livelihood project 民生实事线索."""
     if referral is not None:
         raise errors.referral_exists()
     who, case_id = message.sender(), message.data.case_id
-    parties = context.parties.get(case_id)
-    if parties is None or not ("staff" in who.roles or act_of(who, message.now).deputy in parties):
+    case = context.cases.get(case_id)
+    if case is None or not (
+        ("staff" in who.roles and who.reaches(case.county, case.town))
+        or act_of(who, message.now).deputy in case.deputies
+    ):
         raise errors.case_not_yours()
     made = Referral(
         id=subject_id(message),
         case_id=case_id,
-        deputy_id=parties[0],
+        deputy_id=case.deputies[0],
         became="project-lead",
         actor=who.person,
         at=message.now,

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.cases.motions import tables
 from services.cases.motions.domain import PRIVATE, Due, Motion
 from services.cases.motions.store import motion_of
+from shared.database.areas import reached
 from shared.database.rows import dictionaries
 
 _DUE = [column for column in tables.motion_deadlines.c if column.name != "motion_id"]
@@ -36,10 +37,7 @@ def visible_to_department(code: str) -> ColumnElement[bool]:
 
 def visible_to_staff(place: str | None) -> ColumnElement[bool]:
     """What was put to the congress of a place or of one inside it; None: to any."""
-    if place is None:
-        return _put_forward()
-    congress = tables.motions.c.congress
-    return and_(_put_forward(), or_(congress.is_(None), func.starts_with(congress, place)))
+    return and_(_put_forward(), reached(place, tables.motions.c.congress))
 
 
 def submitted_in(begin: datetime | None, end: datetime | None) -> list[ColumnElement[bool]]:

@@ -70,15 +70,21 @@ class Referral:
 
 
 @dataclass(frozen=True)
-class Context:
-    """What decisions look up: active departments, deputies and cases that the batch names, rules, keys.
+class KnownCase:
+    """Of a case who filed it, then who follows it, and its place."""
 
-    `parties` are the deputies of a case: who filed it, then who follows it.
-    """
+    deputies: Sequence[UUID]
+    county: str
+    town: str | None
+
+
+@dataclass(frozen=True)
+class Context:
+    """What decisions look up: active departments, deputies and cases that the batch names, rules, keys."""
 
     departments: AbstractSet[str]
     deputies: Mapping[UUID, Deputy]
-    parties: Mapping[UUID, Sequence[UUID]]
+    cases: Mapping[UUID, KnownCase]
     rules_at: RulesAt
     opener: Opener
     sealer: Sealer
@@ -114,7 +120,7 @@ class _Looking:
         return Context(
             frozenset(departments),
             await _deputies(connection, named),
-            await _parties(connection, cases),
+            await _cases(connection, cases),
             self._rules_at,
             self._opener,
             self._sealer,
@@ -137,14 +143,18 @@ async def _deputies(connection: AsyncConnection, ids: set[UUID]) -> dict[UUID, D
     return {row.id: Deputy(row.id, row.level, row.county, row.town, row.state == "active") for row in rows}
 
 
-async def _parties(connection: AsyncConnection, ids: set[UUID]) -> dict[UUID, list[UUID]]:
+async def _cases(connection: AsyncConnection, ids: set[UUID]) -> dict[UUID, KnownCase]:
     if not ids:
         return {}
     cases = case_tables.cases.c
     rows = await connection.execute(
-        select(cases.id, cases.deputy_id, cases.followers).where(cases.id.in_(sorted(ids)))
+        select(cases.id, cases.deputy_id, cases.followers, cases.county, cases.town).where(
+            cases.id.in_(sorted(ids))
+        )
     )
-    return {row.id: [row.deputy_id, *map(UUID, row.followers)] for row in rows}
+    return {
+        row.id: KnownCase([row.deputy_id, *map(UUID, row.followers)], row.county, row.town) for row in rows
+    }
 
 
 class MotionStore(_Looking):
