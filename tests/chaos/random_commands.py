@@ -32,7 +32,7 @@ from services.cases.motions import domain as motion_domain
 from services.cases.motions import handlers as motion_handlers
 from services.cases.motions.domain import Deputy, Motion
 from services.cases.motions.store import Context as MotionContext
-from services.cases.motions.store import Referral
+from services.cases.motions.store import KnownCase, Referral
 from services.cases.routing.catalogue import Department
 from services.cases.routing.desk import judge_texts
 from services.cases.routing.rules_file import shipped_taxonomy
@@ -98,8 +98,8 @@ class Command:
         return f"{self.envelope.id}/{self.person.id}"
 
 
-class _Parties(dict[UUID, Any]):
-    """The deputies of each case of the twin, looked up when asked."""
+class _KnownCases(dict[UUID, Any]):
+    """Deputies and place of each case of the twin, looked up when asked."""
 
     def __init__(self, known: Mapping[str, Case]) -> None:
         super().__init__()
@@ -107,7 +107,9 @@ class _Parties(dict[UUID, Any]):
 
     def get(self, case_id: UUID, default: Any = None) -> Any:
         case = self._cases.get(str(case_id))
-        return default if case is None else [case.deputy_id, *case.followers]
+        return (
+            default if case is None else KnownCase([case.deputy_id, *case.followers], case.county, case.town)
+        )
 
 
 class Twin:
@@ -122,7 +124,7 @@ class Twin:
         self._motions = MotionContext(
             frozenset(DEPARTMENTS),
             deputies,
-            _Parties(self.cases),
+            _KnownCases(self.cases),
             MOTION_RULES,
             opener,
             Sealer(opener.public_jwk),
