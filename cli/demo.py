@@ -33,6 +33,7 @@ from simulation.gateway_client import GatewayError
 from simulation.year import END
 
 _LOOK_SECONDS = 0.2
+DEPARTMENTS = "departments.json"
 RUBRIC = CHECKOUT / "services" / "evaluation" / "rubrics" / "ningbo.yaml"
 
 
@@ -107,8 +108,16 @@ def _play_on(console: Console, asked: Asked, suite: Suite, stop: threading.Event
         equal = result.exit_code == 0 and audited
         console.print("every figure and every score is equal" if equal else "NOT everything is equal")
         if asked.stay:
+            _leave_to_person(suite, result.office)
             show_addresses(console, suite)
             show_people(console, result.people)
+            secret = suite.secrets.get("operator")
+            console.print(f"  {'operator':<15} {'operator':<24} {secret}", highlight=False, markup=False)
+            console.print(
+                f"Residents write to the county deputy at {suite.gateway_url}/r/{result.code}",
+                highlight=False,
+            )
+            console.print("The other departments answer by themselves, after two seconds.")
             console.print("Ctrl-C stops everything.")
             stop.wait()
             console.print("stopping …")
@@ -145,6 +154,14 @@ async def _play(console: Console, asked: Asked, suite: Suite) -> DemoResult:
     )
 
 
+def _leave_to_person(suite: Suite, office: str) -> None:
+    """Let the departments' own program leave one department to whoever signs in as it."""
+    path = suite.stack.run_dir / DEPARTMENTS
+    accounts = json.loads(path.read_text(encoding="utf-8"))
+    accounts.pop(office, None)
+    write_private(path, json.dumps(accounts))
+
+
 def start_departments(asked: Asked, suite: Suite) -> None:
     """Start the departments' own program, with each department's account and nothing else."""
     city = build_city(asked.seed, Scale.parse(asked.scale), asked.divisions)
@@ -158,7 +175,7 @@ def start_departments(asked: Asked, suite: Suite) -> None:
         else {}
         for department in city.departments
     }
-    path = suite.stack.run_dir / "departments.json"
+    path = suite.stack.run_dir / DEPARTMENTS
     write_private(path, json.dumps(accounts))
     kafka = suite.stack.env_for("simulation")
     suite.supervisor.start(

@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 
 from simulation.case_texts import CaseText, read_messages
-from simulation.city import City, Scale, build_city
+from simulation.city import City, Department, Scale, build_city
 from simulation.driver import PREPARED, Cast, Driver, Played, tick_the_clock
 from simulation.gateway_client import OPERATOR, GatewayClient, GatewayError, Write, open_gateway
 from simulation.journal import Journal
@@ -22,18 +22,21 @@ from simulation.phases import PhaseResult, Phases
 from simulation.report import Line, ask_all, compare_journal, figures, show
 from simulation.year import END, Year, write_year
 
+DEMO_CATEGORY = "城乡建设"
+"""Every county has an office of its own for it."""
 CONNECTIONS = 64
 """Requests under way at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class DemoPerson:
-    """Somebody to sign in as."""
+    """Somebody to sign in as; `note` says what there is to do."""
 
     role: str
     name: str
     login: str
     password: str = field(repr=False)
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,10 @@ class DemoResult:
     lines: tuple[Line, ...]
     phases: tuple[PhaseResult, ...]
     people: tuple[DemoPerson, ...]
+    code: str
+    """The public code 代表码 of the county deputy, under which residents write."""
+    office: str
+    """The code of the department among the people."""
 
     @property
     def exit_code(self) -> int:
@@ -89,12 +96,15 @@ async def play(
             await tick_the_clock(kafka_env, END)
             await driver.settled()
         lines = await _compared(gateway, journal, city, year, played)
+        deputy, office = demo_pair(city, year)
         people = await demo_people(gateway, city, year, played.cast)
+        who = played.cast.deputies[deputy]
+        code = str((await gateway.get(f"/api/deputies/{who}", who=who))["code"])
     show(console, lines, divisor=at_scale.divisor)
     console.print("Refused by the services (the script's mistakes are meant to be):")
     for (kind, status, code), number in sorted(journal.refusals.items()):
         console.print(f"  {number:>6,} × {kind}: {status} {code}", markup=False, highlight=False)
-    return DemoResult(tuple(lines), tuple(phases.results), tuple(people))
+    return DemoResult(tuple(lines), tuple(phases.results), tuple(people), code, office.code)
 
 
 async def simulation_token(gateway_url: str, simulation_secret: str) -> str:
@@ -119,26 +129,43 @@ async def _compared(
     return lines + await compare_journal(gateway, journal.read(), played.mistakes, staff)
 
 
+def _busiest(city: City, year: Year, level: str) -> int:
+    """Which deputy of a level files most cases in the year."""
+    filings = Counter(case.deputy for case in year.cases)
+    of_level = [i for i, deputy in enumerate(city.deputies) if deputy.level == level]
+    return max(of_level, key=lambda i: (filings[i], -i))
+
+
+def demo_pair(city: City, year: Year) -> tuple[int, Department]:
+    """The county deputy among the people, and the office to which that county's cases of DEMO_CATEGORY go."""
+    deputy = _busiest(city, year, "county")
+    return deputy, city.department_for(DEMO_CATEGORY, city.deputies[deputy].county or "")
+
+
 async def demo_people(gateway: GatewayClient, city: City, year: Year, cast: Cast) -> list[DemoPerson]:
     """A city deputy, a county deputy (both with cases of their own), staff, a department: with new passwords.
 
     Raises GatewayError when one of them cannot get a password.
     """
-    filings = Counter(case.deputy for case in year.cases)
-    chosen: list[tuple[str, str, str, str]] = []
-    for level, role, login in (
-        ("city", "city deputy", "city-deputy"),
-        ("county", "county deputy", "county-deputy"),
-    ):
-        of_level = [i for i, deputy in enumerate(city.deputies) if deputy.level == level]
-        busiest = max(of_level, key=lambda i: (filings[i], -i))
-        chosen.append((role, city.deputies[busiest].name, login, cast.deputies[busiest]))
+    of_city = _busiest(city, year, "city")
+    of_county, office = demo_pair(city, year)
     clerk = city.staff_of(city.code)
-    chosen.append(("congress staff", clerk.name, "staff", str(clerk.id)))
-    office = city.departments[0]
-    chosen.append(("department", office.name, f"department-{office.code}", f"department:{office.code}"))
+    home = next(county.name for county in city.counties if county.code == city.deputies[of_county].county)
+    deputies = city.deputies
+    chosen = (
+        ("city deputy", deputies[of_city].name, "city-deputy", cast.deputies[of_city], ""),
+        ("county deputy", deputies[of_county].name, "county-deputy", cast.deputies[of_county], f"of {home}"),
+        ("congress staff", clerk.name, "staff", str(clerk.id), "of the city"),
+        (
+            "department",
+            office.name,
+            f"department-{office.code}",
+            f"department:{office.code}",
+            f"gets what is filed in {home} under {DEMO_CATEGORY}",
+        ),
+    )
     people = []
-    for role, name, login, who in chosen:
+    for role, name, login, who, note in chosen:
         password = secrets.token_urlsafe(9)
         body = {"login": login, "password": password}
         answer = await gateway.send(
@@ -148,7 +175,7 @@ async def demo_people(gateway: GatewayClient, city: City, year: Year, cast: Cast
             raise GatewayError(
                 f"no password for the {role}: the gateway answered {answer.status} {answer.code}"
             )
-        people.append(DemoPerson(role, name, login, password))
+        people.append(DemoPerson(role, name, login, password, note))
     return people
 
 
@@ -157,7 +184,7 @@ def show_people(console: Console, people: Sequence[DemoPerson]) -> None:
     console.print("People to sign in as:")
     for person in people:
         console.print(
-            f"  {person.role:<15} {person.login:<22} {person.password:<14} {person.name}",
+            f"  {person.role:<15} {person.login:<24} {person.password:<14} {person.name}  {person.note}".rstrip(),
             highlight=False,
             markup=False,
         )

@@ -61,7 +61,7 @@ def events(count: int, seed: int = SEED) -> Iterator[Event]:
     deputies = deputies_of(dice)
     duties: list[tuple[str, str, str, str]] = []
     cases: list[tuple[str, str]] = []
-    courses = [_id(dice) for _ in range(300)]
+    courses = [_id(dice, 0) for _ in range(300)]
     sent: list[Event] = []
     for number in range(count):
         moment = _YEAR + timedelta(seconds=number * 31_000_000 // count)
@@ -70,10 +70,10 @@ def events(count: int, seed: int = SEED) -> Iterator[Event]:
             continue
         if dice.random() < LATE:
             moment -= timedelta(days=dice.randrange(1, 31))
-        deputy, kind, message_id = dice.choice(deputies), dice.random(), _message_id(dice, number)
+        deputy, kind, message_id = dice.choice(deputies), dice.random(), _id(dice, number)
         more: dict[str, Any]
         if kind < 0.2 or not cases:
-            cases.append((_id(dice), deputy))
+            cases.append((_id(dice, number), deputy))
             case: dict[str, Any] = {
                 "state": "routed",
                 "county": "330203",
@@ -104,18 +104,22 @@ def events(count: int, seed: int = SEED) -> Iterator[Event]:
             found = _of_deputy("course.completed", deputy, moment, more, message_id)
         elif kind < 0.75:
             more = {
-                "activity_id": _id(dice),
+                "activity_id": _id(dice, number),
                 "kind": dice.choice(("theme", "inspection", "research", "reception", "training")),
             }
             found = _of_deputy("activity.attended", deputy, moment, more, message_id)
         elif kind < 0.85:
-            more = {"consultation_id": _id(dice), "kind": "questionnaire", "opinions": dice.randrange(4)}
+            more = {
+                "consultation_id": _id(dice, number),
+                "kind": "questionnaire",
+                "opinions": dice.randrange(4),
+            }
             found = _of_deputy("consultation.answered", deputy, moment, more, message_id)
         else:
             if dice.random() < 0.5 or not duties:
                 day = moment.date().isoformat()
                 kinds = ("inspection", "research", "reception", "visit", "hearing", "meeting")
-                duties.append((_id(dice), deputy, dice.choice(kinds), day))
+                duties.append((_id(dice, number), deputy, dice.choice(kinds), day))
                 duty, state, sequence = duties[-1], "declared", 1
             else:
                 duty, state, sequence = dice.choice(duties[-5000:]), dice.choice(("confirmed", "rejected")), 2
@@ -138,12 +142,8 @@ def deputies_of(dice: random.Random) -> list[str]:
     return [str(UUID(int=dice.getrandbits(128), version=4)) for _ in range(DEPUTIES)]
 
 
-def _id(dice: random.Random) -> str:
-    return str(UUID(int=dice.getrandbits(128), version=4))
-
-
-def _message_id(dice: random.Random, number: int) -> str:
-    """A UUIDv7 as of an outbox that wrote a message each millisecond; the same again for the same seed."""
+def _id(dice: random.Random, number: int) -> str:
+    """A UUIDv7 as gateway, phone and outbox make them, one each millisecond; the same again for the same seed."""
     milliseconds = 1_609_459_200_000 + number
     return str(
         UUID(int=milliseconds << 80 | 7 << 76 | dice.getrandbits(12) << 64 | 2 << 62 | dice.getrandbits(62))

@@ -3,7 +3,7 @@
     python -m benchmarks.evaluation.growth [--events 300000] [--rows 1000000 10000000 100000000] [--processes 1 2 4]
 
 Each size is loaded anew, as facts of earlier years of the same deputies with their sums, in the migrated schema
-with all its indices; then evaluation takes the same backlog as in `benchmarks.evaluation`, and ledger and sums of
+with all its indices and under ids of those years (UUIDv7, as all ids of things here); then evaluation takes the same backlog as in `benchmarks.evaluation`, and ledger and sums of
 the backlog's years are held against the rules. Ratios are to the empty ledger and one process of the same run.
 Writes growth.json. A row wants up to 600 bytes of disk while it is loaded; a size that there is no room for is refused.
 """
@@ -37,10 +37,10 @@ _LOAD = """
 INSERT INTO ledger (deputy_id, item, evidence, event_id, event_type, sequence, time, happened_on, points, rubric,
                     rubric_version)
 SELECT deputy, (ARRAY['case-filed', 'case-rated', 'course-completed', 'activity-regular'])[1 + number % 4],
-       gen_random_uuid()::text, gen_random_uuid(), 'case.filed', 1, day, day::date, 100, 'ningbo', 1
+       uuidv7(day - now())::text, gen_random_uuid(), 'case.filed', 1, day, day::date, 100, 'ningbo', 1
 FROM unnest($1::uuid[]) deputy, generate_series(1, $2::int) number,
      LATERAL (SELECT timestamptz '2015-01-02' + number % 1800 * interval '1 day' AS day) d
-ORDER BY deputy, 2
+ORDER BY deputy, 2, 3
 """
 _SUM = """
 INSERT INTO buckets (deputy_id, month, item, points)

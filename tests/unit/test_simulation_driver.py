@@ -24,7 +24,7 @@ from rich.console import Console
 
 from simulation.case_texts import CaseText
 from simulation.city import City, Scale, build_city
-from simulation.demo import demo_people
+from simulation.demo import demo_pair, demo_people
 from simulation.driver import Driver, Played, department_by_hand, roster_csv, roster_files, unfinished
 from simulation.gateway_client import GatewayError, Write, open_gateway
 from simulation.journal import Entry, Journal, read_journal
@@ -589,6 +589,10 @@ async def test_demo_people_get_passwords_of_their_own(play: Play, tmp_path: Path
         "congress staff",
         "department",
     ]
+    deputy, office = demo_pair(play.city, play.year)
+    county = play.city.deputies[deputy].county
+    assert county in office.counties, "the office that answers the deputy's county, not one without cases"
+    assert people[3].login == f"department-{office.code}"
     assert len({person.password for person in people}) == 4
     assert all(person.password not in repr(person) for person in people)
     assert all(person.password not in (tmp_path / "people.tsv").read_text() for person in people)
