@@ -577,6 +577,49 @@ class Entry(Answer):
     category: str
 
 
+class ScoreCut(Answer):
+    """What a cap (or a floor) took from a row or gave to it, in hundredths of a point, with the reason in words."""
+
+    part: str
+    key: str
+    window: str
+    limit: int
+    points: int
+    reason: str
+
+
+class ScoreLine(Answer):
+    """One fact of a year: its points, and what the score grew by after all caps."""
+
+    item: str
+    title: str
+    category: str
+    evidence: str
+    happened_on: date
+    points: int
+    counts: int
+    cuts: tuple[ScoreCut, ...]
+
+
+class ScoreChance(Answer):
+    """What would still raise a score: what one more of it adds, and how much there is room for."""
+
+    item: str
+    title: str
+    adds: int
+    room: int
+
+
+class ScoreExplanation(Answer):
+    """A score as the list that adds up to it: `begins` and what each line counts make `total`."""
+
+    year: int
+    total: int
+    begins: int
+    lines: tuple[ScoreLine, ...]
+    chances: tuple[ScoreChance, ...]
+
+
 class Archive(Page):
     """A deputy's archive, newest first."""
 

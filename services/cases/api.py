@@ -234,6 +234,7 @@ def router(opener: Opener, keyed: Keyed, engine: AsyncEngine, caller: WhoCalls) 
         merged_into: UUID | None = None,
         overdue: bool = False,
         extension_asked: bool = False,
+        unrated: bool = False,
         filed_from: AwareDatetime | None = None,
         filed_until: AwareDatetime | None = None,
         sort: queries.Sort = "newest",
@@ -259,6 +260,8 @@ def router(opener: Opener, keyed: Keyed, engine: AsyncEngine, caller: WhoCalls) 
             conditions.append(queries.overdue(request.app.state.clock.now()))
         if extension_asked:  # what staff have to decide on 待审批延期
             conditions.append(columns.extension_asked.is_not(None))
+        if unrated:  # what its deputy may still rate 待评价
+            conditions += [columns.state == "closed", columns.stars.is_(None), columns.merged_into.is_(None)]
         if filed_from is not None:
             conditions.append(columns.filed_at >= filed_from)
         if filed_until is not None:

@@ -283,6 +283,48 @@ async def test_a_bill_lives_from_the_draft_to_the_kept_promise(place: Place) -> 
     assert SECRET_WORDS not in json.dumps(events, ensure_ascii=False)
 
 
+async def test_a_deputys_lists_tell_invitations_signatures_and_what_waits(place: Place) -> None:
+    life, rules = place.life(), place.rules
+    author, signer, asked, *_ = place.congress.county
+
+    async def listed(who: UUID, mine: str) -> bool:
+        status, found = await place.congress.get("/motions", who, mine=mine, size="200")
+        assert status == 200, found
+        return str(life.id) in {one["id"] for one in found["items"]}
+
+    async def waits() -> list[bool]:
+        return [await listed(who, "waiting") for who in (author, signer, asked)]
+
+    await life.did(life.draft(), author)
+    await life.did(motions.InviteCosigners(deputies=(signer, asked)), author)
+    assert await listed(signer, "invited")
+    assert not await listed(author, "invited")
+    assert await waits() == [False, True, True], "who is invited is waited for"
+    digest = (await life.read(signer))["digest"]
+    await life.did(motions.CosignMotion(digest=digest), signer)
+    assert (await listed(signer, "invited"), await listed(signer, "signed")) == (False, True)
+    assert await waits() == [False, False, True]
+    await life.did(motions.SubmitMotion(informed=True), author)
+    assert not await listed(asked, "invited"), "what is submitted takes no more signatures"
+    await life.did(motions.GiveBackMotion(reason="请补充案由"))
+    assert await waits() == [True, False, True], "given back, it waits for its author"
+    await life.did(motions.SubmitMotion(informed=True), author)
+    await life.did(motions.AcceptMotion(number=f"建议{life.id.hex[:6]}"))
+    await life.did(motions.AssignMotion(lead="housing"))
+    assert await waits() == [False] * 3
+    pledge = motions.PledgedItem(text="年底前装好", due=date(2022, 9, 30))
+    await life.answered(result=rules.promising, promises=(pledge,))
+    assert await waits() == [True, rules.every_signer, False], "an answer waits for its ratings"
+    await life.did(motions.RateMotion(ratings=GOOD), author)
+    assert (await waits())[0] is False
+    await life.did(motions.ReportPromise(promise=1, outcome="kept", text="已装好。"), "housing")
+    assert (await waits())[0] is True, "a promise that was reported waits to be rated"
+    await life.did(motions.RatePromise(promise=1, rating="satisfied"), author)
+    assert await waits() == [False] * 3
+    status, _ = await place.congress.get("/motions", "staff", mine="waiting")
+    assert status == 403
+
+
 async def test_levels_and_kinds_need_as_many_signers_as_the_pack_says(place: Place) -> None:
     first, *others = place.congress.town
     bill = place.life(first)

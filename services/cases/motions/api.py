@@ -136,6 +136,7 @@ def router(opener: Opener, rules_at: RulesAt, engine: AsyncEngine, caller: WhoCa
         level: Level | None = None,
         department: DepartmentCode | None = None,
         deputy: UUID | None = None,
+        mine: queries.Part | None = None,
         begin: Annotated[AwareDatetime | None, Query(alias="from")] = None,
         until: AwareDatetime | None = None,
         page: number = 1,
@@ -154,6 +155,10 @@ def router(opener: Opener, rules_at: RulesAt, engine: AsyncEngine, caller: WhoCa
             *(c == value for c, value in asked.items() if value is not None),
             *queries.submitted_in(begin, until),
         ]
+        if mine is not None:
+            require(actor, "deputy")
+            every = rules_at(datetime.now(UTC)).motions.answers_to.value == "every-signer"
+            conditions.append(queries.of_deputy(UUID(actor.person), mine, every_signer=every))
         async with engine.connect() as connection:
             found, total = await queries.page(connection, conditions, number=page, size=size)
         items = [_listed(motion, opener) for motion in found]

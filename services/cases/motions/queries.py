@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, false, func, literal, or_, select
@@ -16,6 +16,8 @@ from services.cases.motions.store import motion_of
 from shared.database.areas import reached
 from shared.database.rows import dictionaries
 
+Part = Literal["invited", "signed", "waiting"]
+"""What a deputy has to do with a motion: asked to co-sign 邀请我的, co-signs 我联名的, has something to do 等我办的."""
 _DUE = [column for column in tables.motion_deadlines.c if column.name != "motion_id"]
 
 
@@ -26,6 +28,34 @@ def visible_to_deputy(deputy: UUID) -> ColumnElement[bool]:
         motions.cosigners.contains([{"deputy": str(deputy), "state": s}]) for s in ("invited", "confirmed")
     ]
     return or_(motions.author_id == deputy, *signs, and_(_put_forward(), ~motions.secret))
+
+
+def of_deputy(deputy: UUID, part: Part, *, every_signer: bool) -> ColumnElement[bool]:
+    """Those in which a deputy has a part; `every_signer`: whether each of the signers rates an answer."""
+    motions = tables.motions.c
+    writing = motions.state.in_(sorted(PRIVATE))
+    invited = and_(writing, motions.cosigners.contains([{"deputy": str(deputy), "state": "invited"}]))
+    signs = motions.cosigners.contains([{"deputy": str(deputy), "state": "confirmed"}])
+    if part == "invited":
+        return invited
+    if part == "signed":
+        return signs
+    own = motions.author_id == deputy
+    rated = [
+        and_(motions.round == n, motions.ratings.contains([{"deputy": str(deputy), "round": n}]))
+        for n in (1, 2)  # there is no third round
+    ]
+    unrated = and_(motions.state == "answered", ~or_(*rated))
+    reported = [
+        motions.promises.contains([{"state": state, "rating": None}])
+        for state in ("kept", "partly-kept", "not-kept")
+    ]
+    return or_(
+        invited,
+        and_(own, motions.state == "correcting"),
+        and_(or_(own, signs) if every_signer else own, unrated),
+        and_(own, motions.state != "withdrawn", or_(*reported)),
+    )
 
 
 def visible_to_department(code: str) -> ColumnElement[bool]:

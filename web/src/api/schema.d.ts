@@ -5491,6 +5491,79 @@ export interface components {
             term: components["schemas"]["TermScore"] | null;
         };
         /**
+         * ScoreChance
+         * @description What would still raise a score: what one more of it adds, and how much there is room for.
+         */
+        ScoreChance: {
+            /** Item */
+            item: string;
+            /** Title */
+            title: string;
+            /** Adds */
+            adds: number;
+            /** Room */
+            room: number;
+        };
+        /**
+         * ScoreCut
+         * @description What a cap (or a floor) took from a row or gave to it, in hundredths of a point, with the reason in words.
+         */
+        ScoreCut: {
+            /** Part */
+            part: string;
+            /** Key */
+            key: string;
+            /** Window */
+            window: string;
+            /** Limit */
+            limit: number;
+            /** Points */
+            points: number;
+            /** Reason */
+            reason: string;
+        };
+        /**
+         * ScoreExplanation
+         * @description A score as the list that adds up to it: `begins` and what each line counts make `total`.
+         */
+        ScoreExplanation: {
+            /** Year */
+            year: number;
+            /** Total */
+            total: number;
+            /** Begins */
+            begins: number;
+            /** Lines */
+            lines: components["schemas"]["ScoreLine"][];
+            /** Chances */
+            chances: components["schemas"]["ScoreChance"][];
+        };
+        /**
+         * ScoreLine
+         * @description One fact of a year: its points, and what the score grew by after all caps.
+         */
+        ScoreLine: {
+            /** Item */
+            item: string;
+            /** Title */
+            title: string;
+            /** Category */
+            category: string;
+            /** Evidence */
+            evidence: string;
+            /**
+             * Happened On
+             * Format: date
+             */
+            happened_on: string;
+            /** Points */
+            points: number;
+            /** Counts */
+            counts: number;
+            /** Cuts */
+            cuts: components["schemas"]["ScoreCut"][];
+        };
+        /**
          * SessionStart
          * @description Sign-in name and password; operators 运维人员, who are no people of the roster, have a client id and its secret.
          */
@@ -9618,6 +9691,7 @@ export interface operations {
                 merged_into?: string;
                 overdue?: string;
                 extension_asked?: string;
+                unrated?: string;
                 filed_from?: string;
                 filed_until?: string;
                 sort?: string;
@@ -9879,6 +9953,7 @@ export interface operations {
                 level?: string;
                 department?: string;
                 deputy?: string;
+                mine?: string;
                 from?: string;
                 until?: string;
                 page?: string;
@@ -11965,7 +12040,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["ScoreExplanation"];
                 };
             };
             /** @description A problem */
@@ -12804,6 +12879,7 @@ export interface operations {
                 merged_into?: string;
                 overdue?: string;
                 extension_asked?: string;
+                unrated?: string;
                 filed_from?: string;
                 filed_until?: string;
                 sort?: string;
