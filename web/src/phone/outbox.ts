@@ -31,18 +31,31 @@ export interface Draft {
   changedAt: number
 }
 
+/** What a motion's form holds, kept until its author saves it as a draft of the suite. */
+export interface MotionWords {
+  kind: Schemas['Motion']['kind']
+  title: string
+  text: string
+  cause: string
+  basis: string
+  plan: string
+}
+
 interface Schema extends DBSchema {
   drafts: { key: string; value: Draft; indexes: { person: string } }
   /** Apart from the drafts, which are written at every pause in typing. */
   photos: { key: string; value: Photo & { draft: string }; indexes: { draft: string } }
+  /** By writer and motion; a new one is `new`. `id`: under which it is sent. */
+  motions: { key: string; value: { id: string; words: MotionWords } }
 }
 
 let opened: Promise<IDBPDatabase<Schema>> | undefined
 const database = (): Promise<IDBPDatabase<Schema>> =>
-  (opened ??= openDB<Schema>('daibiaotong', 2, {
+  (opened ??= openDB<Schema>('daibiaotong', 3, {
     upgrade: (db, from) => {
       if (from < 1) db.createObjectStore('drafts', { keyPath: 'id' }).createIndex('person', 'person')
-      db.createObjectStore('photos', { keyPath: 'id' }).createIndex('draft', 'draft')
+      if (from < 2) db.createObjectStore('photos', { keyPath: 'id' }).createIndex('draft', 'draft')
+      db.createObjectStore('motions')
     },
   }))
 
@@ -74,13 +87,20 @@ export async function find(id: string): Promise<Draft | undefined> {
   return found?.person === me.value?.person ? found : undefined
 }
 
-/** Keep a draft as it stands; one that waits to be sent keeps waiting unless `state` says otherwise. */
-export async function keep(id: string, filing: Filing, state: Draft['state'] = 'draft'): Promise<void> {
+/**
+ * Keep what was written; whether it was kept. Without a `state` what waits goes on waiting, and what was refused is a
+ * draft again. What was `there` before and is no more was sent or discarded meanwhile, and does not come back.
+ */
+export async function keep(id: string, filing: Filing, { there, state }: { there: boolean; state?: Draft['state'] }): Promise<boolean> {
   const person = me.value?.person
-  if (person === undefined) return
-  const draft: Draft = { id, person, filing: { ...toRaw(filing) }, state, changedAt: Date.now() }
-  await (await database()).put('drafts', draft)
+  if (person === undefined) return false
+  const work = (await database()).transaction('drafts', 'readwrite')
+  const before = await work.store.get(id)
+  const kept = before !== undefined || !there
+  if (kept) await work.store.put({ id, person, filing: { ...toRaw(filing) }, state: state ?? (before?.state === 'waiting' ? 'waiting' : 'draft'), changedAt: Date.now() })
+  await work.done
   await changed()
+  return kept
 }
 
 export async function discard(id: string): Promise<void> {
@@ -137,8 +157,17 @@ function bodyOf({ id, filing }: Draft, photos: string[]): Schemas['CaseFiling'] 
   }
 }
 
+/** Note why a draft was refused, beside what was written to it while it was being sent. */
+async function refuse(id: string, problem: Draft['problem']): Promise<void> {
+  const work = (await database()).transaction('drafts', 'readwrite')
+  const kept = await work.store.get(id)
+  if (kept !== undefined) await work.store.put({ ...kept, state: 'refused', problem })
+  await work.done
+  await changed()
+}
+
 /** What came of sending one draft. */
-export type Sent = 'sent' | 'refused' | 'later'
+type Sent = 'sent' | 'refused' | 'later'
 
 async function sendOne(draft: Draft, again = false): Promise<Sent> {
   try {
@@ -156,29 +185,23 @@ async function sendOne(draft: Draft, again = false): Promise<Sent> {
     }
     if (error.status === 401) expired.value = true
     if (error.status < 400 || error.status === 401 || error.status === 429 || error.status >= 500) return 'later'
-    const problem = { code: error.code, detail: error.detail }
-    await (await database()).put('drafts', { ...draft, state: 'refused', problem })
-    await changed()
+    await refuse(draft.id, { code: error.code, detail: error.detail })
     return 'refused'
   }
   await discard(draft.id)
   return 'sent'
 }
 
-/** Send everything that waits, one after the other and in one tab only. Returns what came of each. */
-export async function send(): Promise<Map<string, Sent>> {
-  const found = new Map<string, Sent>()
+/** Send everything that waits, one after the other and in one tab only; what could not be sent waits on. */
+export async function send(): Promise<void> {
   const work = async (): Promise<void> => {
     await load()
     for (const draft of [...waiting.value].reverse()) {
-      const sent = await sendOne(toRaw(draft))
-      found.set(draft.id, sent)
-      if (sent === 'later') break
+      if ((await sendOne(toRaw(draft))) === 'later') break
     }
   }
   if ('locks' in navigator) await navigator.locks.request('daibiaotong-outbox', work)
   else await work()
-  return found
 }
 
 const AGAIN_MS = 20_000
@@ -192,4 +215,19 @@ export function keepSending(): void {
   document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && go())
   setInterval(go, AGAIN_MS)
   void load().then(go)
+}
+
+const keyOf = (motion?: string): string => `${me.value?.person ?? ''}/${motion ?? 'new'}`
+
+/** The words of a motion that were typed and not saved, of a new one or of the one named, and its id. */
+export async function motionKept(motion?: string): Promise<{ id: string; words: MotionWords } | undefined> {
+  return (await database()).get('motions', keyOf(motion))
+}
+
+export async function keepMotion(id: string, words: MotionWords, motion?: string): Promise<void> {
+  await (await database()).put('motions', { id, words: { ...toRaw(words) } }, keyOf(motion))
+}
+
+export async function dropMotion(motion?: string): Promise<void> {
+  await (await database()).delete('motions', keyOf(motion))
 }
