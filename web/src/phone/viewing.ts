@@ -8,6 +8,6 @@ export function useView<T extends string>(name: string, among: readonly [T, ...T
   const router = useRouter()
   return computed({
     get: () => among.find((one) => one === route.query[name]) ?? among[0],
-    set: (found) => void router.replace({ query: found === among[0] ? {} : { [name]: found } }),
+    set: (found) => void router.replace({ query: { ...route.query, [name]: found === among[0] ? undefined : found } }),
   })
 }
