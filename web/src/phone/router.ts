@@ -43,6 +43,7 @@ export const router = createRouter({
     { path: '/code', name: 'code', component: () => import('./pages/CodePage.vue') },
     { path: '/notices', name: 'notices', component: () => import('./pages/Notices.vue') },
     { path: '/me', name: 'me', component: () => import('./pages/MePage.vue'), meta: { tab: 'me' } },
+    { path: '/me/password', name: 'password', component: () => import('./pages/Password.vue') },
     { path: '/:rest(.*)*', name: 'missing', component: () => import('./pages/Missing.vue'), meta: { open: true } },
   ],
 })
