@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -152,7 +153,7 @@ async def add_photos(page: Page, *contents: bytes) -> None:
         {"name": f"{n}.jpg", "mimeType": "image/jpeg", "buffer": content}
         for n, content in enumerate(contents)
     ]
-    await page.get_by_label("拍照或选择照片").set_input_files(files)
+    await page.get_by_label("选择照片").set_input_files(files)
     await expect(page.locator(".photos img")).to_have_count(before + len(contents))
 
 
@@ -193,7 +194,12 @@ async def test_photos_go_with_a_case_and_are_seen_by_its_filer_and_its_departmen
     await page.get_by_label("类别").click()
     await page.get_by_text("城乡建设", exact=True).click()
     await page.get_by_role("button", name="确定").click()
-    await add_photos(page, photo(colour="red"), photo(colour="green"), photo(colour="white"))
+    camera = page.get_by_label("拍照", exact=True)
+    await expect(camera).to_have_attribute("capture", "environment")
+    taken: FilePayload = {"name": "0.jpg", "mimeType": "image/jpeg", "buffer": photo(colour="red")}
+    await camera.set_input_files(taken)
+    await expect(page.locator(".photos img")).to_have_count(1)
+    await add_photos(page, photo(colour="green"), photo(colour="white"))
     await page.get_by_role("button", name="删除照片2").click()
     await expect(page.locator(".photos img")).to_have_count(2)
     await deputy.picture("phone-case-photos")
@@ -351,6 +357,101 @@ async def test_a_draft_outlives_the_page_and_the_back_button_leads_back(deputy: 
     await expect(page.get_by_text("写到一半的督事")).to_have_count(0)
 
 
+async def test_looking_at_a_case_that_waits_lets_it_wait_and_what_was_sent_leaves_no_ghost(
+    deputy: Visit, town: Town
+) -> None:
+    deputy.expected.append("ERR_INTERNET_DISCONNECTED")
+    page = await deputy.open("/cases/new")
+    await fill(page, "看过的还在等")
+    await deputy.context.set_offline(True)
+    await submit(page)
+    waiting = page.get_by_role("listitem").filter(has_text="看过的还在等").filter(has_text="待发送")
+    await waiting.click()
+    await expect(page.get_by_label("标题")).to_have_value("看过的还在等")
+    await page.go_back()
+    await waiting.click()
+    await page.get_by_label("情况说明").fill(TEXT + "请先设临时岗。")
+    await expect(page.get_by_text("草稿已保存")).to_be_visible()
+    await page.go_back()
+    await waiting.click()  # changed, it waits as well
+    await expect(page.get_by_label("标题")).to_have_value("看过的还在等")
+    await deputy.context.set_offline(False)
+    await expect(page).to_have_url(re.compile(r"/m/cases$"))  # it was sent while it was looked at
+    await deputy.open("/cases")
+    await expect(page.get_by_text("草稿和待发送")).to_have_count(0)
+    (case,) = await town.cases_titled("看过的还在等")
+    found = await town.done("GET", f"/api/cases/{case['id']}", DEPUTY)
+    assert found["text"] == TEXT + "请先设临时岗。"
+
+
+async def test_a_refused_case_keeps_its_reason_until_it_is_changed(deputy: Visit) -> None:
+    deputy.expected.append("422")
+    page = await deputy.open("/cases/new")
+    problem = {"title": "no", "status": 422, "code": "category-unknown", "detail": "no"}
+    await page.route("**/api/cases", lambda route: route.fulfill(status=422, json=problem))
+    await fill(page, "被退回的草稿")
+    await submit(page)
+    reason = page.locator("p[role=alert]").filter(has_text="没有这个类别")
+    await expect(reason).to_be_visible()
+    refused = page.get_by_role("listitem").filter(has_text="被退回的草稿").filter(has_text="需修改")
+    await deputy.open("/cases")
+    for _ in range(2):
+        await refused.click()
+        await expect(reason).to_be_visible()
+        await page.go_back()
+    await refused.click()
+    await page.get_by_label("情况说明").fill(TEXT + "已改。")
+    await expect(reason).to_have_count(0)
+    await page.get_by_role("button", name="删除草稿").click()
+    await page.get_by_role("dialog").get_by_role("button", name="删除草稿").click()
+    await expect(page.get_by_text("被退回的草稿")).to_have_count(0)
+
+
+async def test_a_case_behind_one_that_cannot_be_sent_is_said_to_wait(deputy: Visit, town: Town) -> None:
+    deputy.expected.append("ERR_CONNECTION_RESET")
+    page = await deputy.open("/cases/new")
+
+    async def lose(route: Route) -> None:
+        if "前面的一件" in str(route.request.post_data):
+            await route.abort("connectionreset")
+        else:
+            await route.fallback()
+
+    await page.route("**/api/cases", lose)
+    for title in ("前面的一件", "后面的一件"):
+        await deputy.open("/cases/new")
+        await fill(page, title)
+        await submit(page)
+        await expect(page).to_have_url(re.compile(r"/m/cases$"))
+        kept = page.get_by_role("listitem").filter(has_text=title)
+        await expect(kept).to_contain_text("待发送")
+    await page.unroute("**/api/cases", lose)
+    await page.evaluate("window.dispatchEvent(new Event('online'))")
+    await expect(page.get_by_text("待发送")).to_have_count(0)
+    for title in ("前面的一件", "后面的一件"):
+        assert len(await town.cases_titled(title)) == 1
+
+
+async def test_the_words_of_a_motion_outlive_the_page_until_they_are_saved_or_discarded(
+    deputy: Visit,
+) -> None:
+    page = await deputy.open("/motions")
+    await page.get_by_role("link", name="起草").first.click()
+    await page.get_by_label("标题").fill("关于保留文字的建议")
+    await page.get_by_label("正文").fill("写了很久的正文。")
+    await page.go_back()
+    await expect(page).to_have_url(re.compile(r"/m/motions$"))
+    await page.get_by_role("link", name="起草").first.click()
+    await expect(page.get_by_label("正文")).to_have_value("写了很久的正文。")
+    await page.reload()
+    await expect(page.get_by_label("标题")).to_have_value("关于保留文字的建议")
+    await page.get_by_role("button", name="放弃修改").click()
+    await page.get_by_role("dialog").get_by_role("button", name="放弃修改").click()
+    await expect(page).to_have_url(re.compile(r"/m/motions$"))
+    await page.get_by_role("link", name="起草").first.click()
+    await expect(page.get_by_label("正文")).to_have_value("")
+
+
 async def test_an_answered_case_is_closed_and_rated_on_the_phone(deputy: Visit, town: Town) -> None:
     case_id = await town.file("路灯不亮", "高桥镇老街路灯三盏不亮。")
     page = await deputy.open(f"/cases/{case_id}")
@@ -392,6 +493,7 @@ PAGES = {
     "code": "/code",
     "notices": "/notices",
     "me": "/me",
+    "password": "/me/password",
 }
 
 
@@ -416,13 +518,106 @@ SMALL = """() => {
     if (texts.currentNode.textContent.trim() !== '' && shown(parent) && parseFloat(getComputedStyle(parent).fontSize) < 18)
       wrong.push(`text: ${parent.className} ${texts.currentNode.textContent.trim().slice(0, 20)}`)
   }
-  for (const one of document.querySelectorAll('a[href], button, [role=button], [role=radio], [role=switch]')) {
-    const box = (one.closest('.van-cell') ?? one).getBoundingClientRect()
-    if (shown(one) && (box.width < 60 || box.height < 60) && !one.matches('[role=switch]'))
-      wrong.push(`target: ${one.className} ${box.width}x${box.height}`)
+  const roles = ['button', 'radio', 'checkbox', 'switch', 'tab'].map((role) => `[role=${role}]`)
+  const others = ['.van-cascader__option', '.van-cascader__close-icon', '.van-popup__close-icon', '.van-field__clear']
+  const pressed = ['a[href]', 'button', 'summary', 'textarea', 'input:not([type=file])', ...roles, ...others]
+  for (const one of document.querySelectorAll(pressed)) {
+    // A row counts where pressing it anywhere does it: it is a link, a button, or opens what it shows.
+    const box = (one.closest('a.van-cell, .van-cell--clickable, .pressed-whole') ?? one).getBoundingClientRect()
+    if (shown(one) && (box.width < 60 || box.height < 60))
+      wrong.push(`target: ${one.tagName} ${one.className} ${box.width}x${box.height}`)
+  }
+  for (const one of document.querySelectorAll('h1')) {
+    const { fontSize, lineHeight } = getComputedStyle(one)
+    if (shown(one) && parseFloat(lineHeight) < 1.3 * parseFloat(fontSize)) wrong.push(`cut: ${one.textContent}`)
   }
   return wrong
 }"""
+
+
+async def test_what_comes_up_over_a_page_is_large_too(deputy: Visit, town: Town) -> None:
+    content = {"kind": "suggestion", "title": "关于大字版的建议", "text": "按钮再大些。", "secret": False}
+    motion = (await town.done("POST", "/api/motions", DEPUTY, content))["id"]
+    page = await deputy.open("/cases/new")
+    await page.evaluate("localStorage.setItem('daibiaotong.large', 'yes')")
+    await deputy.open("/cases/new")
+    await page.get_by_label("标题").fill("有清除按钮")
+    await page.get_by_label("标题").focus()
+    await expect(page.locator(".van-field__clear")).to_be_visible()
+    assert await page.evaluate(SMALL) == []
+    await page.get_by_label("地点").click()
+    await expect(page.locator(".van-cascader")).to_be_visible()
+    await expect(page.locator(".van-cascader__option").filter(has_text="高桥镇")).to_be_visible()
+    await deputy.picture("phone-place-large")
+    assert await page.evaluate(SMALL) == []
+    await page.locator(".van-cascader__close-icon").click()
+    await expect(page.locator(".van-cascader")).to_be_hidden()
+    await page.get_by_label("类别").click()
+    await expect(page.locator(".van-picker")).to_be_visible()
+    assert await page.evaluate(SMALL) == []
+    await deputy.open(f"/motions/{motion}")
+    await page.get_by_role("button", name="邀请联名").click()
+    await page.get_by_role("searchbox", name="搜索代表姓名").fill("没有此人")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_text("没有找到同级代表")).to_be_visible()
+    await page.get_by_role("searchbox", name="搜索代表姓名").fill("水生")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("checkbox", name="水生")).to_be_visible()
+    await deputy.picture("phone-invite-large")
+    assert await page.evaluate(SMALL) == []
+    await town.done("POST", f"/api/motions/{motion}/withdraw", DEPUTY, {"reason": "试用"})
+
+
+async def test_an_answer_stands_beside_its_radio(deputy: Visit) -> None:
+    page = await deputy.open("/duties/new")
+    gaps = await page.evaluate(
+        """[...document.querySelectorAll('.choice')].map((row) => {
+          const words = document.createRange()
+          words.selectNodeContents(row.querySelector('.van-radio__label'))
+          return words.getBoundingClientRect().left - row.querySelector('.van-radio__icon').getBoundingClientRect().right
+        })"""
+    )
+    assert gaps
+    assert max(gaps) < 24
+
+
+async def test_large_print_and_language_are_offered_before_signing_in(phone: Visit) -> None:
+    page = await phone.open("/sign-in")
+    await page.get_by_role("switch", name="适老版").click()
+    assert await page.evaluate("document.documentElement.className") == "large"
+    await phone.picture("phone-sign-in-large")
+    assert await page.evaluate(SMALL) == []
+    assert await phone.axe() == []
+    await page.get_by_role("radio", name="English").click()
+    await expect(page.get_by_role("button", name="Sign in", exact=True)).to_be_visible()
+    await page.get_by_role("switch", name="Large print").click()
+    assert await page.evaluate("document.documentElement.className") == ""
+
+
+async def test_a_deputy_sets_another_password_and_signs_in_with_it(
+    visiting: Callable[..., Any], town: Town
+) -> None:
+    fresh = "spring-rain-2031"
+    async with visiting() as visit:
+        visit.expected.append("401")
+        await visit.sign_in(OTHER_DEPUTY)
+        page = await visit.open("/me")
+        await page.get_by_text("修改账号和密码").click()
+        await page.get_by_label("账号").fill("town-b2")
+        await page.get_by_label("新密码", exact=True).fill(fresh)
+        await page.get_by_label("再输一次新密码").fill(fresh + "x")
+        await expect(page.get_by_text("两次输入的密码不一样")).to_be_visible()
+        await expect(page.get_by_role("button", name="提交")).to_be_disabled()
+        await page.get_by_label("再输一次新密码").fill(fresh)
+        await visit.picture("phone-password-filled")
+        await page.get_by_role("button", name="提交").click()
+        await expect(page).to_have_url(re.compile("/m/sign-in"))
+        await page.get_by_label("账号").fill("town-b2")
+        await page.get_by_label("密码", exact=True).fill(fresh)
+        await page.get_by_role("button", name="登录", exact=True).click()
+        await expect(page.get_by_role("heading", name="水生代表")).to_be_visible()
+    content = {"login": "town-b2", "password": PASSWORD}
+    await town.done("PUT", f"/api/people/{town.people[OTHER_DEPUTY]}/password", "operator", content)
 
 
 async def test_what_one_may_not_see_and_what_is_not_there_are_said(
@@ -492,6 +687,14 @@ async def test_a_deputy_studies_resumes_passes_the_quiz_and_has_a_certificate(de
     await page.get_by_role("button", name="结业").click()
     await expect(page.get_by_role("heading", name="结业证书")).to_be_visible()
     await deputy.picture("phone-certificate")
+    await page.evaluate("window.print = () => { window.printed = true }")
+    await page.get_by_role("button", name="打印或保存为PDF").click()
+    assert await page.evaluate("window.printed") is True
+    await page.emulate_media(media="print")
+    await expect(page.get_by_role("heading", name="结业证书")).to_be_visible()
+    for other in ("课程内容", "课程"):
+        await expect(page.get_by_role("heading", name=other, exact=True)).to_have_count(0)
+    await expect(page.get_by_role("button", name="打印或保存为PDF")).to_have_count(0)
 
 
 async def test_a_deputy_logs_a_duty_and_takes_it_back(deputy: Visit) -> None:
@@ -558,6 +761,116 @@ async def test_a_motion_is_drafted_co_signed_submitted_followed_and_rated_on_the
     assert await deputy.axe() == []
 
 
+async def expand(page: Page) -> None:
+    """Show all that waits on the home page, where it is more than it begins with."""
+    rest = page.get_by_role("button", name=re.compile("项，全部展开"))
+    if await rest.count():
+        await rest.click()
+
+
+async def draft_of(town: Town, who: str, title: str) -> str:
+    """A motion that somebody has drafted."""
+    content = {"kind": "suggestion", "title": title, "text": "请研究解决。", "secret": False}
+    return str((await town.done("POST", "/api/motions", who, content))["id"])
+
+
+async def test_the_home_page_leads_to_an_invitation_and_a_signature_is_taken_back(
+    deputy: Visit, town: Town
+) -> None:
+    title = "关于增设公交站的建议"
+    motion = await draft_of(town, OTHER_DEPUTY, title)
+    body = {"deputies": [town.people[DEPUTY]]}
+    await town.done("POST", f"/api/motions/{motion}/invitations", OTHER_DEPUTY, body)
+    page = await deputy.open("/")
+    await expand(page)
+    await page.get_by_role("listitem").filter(has_text=title).filter(has_text="邀请您联名").click()
+    await page.get_by_role("button", name="已阅读，确认联名").click()
+    await page.get_by_role("button", name="退出联名").click()
+    await page.get_by_role("dialog").get_by_role("button", name="退出联名").click()
+    await expect(page.locator(".chip").filter(has_text="已退出")).to_be_visible()
+    found = await town.done("GET", f"/api/motions/{motion}", OTHER_DEPUTY)
+    assert [one["state"] for one in found["cosigners"]] == ["withdrawn"]
+    await town.done("POST", f"/api/motions/{motion}/withdraw", OTHER_DEPUTY, {"reason": "不再提出"})
+
+
+async def test_a_motion_given_back_waits_on_the_home_page_and_is_withdrawn(deputy: Visit, town: Town) -> None:
+    title = "关于增设路灯的建议"
+    motion = await draft_of(town, DEPUTY, title)
+    await town.done("POST", f"/api/motions/{motion}/submit", DEPUTY, {"informed": True})
+    await town.done("POST", f"/api/motions/{motion}/give-back", STAFF, {"reason": "请写明路段"})
+    await deputy.open("/motions?of=waiting")
+    await expect(deputy.page.get_by_text(title)).to_be_visible()
+    page = await deputy.open("/")
+    await expand(page)
+    await page.get_by_role("listitem").filter(has_text=title).filter(has_text="请补正").click()
+    await expect(page.get_by_text("退回修改：请写明路段")).to_be_visible()
+    await page.get_by_role("button", name="撤回").click()
+    await page.get_by_label("撤回原因").fill("已经安装")
+    await page.locator("form.ask").get_by_role("button", name="撤回").click()
+    await expect(page.locator(".chip").filter(has_text="撤回")).to_be_visible()
+    assert (await town.done("GET", f"/api/motions/{motion}", DEPUTY))["state"] == "withdrawn"
+
+
+async def test_a_promise_that_was_reported_waits_on_the_home_page_and_is_rated(
+    deputy: Visit, town: Town
+) -> None:
+    title = "关于修缮河埠头的建议"
+    motion = await draft_of(town, DEPUTY, title)
+    at = f"/api/motions/{motion}"
+    today = datetime.fromisoformat((await town.done("GET", "/api/surroundings", STAFF))["now"])
+    day = today.astimezone(ZoneInfo("Asia/Shanghai")).date()
+    due = (day + timedelta(days=90)).isoformat()
+    pledges = [{"text": "三个月内修好。", "due": due}]
+    answer = {"result": "C", "text": "列入计划。", "signed_by": "王局长", "promises": pledges}
+    await town.done("POST", f"{at}/submit", DEPUTY, {"informed": True})
+    await town.done("POST", f"{at}/accept", STAFF, {"number": "第2号"})
+    await town.done("POST", f"{at}/assign", STAFF, {"lead": HOUSING})
+    await town.done("POST", f"{at}/contact", HOUSING, {"on": day.isoformat(), "form": "phone"})
+    await town.done("POST", f"{at}/answer", HOUSING, answer)
+    page = await deputy.open("/")
+    await expand(page)
+    waits = page.get_by_role("listitem").filter(has_text=title)
+    await expect(waits).to_contain_text("已答复，请评价")
+    good = {"attitude": "satisfied", "result": "satisfied"}
+    await town.done("POST", f"{at}/rate", DEPUTY, {"ratings": good})
+    await expect(waits).to_have_count(0)
+    report = {"promise": 1, "outcome": "kept", "text": "已经修好。"}
+    await town.done("POST", f"{at}/promises/report", HOUSING, report)
+    await expand(page)
+    await waits.filter(has_text="承诺事项已报告").click()
+    await expect(page.get_by_text("落实情况：已经修好。")).to_be_visible()
+    await (
+        page.get_by_role("radiogroup", name="请评价承诺落实情况")
+        .get_by_role("radio", name=re.compile("(?<![本不])满意$"))
+        .click()
+    )
+    await page.get_by_role("button", name="评价", exact=True).click()
+    await expect(page.get_by_text("您的评价：满意")).to_be_visible()
+    await deputy.picture("phone-motion-promise")
+    assert await deputy.axe() == []
+    (promise,) = (await town.done("GET", at, DEPUTY))["promises"]
+    assert promise["rating"] == "satisfied"
+
+
+async def test_what_waits_is_shown_whole_on_request(deputy: Visit, town: Town) -> None:
+    (like,) = (await town.done("GET", "/api/motions?size=1", DEPUTY))["items"]
+    items = [
+        {
+            **like,
+            "id": f"00000000-0000-7000-8000-00000000000{n}",
+            "title": f"第{n}件建议",
+            "state": "answered",
+        }
+        for n in range(8)
+    ]
+    said = {"items": items, "total": 8, "page": 1, "size": 100}
+    await deputy.page.route("**/api/motions?*mine=waiting*", lambda route: route.fulfill(json=said))
+    page = await deputy.open("/")
+    await expect(page.get_by_text("第7件建议")).to_have_count(0)
+    await page.get_by_role("button", name=re.compile(r"还有\d+项，全部展开")).click()
+    await expect(page.get_by_text("第7件建议")).to_be_visible()
+
+
 async def test_the_archive_explains_the_score_of_the_year(deputy: Visit, town: Town) -> None:
     async def scored() -> bool:
         found = await town.done("GET", f"/api/scores/{town.people[DEPUTY]}", DEPUTY)
@@ -567,6 +880,59 @@ async def test_the_archive_explains_the_score_of_the_year(deputy: Visit, town: T
     page = await deputy.open("/archive")
     await expect(page.get_by_text("提交代表督事").first).to_be_visible()
     await expect(page.get_by_text("三年对比")).to_be_visible()
+    if await page.get_by_role("button", name=re.compile("条，全部展开")).count():
+        await page.get_by_role("button", name=re.compile("条，全部展开")).click()
+    rows = await page.locator(".way .plus").all_inner_texts()
+    total = await page.locator(".way h2 .total").inner_text()
+    counted = sum(Decimal(row.removeprefix("+").removesuffix("分")) for row in rows)
+    assert counted == Decimal(total.removeprefix("合计").removesuffix("分"))
+    assert await page.locator(".card > h2 > .total").first.inner_text() == f"{counted} / 100"
+
+
+async def test_what_a_cap_took_is_said_beside_the_row_and_what_would_still_add_below(deputy: Visit) -> None:
+    page = deputy.page
+    row = {
+        "item": "case-filed",
+        "title": "提交代表督事",
+        "category": "supervision",
+        "evidence": "1",
+        "happened_on": "2026-01-05",
+        "points": 100,
+        "counts": 100,
+        "cuts": [],
+    }
+    reason = "“提交代表督事”每年上限 1 分，超出部分不计：1 分"
+    cut = {"part": "item", "key": "case-filed", "window": "year", "limit": 100, "points": 100}
+    capped = {**row, "evidence": "2", "counts": 0, "cuts": [{**cut, "reason": reason}]}
+    chance = {"item": "motion-bill", "title": "领衔提出议案", "adds": 400, "room": 800}
+    said = {"year": 2026, "total": 100, "begins": 0, "lines": [row, capped], "chances": [chance]}
+    await page.route("**/api/scores/*/explanation*", lambda route: route.fulfill(json=said))
+    await deputy.open("/archive")
+    rows = page.locator(".way .van-step")
+    await expect(rows.nth(0)).to_contain_text("+0分")
+    await expect(rows.nth(0)).to_contain_text("应计1分")
+    await expect(rows.nth(0)).to_contain_text(reason)
+    await expect(rows.nth(1)).to_contain_text("+1分")
+    await expect(page.locator(".way h2")).to_contain_text("合计1分")
+    await expect(page.get_by_text("每次加4分，还可加8分")).to_be_visible()
+    await deputy.picture("phone-archive-capped")
+    assert await deputy.axe() == []
+
+
+async def test_two_years_are_compared_by_category_and_the_address_says_which(deputy: Visit) -> None:
+    page = await deputy.open("/archive")
+    year = int(re.sub(r"\D", "", await page.locator(".compared thead th").nth(1).inner_text()))
+    await page.get_by_role("button", name=f"与{year - 2}年比").click()
+    await expect(page.locator(".compared thead th").nth(2)).to_have_text(f"{year - 2}年")
+    await page.get_by_role("button", name=f"{year - 1}年", exact=True).click()
+    await expect(page).to_have_url(re.compile(f"year={year - 1}"))
+    await expect(page).to_have_url(re.compile(f"against={year - 2}"))
+    await page.reload()
+    heads = page.locator(".compared thead th")
+    await expect(heads).to_have_text(["类别", f"{year - 1}年", f"{year - 2}年"])
+    await page.get_by_role("button", name=f"{year}年", exact=True).click()
+    await expect(heads).to_have_text(["类别", f"{year}年", f"{year - 2}年"])
+    await expect(page.locator(".compared tbody th")).to_contain_text(["督事", "议案建议", "总分"])
 
 
 async def test_a_row_is_contested_upheld_and_shown_with_what_it_is_worth_and_a_missing_one_is_taken_back(
