@@ -458,9 +458,13 @@ async def test_an_answered_case_is_closed_and_rated_on_the_phone(deputy: Visit, 
     await town.answer(case_id, "已更换灯泡。")
     await page.get_by_role("button", name="确认办结").click()  # it came by itself, over the live stream
     await page.get_by_role("dialog").get_by_role("button", name="确认办结").click()
+    await expect(page.get_by_role("radio", name="4星")).to_be_visible()
+    unrated = "/api/cases?unrated=true&size=100"
+    assert case_id in {one["id"] for one in (await town.done("GET", unrated, DEPUTY))["items"]}
     await page.get_by_role("radio", name="4星").click()
     await page.get_by_role("button", name="评价", exact=True).click()
     await expect(page.get_by_text("您的评价")).to_be_visible()
+    assert case_id not in {one["id"] for one in (await town.done("GET", unrated, DEPUTY))["items"]}
     await deputy.picture("phone-case")
     found = await town.done("GET", f"/api/cases/{case_id}", DEPUTY)
     assert (found["state"], found["stars"]) == ("closed", 4)
