@@ -125,8 +125,18 @@ class RelatedCase(Answer):
     split_from: UUID | None
 
 
+class Guess(Answer):
+    """A category that a case's words suggest, and how sure that is."""
+
+    category: str
+    confidence: float
+
+
 class Case(Answer):
-    """A case 督事; title and text are null once they were erased."""
+    """A case 督事; title and text are null once they were erased.
+
+    `guesses` are told to staff of a case that waits in triage, the best first.
+    """
 
     id: UUID
     version: int
@@ -159,6 +169,7 @@ class Case(Answer):
     title: str | None
     text: str | None
     contact: str | None = None
+    guesses: tuple[Guess, ...] | None = None
 
 
 class CasePhoto(Answer):

@@ -86,6 +86,7 @@ READS = (
             "place",
             "category",
             "merged_into",
+            "owed",
             "overdue",
             "extension_asked",
             "unrated",

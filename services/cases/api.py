@@ -232,6 +232,7 @@ def router(opener: Opener, keyed: Keyed, engine: AsyncEngine, caller: WhoCalls) 
         place: KnownPlaceCode | None = None,
         category: Annotated[str | None, Query(max_length=40)] = None,
         merged_into: UUID | None = None,
+        owed: bool = False,
         overdue: bool = False,
         extension_asked: bool = False,
         unrated: bool = False,
@@ -256,6 +257,8 @@ def router(opener: Opener, keyed: Keyed, engine: AsyncEngine, caller: WhoCalls) 
         ]
         if place is not None:
             conditions += in_place(place)
+        if owed and not overdue:
+            conditions.append(queries.owed())
         if overdue:
             conditions.append(queries.overdue(request.app.state.clock.now()))
         if extension_asked:  # what staff have to decide on 待审批延期

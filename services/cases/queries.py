@@ -32,7 +32,7 @@ from shared.database.plans import estimated_rows
 from shared.database.rows import dictionaries
 from shared.http.pages import Position
 
-Sort = Literal["newest", "deadline"]
+Sort = Literal["newest", "oldest", "deadline"]
 
 _NOT_LISTED = ("answer", "clock", "follow", "contact", "consent", "photos", "documents")
 _SHOWN = [column for column in tables.cases.c if column.name not in _NOT_LISTED]
@@ -48,13 +48,18 @@ async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         yield connection
 
 
-def overdue(now: datetime) -> ColumnElement[bool]:
-    """Cases whose answer is owed and late 逾期, as the overview counts them."""
+def owed() -> ColumnElement[bool]:
+    """Cases on which a department owes an answer 待办理."""
     # Written into the statement: with parameters the planner would not see that they have an index of their own.
     states: BindParameter[list[str]] = bindparam(
         "owed", sorted(ANSWER_OWED), expanding=True, literal_execute=True
     )
-    return and_(tables.cases.c.state.in_(states), tables.cases.c.answer_by < now)
+    return tables.cases.c.state.in_(states)
+
+
+def overdue(now: datetime) -> ColumnElement[bool]:
+    """Cases whose answer is owed and late 逾期, as the overview counts them."""
+    return and_(owed(), tables.cases.c.answer_by < now)
 
 
 COUNTED_MAX = 10_000
@@ -70,7 +75,7 @@ async def page(
     skip: int = 0,
     size: int,
 ) -> list[dict[str, Any]]:
-    """Up to `size` cases, newest or most pressing first, after a position; their words are still sealed."""
+    """Up to `size` cases, newest, oldest or most pressing first, after a position; their words are still sealed."""
     found = select(*_SHOWN).where(*conditions).order_by(*order(sort)).limit(size).offset(skip)
     if after is not None:
         found = found.where(behind(sort, after))
@@ -105,6 +110,8 @@ def order(sort: Sort) -> tuple[ColumnElement[Any], ...]:
     cases = tables.cases.c
     if sort == "deadline":
         return (cases.answer_by.asc().nulls_last(), cases.id.asc())
+    if sort == "oldest":  # the newest from the end, so that the same index serves
+        return (cases.filed_at.asc(), cases.id.asc())
     return (cases.filed_at.desc(), cases.id.desc())
 
 
@@ -113,6 +120,8 @@ def behind(sort: Sort, after: Position) -> ColumnElement[bool]:
     cases = tables.cases.c
     if sort == "newest":
         return tuple_(cases.filed_at, cases.id) < tuple_(literal(after.at), literal(after.id))
+    if sort == "oldest":
+        return tuple_(cases.filed_at, cases.id) > tuple_(literal(after.at), literal(after.id))
     undated = cases.answer_by.is_(None)
     if after.at is None:
         return and_(undated, cases.id > after.id)

@@ -127,20 +127,65 @@ async def test_a_department_sees_nothing_of_others_and_no_page_of_the_staff(
     await expect(page.get_by_role("link", name="代表名册")).to_have_count(0)
 
 
-async def test_staff_work_the_queue_by_keyboard(staff: Visit, town: Town) -> None:
-    case_id = await town.file("退回后重新分流", "请分流。")
+async def in_triage(town: Town, title: str, text: str) -> str:
+    """A case that its department has handed back."""
+    case_id = await town.file(title, text)
     await town.done("POST", f"/api/cases/{case_id}/return", HOUSING, {"reason": "不归我们管"})
     await town.until(case_id, "triage")
+    return case_id
+
+
+async def test_staff_work_the_queue_by_keyboard(staff: Visit, town: Town) -> None:
+    case_id = await in_triage(town, "退回后重新分流", "请分流。")
     page = await open_at(staff, "/triage")
+    await page.get_by_role("button", name="退回后重新分流").click()
     await expect(page.get_by_role("heading", name="退回后重新分流")).to_be_visible()
     await staff.picture("console-triage")
-    await page.keyboard.press("j")
+    assert await staff.axe() == []
     await page.keyboard.press("k")
-    await expect(page.get_by_role("heading", name="退回后重新分流")).to_be_visible()
+    await page.keyboard.press("j")
+    # keys work on after a queue was chosen with the mouse, whose button is an input
+    await page.get_by_text("待接收", exact=True).click()
+    await page.get_by_text("待分流", exact=True).click()
+    chosen = page.locator(".queue [aria-current=true]")
+    while "退回后重新分流" not in await chosen.inner_text():
+        before = await chosen.inner_text()
+        await page.keyboard.press("j")
+        await expect(chosen).not_to_have_text(before, use_inner_text=True)
     names = await page.locator(".quick button").all_text_contents()
-    await page.keyboard.press(str(1 + next(n for n, name in enumerate(names) if "交通" in name)))
+    key = str(1 + next(n for n, name in enumerate(names) if "交通" in name))
+    await page.keyboard.press(key)
+    await expect(page.get_by_role("dialog")).to_contain_text("将《退回后重新分流》派单给市交通运输局？")
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_role("dialog")).to_have_count(0)
+    assert (await town.done("GET", f"/api/cases/{case_id}", STAFF))["state"] == "triage"
+    await page.keyboard.press(key)
+    await expect(page.get_by_role("dialog").get_by_role("button", name="派单")).to_be_focused()
+    await page.keyboard.press("Enter")
     await town.until(case_id, "routed")
     assert (await town.done("GET", f"/api/cases/{case_id}", STAFF))["department"] == "transport"
+
+
+async def test_the_queue_keeps_the_chosen_case_and_begins_with_the_longest_waiting(
+    staff: Visit, town: Town
+) -> None:
+    first = await in_triage(town, "先到的待分流", "电梯停运，请派单。")
+    page = await open_at(staff, "/triage")
+    await page.get_by_role("button", name="先到的待分流").click()
+    best = (await town.done("GET", "/api/cases?state=triage&sort=oldest&size=100", STAFF))["items"]
+    guesses = {one["id"]: one["guesses"] for one in best}[first]
+    if guesses:
+        await expect(page.locator(".quick button").first).to_contain_text(guesses[0]["category"])
+    later = await in_triage(town, "后到的待分流", "电梯停运，请派单。")
+    titles = page.locator(".queue button span:first-child")
+    await expect(titles.filter(has_text="后到的待分流")).to_be_visible()
+    shown = await titles.all_text_contents()
+    assert shown.index("先到的待分流") < shown.index("后到的待分流")
+    await expect(page.get_by_role("heading", name="先到的待分流")).to_be_visible()
+    await town.done("POST", f"/api/cases/{first}/route", STAFF, {"department": HOUSING, "reason": ""})
+    await expect(titles.filter(has_text="先到的待分流")).to_have_count(0)
+    await expect(page.locator(".queue [aria-current=true]")).to_have_count(1)
+    await town.done("POST", f"/api/cases/{later}/route", STAFF, {"department": HOUSING, "reason": ""})
 
 
 async def test_filters_and_pages_stand_in_the_address(staff: Visit, town: Town) -> None:

@@ -13,6 +13,7 @@ import pytest_asyncio
 
 from deploy.local.stack import LocalStack
 from services.cases import queries
+from services.cases.domain import ANSWER_OWED
 from services.cases.search import queries as search
 from services.cases.search.grams import Keyed
 from services.cases.search.indexing import index_some, use_key
@@ -187,6 +188,25 @@ async def test_cases_that_wait_to_be_hashed_leave_numbered_pages_and_totals_righ
         await there.rows("DELETE FROM cases WHERE id = ANY($1)", waiting)
 
 
+async def test_a_list_can_begin_with_what_has_waited_longest(there: Inside) -> None:
+    _, newest = await there.ask("/cases", size=500)
+    _, oldest = await there.ask("/cases", size=500, sort="oldest")
+    filed = [item["filed_at"] for item in oldest["items"]]
+    assert filed == sorted(filed)
+    assert [item["id"] for item in oldest["items"]] == [item["id"] for item in newest["items"]][::-1]
+
+
+async def test_what_is_owed_is_the_states_in_which_a_department_has_to_answer(there: Inside) -> None:
+    _, body = await there.ask("/cases", size=500)
+    states = {item["id"]: item["state"] for item in body["items"]}
+    _, owed = await there.ask("/cases", size=500, owed="true")
+    expected = {case_id for case_id, state in states.items() if state in ANSWER_OWED}
+    assert expected != set(states)
+    assert {item["id"] for item in owed["items"]} == expected
+    status, late = await there.ask("/cases", owed="true", overdue="true")
+    assert (status, {item["id"] for item in late["items"]} <= expected) == (200, True)
+
+
 async def test_a_search_takes_the_filters_of_the_list(there: Inside) -> None:
     until = (START + timedelta(minutes=1)).isoformat()
     assert await found(there, "塌陷", filed_until=until) == {"hole"}
@@ -198,7 +218,7 @@ async def test_a_search_takes_the_filters_of_the_list(there: Inside) -> None:
     assert await found(there, "路", overdue="true") == set()
 
 
-@pytest.mark.parametrize("sort", ["newest", "deadline"])
+@pytest.mark.parametrize("sort", ["newest", "oldest", "deadline"])
 async def test_pages_by_position_show_every_case_once(there: Inside, sort: str) -> None:
     seen: list[str] = []
     asked: dict[str, Any] = {"size": 2, "q": "反映", "sort": sort}
@@ -227,7 +247,7 @@ async def test_looking_through_a_list_and_asking_the_index_of_words_find_the_sam
     assert await found(there, "窨井盖破损") == {"hole"}
     assert await found(there, "音响") == {"noise"}
     assert await found(there, "13800000000") == set()
-    for sort in ("newest", "deadline"):
+    for sort in ("newest", "oldest", "deadline"):
         _, whole = await there.ask("/cases", q="反映", sort=sort)
         _, first = await there.ask("/cases", q="反映", sort=sort, size=3)
         _, second = await there.ask("/cases", q="反映", sort=sort, size=3, page=2)

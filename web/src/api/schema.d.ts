@@ -3203,6 +3203,8 @@ export interface components {
         /**
          * Case
          * @description A case 督事; title and text are null once they were erased.
+         *
+         *     `guesses` are told to staff of a case that waits in triage, the best first.
          */
         Case: {
             /**
@@ -3288,6 +3290,8 @@ export interface components {
             text: string | null;
             /** Contact */
             contact?: string | null;
+            /** Guesses */
+            guesses?: components["schemas"]["Guess"][] | null;
         };
         /**
          * CaseDocument
@@ -4117,6 +4121,16 @@ export interface components {
             about: {
                 [key: string]: string;
             };
+        };
+        /**
+         * Guess
+         * @description A category that a case's words suggest, and how sure that is.
+         */
+        Guess: {
+            /** Category */
+            category: string;
+            /** Confidence */
+            confidence: number;
         };
         /**
          * Handler
@@ -6092,6 +6106,8 @@ export interface components {
             text: string | null;
             /** Contact */
             contact?: string | null;
+            /** Guesses */
+            guesses?: components["schemas"]["Guess"][] | null;
             /** Answer */
             answer: string | null;
             /** Photos */
@@ -9689,6 +9705,7 @@ export interface operations {
                 place?: string;
                 category?: string;
                 merged_into?: string;
+                owed?: string;
                 overdue?: string;
                 extension_asked?: string;
                 unrated?: string;
@@ -12877,6 +12894,7 @@ export interface operations {
                 place?: string;
                 category?: string;
                 merged_into?: string;
+                owed?: string;
                 overdue?: string;
                 extension_asked?: string;
                 unrated?: string;
