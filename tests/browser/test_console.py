@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.async_api import FilePayload, expect
+from playwright.async_api import FilePayload, Route, expect
 
 from shared.testing.wait import wait_until
 from tests.browser.conftest import DESK, NARROW, Visit, open_at, sign_in
-from tests.browser.town import DEPUTY, HOUSING, PATIENCE, STAFF, Town
+from tests.browser.town import DEPUTY, HOUSING, OTHER_DEPUTY, PATIENCE, STAFF, Town
 
 pytestmark = pytest.mark.timeout(300, func_only=True)
 
@@ -208,6 +209,97 @@ async def test_filters_and_pages_stand_in_the_address(staff: Visit, town: Town) 
     await expect(page.get_by_text("没有符合条件的督事")).to_be_visible()
 
 
+async def test_a_department_is_told_live_and_led_to_what_it_is_told_about(
+    department: Visit, town: Town
+) -> None:
+    case_id = await town.file("催办会通知承办单位", "请尽快办理。")
+    page = await open_at(department, "/notices")
+    await town.done("POST", f"/api/cases/{case_id}/urge", STAFF, {"reason": "请抓紧办理。"})
+    row = page.get_by_role("row").filter(has=page.locator(f'a[href="/console/cases/{case_id}"]'))
+    urged = row.filter(has_text="催办")
+    await expect(urged).to_contain_text("未读")
+    await expect(page.get_by_role("link", name=re.compile(r"^消息，\d+条未读$"))).to_be_visible()
+    await department.picture("console-notices-urged")
+    await urged.get_by_role("link").click()
+    await expect(page.get_by_role("heading", name="催办会通知承办单位")).to_be_visible()
+    await page.go_back()
+    await expect(urged).to_be_visible()
+    await expect(urged).not_to_contain_text("未读")
+    await page.get_by_role("button", name="全部已读").click()
+    await expect(page.get_by_role("link", name="消息，0条未读")).to_be_visible()
+    await page.get_by_text("只看未读").click()
+    await expect(page.get_by_text("还没有消息")).to_be_visible()
+
+
+async def test_a_page_behind_the_end_of_a_list_leads_to_its_last_page(staff: Visit, town: Town) -> None:
+    await town.file("最后一页上的督事", "请看最后一页。")
+    total = (await town.done("GET", "/api/cases", STAFF))["total"]
+    page = await open_at(staff, "/cases?page=999")
+    await expect(page).to_have_url(re.compile(rf"page={-(-total // 20)}$"))
+    await expect(page.locator("tbody tr").first).to_be_visible()
+
+
+async def test_a_list_whose_length_is_estimated_says_so_and_offers_no_page_that_is_not_there(
+    staff: Visit, town: Town
+) -> None:
+    await town.file("约数的督事", "搜索得到的是约数。")
+    page = await open_at(staff, "/cases?q=约数的督事")
+    await expect(page.get_by_role("link", name="约数的督事")).to_be_visible()
+    await expect(page.get_by_role("status").filter(has_text=re.compile(r"^约\d+件$"))).to_be_visible()
+    await expect(page.locator(".el-pager li")).to_have_count(1)
+    await open_at(staff, "/cases")
+    await expect(page.get_by_role("status").filter(has_text=re.compile(r"^共\d+件$"))).to_be_visible()
+
+
+async def test_a_list_shows_who_filed_a_case_and_its_page_who_joined(
+    staff: Visit, department: Visit, town: Town
+) -> None:
+    case_id = await town.file("看得到是谁提的", "请写明代表。")
+    await town.done("POST", f"/api/cases/{case_id}/join", OTHER_DEPUTY)
+    page = await open_at(staff, "/cases?q=看得到是谁提的")
+    await expect(page.get_by_role("row").filter(has_text="看得到是谁提的")).to_contain_text("方玲")
+    for visit in (staff, department):
+        await open_at(visit, f"/cases/{case_id}")
+        facts = visit.page.locator("aside .facts")
+        await expect(facts).to_contain_text("方玲")
+        await expect(facts).to_contain_text("水生")
+
+
+async def test_a_departments_list_begins_with_what_it_owes_an_answer_on(
+    department: Visit, town: Town
+) -> None:
+    await town.file("还没有答复的督事", "请答复。")
+    done = await town.file("已经答复的督事", "请答复。")
+    await town.answer(done, "已办理。")
+    page = await open_at(department, "/cases")
+    chips = page.locator("tbody .chip")
+    await expect(chips.first).to_be_visible()
+    states = page.locator("tbody tr td:nth-child(2)")
+    assert set(await states.all_inner_texts()) <= {"待签收", "已派单", "已签收", "办理中"}
+    await page.get_by_role("combobox", name="状态").focus()
+    await page.keyboard.press("Enter")
+    await page.get_by_role("option", name="已答复").click()
+    await expect(page.get_by_role("link", name="已经答复的督事")).to_be_visible()
+    await expect(page).to_have_url(re.compile("state=answered"))
+
+
+async def test_a_list_that_is_read_under_another_filter_says_so(staff: Visit) -> None:
+    page = await open_at(staff, "/duties")
+    held = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        await held.wait()
+        await route.continue_()
+
+    await page.route("**/api/duties?*state=rejected*", hold)
+    await page.get_by_role("combobox", name="状态").focus()
+    await page.keyboard.press("Enter")
+    await page.get_by_role("option", name="未通过").click()
+    await expect(page.locator(".el-loading-mask")).to_be_visible()
+    held.set()
+    await expect(page.locator(".el-loading-mask")).to_have_count(0)
+
+
 async def test_the_overview_leads_to_the_cases_that_it_counts(staff: Visit, town: Town) -> None:
     await town.file("概览里计数的督事", "点击提交件数，列表里的件数相同。")
     page = await open_at(staff, "/overview?days=30")
@@ -296,6 +388,7 @@ PAGES = {
     "scores": "/scores",
     "appeals": "/appeals",
     "rubric": "/rubric",
+    "notices": "/notices",
 }
 HALLS = ("activities", "consultations", "courses", "motions")
 """Lists of which one thing is looked at, too."""

@@ -1,5 +1,5 @@
 /** What a list page asks for, kept in its address: a reload, the back button and a sent link show the same. */
-import { computed, watch, type ComputedRef, type WritableComputedRef } from 'vue'
+import { computed, ref, watch, type ComputedRef, type Ref, type WritableComputedRef } from 'vue'
 import { useRoute, useRouter } from 'vue-router'
 import { useReading, type Reading } from '@/api/reading'
 import { dayBegins } from '@/shell/format'
@@ -35,19 +35,35 @@ export function useDay(name: string): WritableComputedRef<string> {
 type Filters = Record<string, string | undefined>
 type Asked<Q extends Filters> = { [K in keyof Q]?: string } & { page: string; size: string }
 
+/** A page of a list; `changing` while another was asked for than is shown. */
+export interface Paging<T> extends Reading<T> {
+  changing: Ref<boolean>
+}
+
 /**
  * The page of a list that the address asks for, read again whenever that changes. `filters` gives the filters by the
  * gateway's names, those that are not set empty; see `useReading` for `kinds`.
  */
-export function usePage<T, Q extends Filters>(filters: () => Q, read: (query: Asked<Q>) => Promise<T>, kinds: readonly string[]): Reading<T> {
+export function usePage<T, Q extends Filters>(filters: () => Q, read: (query: Asked<Q>) => Promise<T>, kinds: readonly string[]): Paging<T> {
   const page = useAsked('page')
   const query: ComputedRef<Asked<Q>> = computed(() => {
     const set = Object.entries(filters()).filter(([, value]) => value)
     return { ...Object.fromEntries(set), page: page.value || '1', size: String(PAGE_SIZE) } as Asked<Q>
   })
   const reading = useReading(() => read(query.value), kinds)
+  const changing = ref(false)
+  let turn = 0
+  async function change(): Promise<void> {
+    const mine = ++turn
+    changing.value = true
+    try {
+      await reading.reload()
+    } finally {
+      if (mine === turn) changing.value = false
+    }
+  }
   watch(query, (now, before) => {
-    if (JSON.stringify(now) !== JSON.stringify(before)) void reading.reload()
+    if (JSON.stringify(now) !== JSON.stringify(before)) void change()
   })
-  return reading
+  return { ...reading, changing }
 }

@@ -1,0 +1,10 @@
+/** The names of deputies, kept while the page is open: lists that show them are read again at every change. */
+import { namesOf } from '@/shell/people'
+
+const known = new Map<string, string>()
+
+/** Names by id of at least these deputies; who is unknown, or not to be asked for now, is left out. */
+export async function namesKept(ids: readonly string[]): Promise<ReadonlyMap<string, string>> {
+  for (const [id, name] of await namesOf(ids.filter((id) => !known.has(id)))) known.set(id, name)
+  return new Map(known)
+}
