@@ -29,7 +29,7 @@ from openpyxl.styles import Font
 
 from gateway.commands import Caller
 from gateway.places import Place
-from gateway.reads import READS
+from gateway.reads import IDENTIFIER, READS
 from gateway.services import Services
 from shared.contracts.registry import Role
 from shared.http.callers import require
@@ -49,6 +49,7 @@ _ACTIVE = ("=", "+", "-", "@", "\t", "\r")
 _PAGING = ("page", "size", "after")
 _WIDTH = 18
 _HUNDREDTHS = 100
+_PEOPLE_AT_ONCE = 500
 
 log = logger(__name__)
 Cell = str | int | float | None
@@ -56,76 +57,71 @@ Cell = str | int | float | None
 
 @dataclass(frozen=True)
 class Table:
-    """A list of a service as a file: its read, how many rows a page has, and its columns."""
+    """A list of a service as a file: its read, the names of fields that are its columns, how many rows a page has.
+
+    A read within one thing has that thing's id in the file's address too.
+    """
 
     name: str
     read: str
-    page_size: int
-    roles: tuple[Role, ...]
-    columns: tuple[str, ...]
-    """Names of fields in the service's answer."""
+    columns: str
+    roles: tuple[Role, ...] = ("staff", "operator")
+    page_size: int = 500
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The columns."""
+        return tuple(self.columns.split())
+
+    @property
+    def within(self) -> str | None:
+        """The read of the one thing whose list it is; None for a list of its own."""
+        thing, id_, _ = self.read.partition("{id}")
+        return thing + id_ if id_ else None
 
 
+_EVERY_DESK: tuple[Role, ...] = ("staff", "department", "operator")
 TABLES = (
     Table(
         "cases",
         "/cases",
-        500,
-        ("staff", "department", "operator"),
-        (
-            "title",
-            "state",
-            "category",
-            "origin",
-            "county",
-            "town",
-            "department",
-            "filed_at",
-            "answer_by",
-            "answered_at",
-            "on_time",
-            "result",
-            "stars",
-        ),
+        "title state category origin county town deputy_id followers department filed_at answer_by answered_at"
+        " on_time result stars",
+        roles=_EVERY_DESK,
     ),
     Table(
         "roster",
         "/deputies",
-        500,
-        ("staff", "operator"),
-        (
-            "number",
-            "name",
-            "level",
-            "occupation",
-            "county",
-            "town",
-            "constituency",
-            "term_from",
-            "term_until",
-            "state",
-            "station",
-        ),
+        "number name level occupation county town constituency term_from term_until state station",
     ),
     Table(
         "scores",
         "/standings",
-        10_000,
-        ("staff", "operator"),
-        (
-            "rank",
-            "number",
-            "name",
-            "level",
-            "county",
-            "town",
-            "total",
-            "grade",
-            "outstanding",
-            "reason",
-        ),
+        "rank number name level county town total grade outstanding reason",
+        page_size=10_000,
     ),
+    Table(
+        "motions",
+        "/motions",
+        "number title kind level state author_id lead co_handlers submitted_at due answered_at closed_at"
+        " supervised",
+        roles=_EVERY_DESK,
+        page_size=200,
+    ),
+    Table("duties", "/duties", "deputy_id kind happened_on note state reason declared_at"),
+    Table(
+        "appeals",
+        "/appeals",
+        "deputy_id title kind happened_on evidence row_points reason state points answer filed_at decided_at",
+    ),
+    Table("attendances", "/activities/{id}/attendances", "deputy_id signed_up_at checked_in_at"),
+    Table("opinions", "/consultations/{id}/opinions", "deputy_id question text answered_at"),
+    Table("learners", "/courses/{id}/learners", "deputy_id started_at lessons mark completed_at"),
 )
+_PEOPLE = frozenset({"deputy_id", "author_id", "followers"})
+"""Columns that name deputies by their ids."""
+_DEPARTMENTS = frozenset({"department", "lead", "co_handlers"})
+_POINTS = frozenset({"total", "row_points", "points"})
 
 
 def plain(cell: Cell) -> Cell:
@@ -176,30 +172,38 @@ def _cell(sheet: Any, value: Cell) -> Any:
 class Wording:
     """What stands in a cell: codes become words and names, moments the time in China, points whole ones."""
 
-    def __init__(self, language: str, places: Mapping[str, str], departments: Mapping[str, str]) -> None:
+    def __init__(self, language: str, table: str, names: Mapping[str, Mapping[str, str]]) -> None:
         self._words = WORDS[language]
-        self._names = {"county": places, "town": places, "department": departments}
+        self._table = table
+        self._names = names
 
     def head(self, column: str) -> str:
         """A column's title."""
-        return self._words["heading"][column]
+        heads = self._words["heading"]
+        return heads.get(f"{self._table}.{column}") or heads[column]
 
     def cell(self, column: str, value: Any) -> Cell:
         """A value of a service's answer as people read it."""
         if value is None:
             return None
+        if isinstance(value, list):
+            named = self._names.get(column)
+            return len(value) if named is None else "、".join(named.get(str(one), str(one)) for one in value)
         if column in self._names:
             return self._names[column].get(str(value), str(value))
         if isinstance(value, bool):
             return self._words["flag"][str(value).lower()]
+        if column == "due":
+            return self.cell("due_at", value["at"])
         if column.endswith(("_at", "_by")):
             return f"{datetime.fromisoformat(value).astimezone(_ZONE):%Y-%m-%d %H:%M}"
-        if column == "total":
+        if column in _POINTS:
             return float(value) / _HUNDREDTHS
         if column == "grade":
             return str(value["title"])
         if isinstance(value, str):
-            return self._words.get(column, {}).get(value, value)
+            words = self._words.get(f"{self._table}.{column}") or self._words.get(column, {})
+            return words.get(value, value)
         return int(value)
 
 
@@ -229,13 +233,15 @@ def add(
             raise Problem(answer.status, str(found.get("code", "not-read")), str(found.get("detail", "")))
         return found
 
-    async def rows(table: Table, query: Mapping[str, str], token: str) -> AsyncIterator[dict[str, Any]]:
+    async def rows(
+        table: Table, path: str, query: Mapping[str, str], token: str
+    ) -> AsyncIterator[dict[str, Any]]:
         """All rows of a list. Raises Problem where there are too many."""
-        read = reads[table.read]
+        service = reads[table.read].service
         paging = {"size": str(table.page_size), "page": "1"}
         read_so_far = 0
         while True:
-            found = await asked(read.service, read.path, {**query, **paging}, token)
+            found = await asked(service, path, {**query, **paging}, token)
             read_so_far += len(found["items"])
             if max(read_so_far, 0 if found.get("total_is_estimate") else found["total"]) > ROWS_MAX:
                 detail = f"A file has at most {ROWS_MAX:,} rows; narrow the list by its filters."
@@ -252,18 +258,48 @@ def add(
             else:
                 paging = {**paging, "page": str(int(paging["page"]) + 1)}
 
+    async def people(token: str) -> dict[str, str]:
+        """The names of all deputies by their ids."""
+        named: dict[str, str] = {}
+        page = 1
+        while True:
+            query = {"size": str(_PEOPLE_AT_ONCE), "page": str(page)}
+            found = await asked("identity", "/deputies", query, token)
+            named |= {one["id"]: one["name"] for one in found["items"]}
+            if len(found["items"]) < _PEOPLE_AT_ONCE:
+                return named
+            page += 1
+
+    async def names_in(table: Table, at: Mapping[str, str], token: str) -> dict[str, Mapping[str, str]]:
+        """What the codes and ids in a table's columns are called."""
+        found: dict[str, Mapping[str, str]] = {"county": places, "town": places}
+        columns = frozenset(table.fields)
+        if columns & _DEPARTMENTS:
+            listed = await asked("identity", "/departments", {"size": "500"}, token)
+            departments = {one["code"]: one["name"] for one in listed["items"]}
+            found |= dict.fromkeys(_DEPARTMENTS, departments)
+        if columns & _PEOPLE:
+            deputies = await people(token)
+            found |= dict.fromkeys(_PEOPLE, deputies)
+        if "question" in columns and table.within is not None:
+            whole = await asked(reads[table.read].service, table.within.format(**at), {}, token)
+            found["question"] = {one["key"]: one["text"] for one in whole["questions"]}
+        return found
+
     async def file(
         table: Table, request: Request, person: Caller, form: Literal["xlsx", "csv"], lang: str
     ) -> Response:
         require(person.actor, *table.roles)
+        at = {name: str(value) for name, value in request.path_params.items()}
+        if not all(IDENTIFIER.fullmatch(value) for value in at.values()):
+            raise Problem(404, "not-found", "There is nothing under this name.")
         filters = [name for name in reads[table.read].query if name not in _PAGING]
         query = {name: value for name, value in request.query_params.items() if name in filters}
-        listed = await asked("identity", "/departments", {"size": "500"}, person.token)
-        wording = Wording(lang, places, {one["code"]: one["name"] for one in listed["items"]})
-        heads = [wording.head(column) for column in table.columns]
+        wording = Wording(lang, table.name, await names_in(table, at, person.token))
+        heads = [wording.head(column) for column in table.fields]
         lines = [
-            [wording.cell(column, item.get(column)) for column in table.columns]
-            async for item in rows(table, query, person.token)
+            [wording.cell(column, item.get(column)) for column in table.fields]
+            async for item in rows(table, table.read.format(**at), query, person.token)
         ]
         async with one_at_a_time:
             if form == "csv":
@@ -291,15 +327,18 @@ def _add(
     ) -> Response:
         return await file(table, request, person, form, lang)
 
+    within = "/{id}" if table.within else ""
     export.__annotations__["person"] = Annotated[Caller, Depends(caller)]
-    filters = [
+    filters: list[dict[str, Any]] = [
         {"name": name, "in": "query", "required": False, "schema": {"type": "string"}}
         for name in query
         if name not in _PAGING
     ]
+    if within:
+        filters.append({"name": "id", "in": "path", "required": True, "schema": {"type": "string"}})
     binary = {"schema": {"type": "string", "format": "binary"}}
     app.add_api_route(
-        f"/api/exports/{table.name}",
+        f"/api/exports/{table.name}{within}",
         export,
         methods=["GET"],
         summary=f"The list {table.read} under its filters as a file 导出",

@@ -30,7 +30,8 @@ from shared.telemetry.health import Health
 PAGE = ("page", "size")
 _FILE_SECONDS = 60.0
 """For files that a service makes when asked: a PDF with Chinese type takes its time on a busy machine."""
-_IDENTIFIER = re.compile(r"[A-Za-z0-9-]{1,60}|[0-9a-f]{64}")
+IDENTIFIER = re.compile(r"[A-Za-z0-9-]{1,60}|[0-9a-f]{64}")
+"""What may stand in an address for one thing."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ READS = (
     Read("/cases/{id}", "cases", "One case with its way", answer=answers.WholeCase),
     Read("/cases/{id}/photos/{digest}", "cases", "A photo of a case 照片, as JPEG", ("size",)),
     Read("/cases/{id}/documents/{digest}", "cases", "A document of a case 文件, as PDF"),
-    Read("/cases/{id}/similar", "cases", "Open cases about the same 相似事项"),
+    Read("/cases/{id}/similar", "cases", "Open cases about the same 相似事项", answer=answers.SimilarCases),
     Read(
         "/case-clusters",
         "cases",
@@ -484,7 +485,7 @@ def _query(request: Request) -> str:
 
 def _add(app: FastAPI, read: Read, services: Services, caller: Callable[..., Awaitable[Caller]]) -> None:
     async def ask(request: Request, token: str | None) -> Response:
-        if not all(_IDENTIFIER.fullmatch(str(value)) for value in request.path_params.values()):
+        if not all(IDENTIFIER.fullmatch(str(value)) for value in request.path_params.values()):
             raise Problem(404, "not-found", "There is nothing under this name.")
         path = read.path.format(**request.path_params)
         asked = services.ask(read.service, path, token=token, query=_query(request), seconds=read.seconds)
@@ -532,7 +533,7 @@ def _add_operations(
 ) -> None:
     async def letters(request: Request, service: str, person: Any) -> Response:
         letter = request.path_params.get("id")
-        if letter is not None and not _IDENTIFIER.fullmatch(letter):
+        if letter is not None and not IDENTIFIER.fullmatch(letter):
             raise Problem(404, "not-found", "There is nothing under this name.")
         rest = "/dead-letters" + (f"/{letter}" if letter else "")
         return passed_on(await services.ask(service, rest, token=person.token, query=_query(request)))
