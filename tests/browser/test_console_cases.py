@@ -171,3 +171,66 @@ async def test_a_deputy_supplies_a_document_from_the_phone(deputy: Visit, town: 
     await page.get_by_role("button", name="确定").click()
     await expect(page.get_by_role("link", name=re.compile("附件 1 · PDF · "))).to_be_visible()
     assert len((await town.done("GET", f"/api/cases/{case_id}", HOUSING))["documents"]) == 1
+
+
+async def test_staff_merge_a_case_split_a_part_off_and_name_who_helps(
+    town: Town, visiting: Callable[..., Any]
+) -> None:
+    into = await town.file("并案的主件路灯", "中山路的路灯不亮，请修理。")
+    report = await town.file("并入的路灯重复件", "中山路路灯又不亮了，另外垃圾桶也坏了。")
+    async with visiting(**DESK) as visit:
+        await sign_in(visit, STAFF)
+        page = await open_at(visit, f"/cases/{report}")
+        dialog = page.get_by_role("dialog")
+
+        # a part becomes a case of its own
+        await page.get_by_role("button", name="拆分").click()
+        await dialog.get_by_label("拆出部分的情况说明").fill("中山路口的垃圾桶坏了。")
+        await dialog.get_by_role("button", name="提交").click()
+        await expect(dialog.get_by_role("alert")).to_have_text("请填写标题")
+        await dialog.get_by_label("标题").fill("拆出来的垃圾桶")
+        await dialog.get_by_role("button", name="提交").click()
+        await expect(page.get_by_role("heading", name="拆出来的垃圾桶")).to_be_visible()
+        part = page.url.rsplit("/", 1)[-1]
+        assert (await town.done("GET", f"/api/cases/{part}", STAFF))["split_from"] == report
+        await page.get_by_role("link", name="由另一件督事拆分而来").click()
+
+        # the rest is merged into the other, found by its title
+        await expect(page.get_by_role("heading", name="并入的路灯重复件")).to_be_visible()
+        await expect(page.get_by_role("link", name="由本件拆出的督事")).to_be_visible()
+        await page.get_by_role("button", name="并案").click()
+        await dialog.get_by_role("button", name="提交").click()
+        await expect(dialog.get_by_role("alert")).to_have_text("请选择并入哪一件")
+        await dialog.get_by_role("combobox", name="并入").fill("并案的主件路灯")
+        await page.get_by_role("option", name=re.compile("^并案的主件路灯")).click()
+        await visit.picture("console-merge")
+        assert await visit.axe() == []
+        await dialog.get_by_role("button", name="提交").click()
+        await expect(page.locator("main .chip", has_text="已并案").first).to_be_visible()
+        await page.get_by_role("link", name="已并入另一件督事").click()
+
+        # and another department helps with it
+        await expect(page.get_by_role("heading", name="并案的主件路灯")).to_be_visible()
+        await expect(page.get_by_role("link", name="并入本件的督事")).to_be_visible()
+        await page.get_by_role("button", name="确定会办").click()
+        await dialog.get_by_role("combobox", name="会办单位").click()
+        await page.get_by_role("option", name="市交通运输局").click()
+        await page.keyboard.press("Tab")
+        await dialog.get_by_role("button", name="提交").click()
+        await expect(page.locator("aside .facts")).to_contain_text("市交通运输局")
+    assert (await town.done("GET", f"/api/cases/{into}", STAFF))["co_handlers"] == ["transport"]
+
+
+async def test_closing_a_case_is_asked_for_once_more(town: Town, visiting: Callable[..., Any]) -> None:
+    case_id = await town.file("办结前要问一声", "请办理后答复。")
+    await town.answer(case_id, "已办理。")
+    async with visiting(**DESK) as visit:
+        await sign_in(visit, STAFF)
+        page = await open_at(visit, f"/cases/{case_id}")
+        await page.get_by_role("button", name="办结").click()
+        await page.get_by_role("dialog").get_by_role("button", name="取消").click()
+        await expect(page.get_by_role("dialog")).to_have_count(0)
+        assert (await town.done("GET", f"/api/cases/{case_id}", STAFF))["state"] == "answered"
+        await page.get_by_role("button", name="办结").click()
+        await page.get_by_role("dialog").get_by_role("button", name="办结").click()
+        await expect(page.locator("main .chip", has_text="已办结").first).to_be_visible()
