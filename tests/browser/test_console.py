@@ -6,13 +6,14 @@ import asyncio
 import re
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from playwright.async_api import FilePayload, Route, expect
 
 from shared.testing.wait import wait_until
 from tests.browser.conftest import DESK, NARROW, Visit, open_at, sign_in
-from tests.browser.town import DEPUTY, HOUSING, OTHER_DEPUTY, PATIENCE, STAFF, Town
+from tests.browser.town import DEPUTY, HOUSING, OTHER_DEPUTY, PASSWORD, PATIENCE, STAFF, Town
 
 pytestmark = pytest.mark.timeout(300, func_only=True)
 
@@ -310,6 +311,41 @@ async def test_the_overview_leads_to_the_cases_that_it_counts(staff: Visit, town
     await expect(page).to_have_url(re.compile(r"/console/cases\?from=\d{4}-\d\d-\d\d$"))
 
 
+async def test_a_countys_bar_leads_to_its_cases_and_the_overview_tells_who_is_active(
+    staff: Visit, town: Town
+) -> None:
+    await town.file("点击柱形看得到的督事", "请看各地情况。")
+    year = (await town.done("GET", "/api/surroundings", STAFF))["now"][:4]
+
+    async def many(route: Route) -> None:
+        """What the service says of a city with more deputies than the town has."""
+        places = [{"place": "330203", "deputies": 40, "active": [10] * 12}]
+        whole = {"deputies": 51, "active": [17] * 12}
+        months = [f"{year}-{month:02d}" for month in range(1, 13)]
+        told = {"definition": {}, "months": months, "whole": whole, "places": places}
+        await route.fulfill(json={"year": int(year), "county": None, "town": None, **told})
+
+    page = staff.page
+    await page.route("**/api/activity?*", many)
+    await open_at(staff, "/overview?days=30")
+    await expect(page.get_by_text("活跃代表17人，在任代表51人，活跃率33.3%")).to_be_visible()
+    await expect(page.locator(".bars canvas")).to_have_count(3)
+    await staff.picture("console-overview-active")
+    link = page.get_by_role("row").filter(has_text="海曙区").get_by_role("link")
+    target = str(await link.get_attribute("href"))
+    assert re.search(r"/console/cases\?county=330203&from=\d{4}-\d\d-\d\d$", target)
+    bars = page.get_by_role("img", name="各地情况")
+    await bars.scroll_into_view_if_needed()
+    box = await bars.bounding_box()
+    assert box is not None
+    for y in range(36, int(box["height"]), 3):
+        await page.mouse.click(box["x"] + box["width"] * 0.3, box["y"] + y)
+        if "/console/cases" in page.url:
+            break
+    await expect(page).to_have_url(staff.url + target)
+    await expect(page.get_by_role("heading", name="全部督事")).to_be_visible()
+
+
 async def test_staff_confirm_a_duty_and_reject_another_with_a_reason(staff: Visit, town: Town) -> None:
     ids = []
     for note in ("走访高桥镇五户居民", "没有写清楚的登记"):
@@ -426,3 +462,28 @@ async def test_the_console_speaks_english_too_and_signs_out(staff: Visit) -> Non
     assert await page.evaluate("document.documentElement.lang") == "en"
     await page.get_by_role("button", name="Sign out").click()
     await expect(page).to_have_url(re.compile(r"/console/sign-in"))
+
+
+async def test_staff_set_a_password_of_their_own(town: Town, visiting: Callable[..., Any]) -> None:
+    person = str(uuid4())
+    await town.done("PUT", f"/api/staff/{person}", "operator", {"name": "新来的", "organisation": "3302"})
+    content = {"login": "town-newcomer", "password": PASSWORD}
+    await town.done("PUT", f"/api/people/{person}/password", "operator", content)
+    async with visiting(**DESK) as visit:
+        page = await sign_in(visit, "newcomer")
+        await page.get_by_role("button", name="修改密码").click()
+        dialog = page.get_by_role("dialog")
+        await dialog.get_by_label("账号").fill("town-newcomer")
+        await dialog.get_by_label("新密码", exact=True).fill("a-better-one-at-ten")
+        await dialog.get_by_label("再输一遍").fill("a-better-one-at-two")
+        await dialog.get_by_role("button", name="确定").click()
+        await expect(dialog.get_by_role("alert")).to_have_text("两次输入的密码不一样")
+        await visit.picture("console-password")
+        assert await visit.axe() == []
+        await dialog.get_by_label("再输一遍").fill("a-better-one-at-ten")
+        await dialog.get_by_role("button", name="确定").click()
+        await expect(page.get_by_text("密码已修改")).to_be_visible()
+        await expect(page.get_by_role("dialog")).to_have_count(0)
+    old = await town.ask("POST", "/api/session", content={**content, "operator": False})
+    new = {"login": "town-newcomer", "password": "a-better-one-at-ten", "operator": False}
+    assert (old[0], (await town.ask("POST", "/api/session", content=new))[0]) == (401, 200)
