@@ -224,3 +224,38 @@ async def test_scores_stand_by_rank_and_every_list_is_kept_as_a_file_under_its_f
     rows = list(csv.reader(io.StringIO(content.decode("utf-8-sig"))))
     assert name.endswith(".csv")
     assert {"B1", "B2"} <= {row[0] for row in rows[1:]}
+
+
+async def test_a_changed_draft_is_not_thrown_away_by_one_click(staff: Visit) -> None:
+    page = await open_at(staff, "/rubric")
+    box = page.get_by_label("草稿")
+    await expect(box).not_to_have_value("")
+    fresh = await box.input_value()
+    await box.fill(f"{fresh}# 改过的一行")
+    await page.get_by_role("button", name="重新起草").click()
+    await page.get_by_role("dialog").get_by_role("button", name="取消").click()
+    await expect(page.get_by_role("dialog")).to_have_count(0)
+    await expect(box).to_have_value(f"{fresh}# 改过的一行")
+    await page.get_by_role("button", name="重新起草").click()
+    await page.get_by_role("dialog").get_by_role("button", name="重新起草").click()
+    await expect(box).to_have_value(fresh)
+
+
+async def test_who_did_what_is_taken_along_as_a_file(staff: Visit, town: Town) -> None:
+    course = (await town.done("GET", "/api/courses", STAFF))["items"][0]["id"]
+    today = (await town.done("GET", "/api/surroundings", STAFF))["now"][:10]
+    body = {"kind": "visit", "happened_on": today, "note": "导出里的走访"}
+    duty = (await town.done("POST", "/api/duties", DEPUTY, body))["id"]
+    try:
+        page = await open_at(staff, "/duties")
+        name, content = await kept(page, page.get_by_role("button", name="导出表格"))
+        sheet = load_workbook(io.BytesIO(content)).active
+        assert sheet is not None
+        rows = [[cell.value for cell in row] for row in sheet.iter_rows()]
+        assert re.fullmatch(r"duties-\d{8}\.xlsx", name)
+        assert ["方玲", "走访", today, "导出里的走访", "待确认"] in [row[:5] for row in rows]
+    finally:
+        await town.done("POST", f"/api/duties/{duty}/reject", STAFF, {"reason": "只为导出"})
+    page = await open_at(staff, f"/courses/{course}")
+    name, content = await kept(page, page.get_by_role("button", name="导出表格"))
+    assert re.fullmatch(r"learners-\d{8}\.xlsx", name)
