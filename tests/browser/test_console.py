@@ -17,6 +17,9 @@ from tests.browser.town import DEPUTY, HOUSING, OTHER_DEPUTY, PASSWORD, PATIENCE
 
 pytestmark = pytest.mark.timeout(300, func_only=True)
 
+UNCLEAR = "请看一下我上次说的那件事。公交和医院都可以。"
+"""Words that fit the categories of two departments."""
+
 
 async def test_from_a_residents_concern_to_the_score_each_does_their_part_in_the_browser(
     town: Town, visiting: Callable[..., Any], department: Visit, deputy: Visit
@@ -174,10 +177,6 @@ async def test_the_queue_keeps_the_chosen_case_and_begins_with_the_longest_waiti
     first = await in_triage(town, "先到的待分流", "电梯停运，请派单。")
     page = await open_at(staff, "/triage")
     await page.get_by_role("button", name="先到的待分流").click()
-    best = (await town.done("GET", "/api/cases?state=triage&sort=oldest&size=100", STAFF))["items"]
-    guesses = {one["id"]: one["guesses"] for one in best}[first]
-    if guesses:
-        await expect(page.locator(".quick button").first).to_contain_text(guesses[0]["category"])
     later = await in_triage(town, "后到的待分流", "电梯停运，请派单。")
     titles = page.locator(".queue button span:first-child")
     await expect(titles.filter(has_text="后到的待分流")).to_be_visible()
@@ -188,6 +187,32 @@ async def test_the_queue_keeps_the_chosen_case_and_begins_with_the_longest_waiti
     await expect(titles.filter(has_text="先到的待分流")).to_have_count(0)
     await expect(page.locator(".queue [aria-current=true]")).to_have_count(1)
     await town.done("POST", f"/api/cases/{later}/route", STAFF, {"department": HOUSING, "reason": ""})
+
+
+async def test_the_first_keys_send_to_the_departments_of_the_cases_own_guesses(
+    staff: Visit, town: Town
+) -> None:
+    content = {"title": "说不清归谁的事", "text": UNCLEAR, "county": "330203"}
+    case_id = (await town.done("POST", "/api/cases", DEPUTY, content))["id"]
+    await town.until(case_id, "triage")
+    listed = (await town.done("GET", "/api/cases?state=triage&size=100", STAFF))["items"]
+    guesses = next(one["guesses"] for one in listed if one["id"] == case_id)
+    departments = (await town.done("GET", "/api/departments", STAFF))["items"]
+    serving = {category: one["name"] for one in departments for category in one["categories"]}
+    expected = [serving[guess["category"]] for guess in guesses if guess["category"] in serving]
+    assert expected
+    page = await open_at(staff, "/triage")
+    await page.get_by_role("button", name="说不清归谁的事").click()
+    await expect(page.get_by_role("heading", name="说不清归谁的事")).to_be_visible()
+    await expect(page.locator(".quick button").first).to_contain_text("推测类别")
+    await staff.picture("console-triage-guesses")
+    assert await staff.axe() == []
+    names = await page.locator(".quick button").all_inner_texts()
+    assert all(name in text for name, text in zip(expected, names, strict=False))
+    await page.keyboard.press("1")
+    await expect(page.get_by_role("dialog")).to_contain_text(f"派单给{expected[0]}？")
+    await page.keyboard.press("Enter")
+    await town.until(case_id, "routed")
 
 
 async def test_filters_and_pages_stand_in_the_address(staff: Visit, town: Town) -> None:
