@@ -213,7 +213,7 @@ async def test_staff_merge_a_case_split_a_part_off_and_name_who_helps(
         await expect(page.get_by_role("heading", name="并案的主件路灯")).to_be_visible()
         await expect(page.get_by_role("link", name="并入本件的督事")).to_be_visible()
         await page.get_by_role("button", name="确定会办").click()
-        await dialog.get_by_role("combobox", name="会办单位").click()
+        await dialog.get_by_role("combobox", name="会办单位").press("Enter")
         await page.get_by_role("option", name="市交通运输局").click()
         await page.keyboard.press("Tab")
         await dialog.get_by_role("button", name="提交").click()
