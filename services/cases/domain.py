@@ -990,15 +990,17 @@ def _unrated(case: Case) -> bool:
 
 
 def fall_due(case: Case, kind: Due, at: datetime, rules: Rules) -> tuple[Event, ...]:
-    """What happens when something falls due; nothing where the case has moved on.
+    """What happens when something falls due that was noted for `at`; nothing where the case has moved on.
 
+    It is counted again, since calendar and rule pack may have changed: what is due later now waits for that day.
     The step carries the moment at which it was due, whenever somebody looked.
     """
-    if due(case, rules).get(kind) != at:
+    counted = due(case, rules).get(kind)
+    if counted is None or counted > at:
         return ()
-    when = max(at, case.changed_at)
+    when = max(counted, case.changed_at)
     if kind == "waiting":
-        return (_resumed(case, "resumed", Act("system", when, at), rules),)
+        return (_resumed(case, "resumed", Act("system", when, counted), rules),)
     if kind == "supervise":
         return (Event("supervised", "system", when),)
     if kind == "take-up":

@@ -375,9 +375,15 @@ def join_case(case: Case | None, message: Received[contract.JoinCase], context: 
 
 
 def fall_due(case: Case | None, message: Received[contract.FallDue], context: Context) -> Decision[Case]:
-    """Something falls due, by the rules by which it was noted when the case last changed."""
+    """Something falls due, by the rules of the day on which the case last changed.
+
+    What nothing comes of yet is saved all the same: its date is gone from what is noted as due, and is noted anew.
+    """
     found, data = _known(case), message.data
-    events = domain.fall_due(found, data.due, data.at, context.rules_at(found.changed_at))
+    rules = context.rules_at(found.changed_at)
+    events = domain.fall_due(found, data.due, data.at, rules)
+    if not events and data.due in domain.due(found, rules):
+        return Decision(replace(found), found.version, [])
     return _decided(found, events, context)
 
 

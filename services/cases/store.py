@@ -316,7 +316,10 @@ async def claim_due(work: Work, now: datetime, *, most: int) -> int:
 
 
 async def redate_open_cases(work: Work, calendar: str, now: datetime) -> int:
-    """Ask for new deadlines of every open case that was dated with another calendar; returns how many."""
+    """Ask for new deadlines of every open case that was dated with another calendar; returns how many.
+
+    One whose clock stands still is asked too, and gets them when it goes on.
+    """
     cases = tables.cases.c
     open_states = sorted(domain.STEPS["redated"].before)
     rows = await work.connection.execute(

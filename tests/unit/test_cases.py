@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, cast
 from uuid import UUID, uuid4
@@ -224,6 +224,45 @@ def test_what_falls_due_is_always_possible_and_ends(
         assert domain.fall_due(case, kind, moment, RULES) == (), "and does it once"
     else:
         pytest.fail("something falls due for ever")
+
+
+@dataclass(frozen=True)
+class OtherDays:
+    """Another calendar: which days of the week are worked."""
+
+    worked: frozenset[int]
+    version: str = "other"
+
+    def is_working_day(self, day: date) -> bool:
+        return day.weekday() in self.worked
+
+    def is_official(self, day: date) -> bool:
+        return bool(day)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(sorted(ASKED)), st.integers(0, 48)), max_size=20),
+    st.frozensets(st.integers(0, 6), min_size=1),
+    st.data(),
+)
+def test_what_another_calendar_dates_differently_is_done_or_stays_due(
+    script: list[tuple[str, int]], worked: frozenset[int], data: st.DataObject
+) -> None:
+    case, at = data.draw(st.sampled_from([filed(Route("roads", None, "x")), submitted()])), START
+    for name, hours in script:
+        at += timedelta(hours=hours)
+        with contextlib.suppress(Refusal):
+            case = after(case, ASKED[name].ask(case, at))
+    other = Rules(OtherDays(worked), RULES.cases)
+    for kind, noted in domain.due(case, RULES).items():
+        told = SimpleNamespace(data=contract.FallDue(due=kind, at=noted), now=noted, envelope=None)
+        context = replace(CONTEXT, rules_at=lambda _: other)
+        decision = handlers.fall_due(case, cast("Received[Any]", told), context)
+        assert decision.state is not case, "its row is gone, so what is due must be written anew"
+        if decision.state == case:
+            assert domain.due(case, other)[kind] > noted
+        else:
+            assert decision.state.steps[-1].actor == "system"
 
 
 def test_a_department_that_does_not_hold_the_case_can_do_nothing_with_it() -> None:
