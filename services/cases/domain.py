@@ -267,12 +267,13 @@ class Case:
     """A case as it stands. `version` counts its steps; `steps` are those not yet written.
 
     `department` is who holds it (the lead 主办), `co_handlers` (会办) give it their opinions. `chased` says how
-    far the present deadline has been chased: 0 not, 1 urged to accept, 2 urged to answer, 3 supervised.
+    far the present deadline has been chased by itself: 0 not, 1 urged to accept, 2 urged to answer, 3 supervised;
+    what staff urge or supervise by hand changes nothing about that.
     `photos` and `documents` are digests, in the order in which they came.
 
     What a resident submitted by a deputy's code 代表码 has a `receipt` number, the `consent` that was given, the
     sealed `contact` where there is one, and `follow`, the digest of the secret that opens it; a resident's
-    rating (`resident_stars`, of `attitude` and `result`) stands beside the deputy's.
+    rating (`resident_stars`, of `attitude` and `result`) stands beside the deputy's. Both are of the present round.
     """
 
     id: UUID
@@ -417,15 +418,17 @@ def evolve(case: Case, event: Event) -> Case:
                 answered_at=None,
                 on_time=None,
                 reminded=False,
+                stars=None,
+                resident_stars=None,
+                resident_attitude=None,
+                resident_result=None,
             )
         case "reminded":
             return replace(changed, reminded=True)
-        case "urged":
+        case "urged" | "supervised":
             return replace(changed, chased=max(case.chased, event.chased or 0))
         case "urge-withdrawn":
             return replace(changed, chased=0)
-        case "supervised":
-            return replace(changed, chased=3)
         case "merged":
             return replace(changed, merged_into=event.other)
         case "joined" if event.other is not None:
@@ -971,18 +974,24 @@ def due(case: Case, rules: Rules) -> Mapping[Due, datetime]:
     if case.state == "submitted" and case.take_up_by and case.chased < 1:
         found["take-up"] = case.take_up_by
     elif case.state == "closed" and case.closed_at and _unrated(case) and not case.reminded:
-        found["rating"] = _after(limits.rating_reminder, case.closed_at, rules).at
+        found["rating"] = _on_the_day(limits.rating_reminder, case.closed_at, rules)
     elif case.state == "waiting" and case.clock is not None and case.clock.paused:
         found["waiting"] = _after(limits.waiting, case.clock.pauses[-1].begin, rules).at
     elif case.state in STEPS["urged"].before and case.accept_by and case.answer_by:
         if case.state == "routed" and case.chased < 1:
             found["accept"] = case.accept_by
-        urged_at = _after(limits.urge, case.answer_by, rules).at
+        urged_at = _on_the_day(limits.urge, case.answer_by, rules)
         if case.chased < 2:
             found["answer"] = urged_at
         elif case.chased < 3:
-            found["supervise"] = _after(limits.supervise, urged_at, rules).at
+            found["supervise"] = _on_the_day(limits.supervise, urged_at, rules)
     return found
+
+
+def _on_the_day(limit: Limit, begin: datetime, rules: Rules) -> datetime:
+    """When something is done that belongs to the last day of a limit, such as urging: in its morning."""
+    found = _after(limit, begin, rules)
+    return found.at if limit.unit == "hours" else max(found.morning, begin)
 
 
 def _unrated(case: Case) -> bool:
@@ -1002,7 +1011,7 @@ def fall_due(case: Case, kind: Due, at: datetime, rules: Rules) -> tuple[Event, 
     if kind == "waiting":
         return (_resumed(case, "resumed", Act("system", when, counted), rules),)
     if kind == "supervise":
-        return (Event("supervised", "system", when),)
+        return (Event("supervised", "system", when, chased=3),)
     if kind == "take-up":
         return (Event("passed-up", "system", when),)
     if kind == "rating":

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from deploy.local.runfolder import CHECKOUT
 from services.cases import domain, handlers
+from services.cases.deadlines.reckoning import CHINA, Limit
 from services.cases.domain import FINISHED, STEPS, Act, Case, Event, Route, Rules
 from services.cases.routing.catalogue import Department
 from services.cases.routing.desk import judge_texts
@@ -160,7 +161,7 @@ def did(case: Case, *names: str, at: datetime = START) -> Case:
 
 
 @settings(max_examples=300)
-@example(False, [("route", 0), ("supervise", 0), ("answer", 0)])  # one command, two steps
+@example(False, [("route", 0), ("erase", 0)])  # one command, two steps
 @given(st.booleans(), st.lists(st.tuples(st.sampled_from(sorted(ASKED)), st.integers(0, 12)), max_size=30))
 def test_a_case_takes_exactly_the_steps_of_its_state_machine(
     by_resident: bool, script: list[tuple[str, int]]
@@ -318,6 +319,42 @@ def test_an_answer_is_on_time_by_when_it_was_given_however_late_it_arrives() -> 
     assert [event.step for event in answered.steps[-2:]] == ["answered", "urge-withdrawn"]
     late = after(case, domain.answer(case, by(taken_in, "roads"), result="solved", text="done"))
     assert late.on_time is False
+
+
+def test_a_case_that_staff_supervise_early_is_chased_like_any_other() -> None:
+    plain = filed(Route("roads", None, "x"))
+    case = did(plain, "supervise")
+    assert domain.due(case, RULES) == domain.due(plain, RULES)
+    answered = did(case, "answer")
+    assert answered.steps[-1].step == "answered", "there is no urge to withdraw"
+    for kind in ("accept", "answer", "supervise"):
+        case = after(case, domain.fall_due(case, kind, domain.due(case, RULES)[kind], RULES))
+    assert [step.actor for step in case.steps if step.step == "supervised"] == ["staff", "system"]
+
+
+def test_a_reopened_case_is_rated_anew() -> None:
+    case = did(submitted(), "take-up", "answer", "close", "rate", "resident-rate", "reopen")
+    assert (case.stars, case.resident_stars, case.resident_attitude, case.resident_result) == (None,) * 4
+    again = did(case, "answer", "close")
+    assert domain.due(again, RULES).keys() == {"rating"}, "and reminded of it"
+    assert [step.stars for step in again.steps if step.stars] == [4, 2], "the steps keep what was said"
+
+
+def test_chasing_begins_in_the_morning_of_its_day_and_what_somebody_must_do_ends_with_the_day() -> None:
+    case = filed(Route("roads", None, "x"))  # on a Thursday, with five working days for the answer
+    clock = {kind: at.astimezone(CHINA).isoformat() for kind, at in domain.due(case, RULES).items()}
+    assert clock["accept"].startswith("2021-07-16T23:59:59")
+    assert clock["answer"] == "2021-07-23T00:00:00+08:00"
+    urged = after(case, domain.fall_due(case, "answer", domain.due(case, RULES)["answer"], RULES))
+    assert domain.due(urged, RULES)["supervise"].astimezone(CHINA).isoformat() == "2021-07-30T00:00:00+08:00"
+    closed = did(case, "answer", "close")
+    assert domain.due(closed, RULES)["rating"].astimezone(CHINA).isoformat() == "2021-07-20T00:00:00+08:00"
+    waiting = did(case, "accept", "ask")
+    assert domain.due(waiting, RULES)["waiting"].astimezone(CHINA).isoformat().startswith("2021-07-29T23:59")
+    hours = replace(RULES.cases, urge=Limit(2, "hours", "test rule"))
+    assert case.answer_by is not None
+    exact = domain.due(case, Rules(RULES.calendar, hours))["answer"]
+    assert exact == case.answer_by + timedelta(hours=2), "hours have no morning"
 
 
 def test_a_case_holds_documents_in_their_order_once_each_and_no_more_than_it_may() -> None:
