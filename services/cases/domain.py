@@ -269,7 +269,8 @@ class Case:
     `department` is who holds it (the lead 主办), `co_handlers` (会办) give it their opinions. `chased` says how
     far the present deadline has been chased by itself: 0 not, 1 urged to accept, 2 urged to answer, 3 supervised;
     what staff urge or supervise by hand changes nothing about that.
-    `photos` and `documents` are digests, in the order in which they came.
+    `photos` and `documents` are digests, in the order in which they came. `category_doubted`: with its category
+    it came to a department whose business it was not, and nobody has said another since.
 
     What a resident submitted by a deputy's code 代表码 has a `receipt` number, the `consent` that was given, the
     sealed `contact` where there is one, and `follow`, the digest of the secret that opens it; a resident's
@@ -287,6 +288,7 @@ class Case:
     state: State = "triage"
     version: int = 0
     category: str | None = None
+    category_doubted: bool = False
     urgency: Urgency = "normal"
     department: str | None = None
     co_handlers: tuple[str, ...] = ()
@@ -341,6 +343,7 @@ def evolve(case: Case, event: Event) -> Case:
         changed_at=max(case.changed_at, event.at),
         steps=(*case.steps, event),
         category=event.category or case.category,
+        category_doubted=case.category_doubted and event.category is None,
         urgency=event.urgency or case.urgency,
         result=event.result or case.result,
         stars=case.stars if event.step == "resident-rated" else event.stars or case.stars,
@@ -367,6 +370,8 @@ def evolve(case: Case, event: Event) -> Case:
                 reason=event.reason,
                 co_handlers=keep,
                 transferred=case.transferred + (event.step == "transferred"),
+                category_doubted=event.category is None
+                and (case.category_doubted or event.step == "transferred" or case.returned > 0),
                 designated=event.designated,
                 chased=0,
                 extension_asked=None,

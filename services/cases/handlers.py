@@ -229,13 +229,7 @@ def route_case(case: Case | None, message: Received[contract.RouteCase], context
     """Staff route a case by hand."""
     found, data = _known(case), message.data
     department = _active(data.department, context)
-    if data.category is not None and data.category not in context.categories:
-        raise errors.category_unknown()
-    handled = context.departments[department].categories
-    category = data.category or found.category
-    if data.category is None and category not in handled and len(handled) == 1:
-        (category,) = handled  # where staff send it says what it is about
-    route = _by_hand(department, category, "by-staff")
+    route = _by_hand(department, _said(data.category, department, context), "by-staff")
     act = _act(found, message)
     rules = context.rules_at(message.now)
     events = domain.route(found, act, route, rules, note=data.reason, urgency=data.urgency)
@@ -247,10 +241,19 @@ def transfer_case(
 ) -> Decision[Case]:
     """Staff move a case from one department to another."""
     found, data = _known(case), message.data
-    route = _by_hand(_active(data.department, context), found.category, "transferred-by-staff")
+    department = _active(data.department, context)
+    route = _by_hand(department, _said(data.category, department, context), "transferred-by-staff")
     rules = context.rules_at(message.now)
     events = domain.transfer(found, _act(found, message), route, rules, note=data.reason)
     return _decided(found, events, context)
+
+
+def _said(category: str | None, department: str, context: Context) -> str | None:
+    """The category that staff say a case has: by name, or by where they send it if only one is handled there."""
+    if category is not None and category not in context.categories:
+        raise errors.category_unknown()
+    handled = context.departments[department].categories
+    return next(iter(handled)) if category is None and len(handled) == 1 else category
 
 
 def _active(department: str, context: Context) -> str:

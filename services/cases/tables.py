@@ -53,6 +53,7 @@ cases = Table(
     Column("town", Text),
     Column("origin", Text, nullable=False),
     Column("category", Text),
+    Column("category_doubted", Boolean, nullable=False, server_default="false"),
     Column("urgency", Text, nullable=False),
     Column("department", Text),
     Column("co_handlers", JSONB, nullable=False),

@@ -180,10 +180,15 @@ class RouteCase(Contract):
 
 @command("case.transfer", owner="cases", roles=("staff",), key="case id")
 class TransferCase(Contract):
-    """Move a case from the department that holds it to another 转办."""
+    """Move a case from the department that holds it to another 转办.
+
+    The category with which it came to the wrong one is in doubt: without `category` a department that handles a
+    single one says what the case is about, else models do not learn from the case.
+    """
 
     department: DepartmentCode
     reason: Reason
+    category: str | None = Field(default=None, max_length=40)
 
 
 @command("case.accept", owner="cases", roles=("department",), key="case id")

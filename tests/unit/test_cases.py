@@ -467,6 +467,49 @@ CONTEXT = Context(
 )
 
 
+def sealed(text: str) -> str:
+    return Sealer(OPENER.public_jwk).seal({"title": text, "text": text})
+
+
+def told(data: Any, *, at: datetime = START, **who: Any) -> Any:
+    """A command of staff."""
+    sender = Actor("staff", frozenset({"staff"}), "3302", **who)
+    envelope = SimpleNamespace(id=uuid4(), subject=str(uuid4()))
+    received = SimpleNamespace(
+        data=data, envelope=envelope, now=at, sender=lambda: sender, not_before=lambda then: max(then, at)
+    )
+    return cast("Received[Any]", received)
+
+
+def test_a_transfer_says_what_a_case_is_about_or_leaves_it_in_doubt() -> None:
+    departments = {
+        "roads": ROADS,
+        "housing": HOUSING,
+        "office": Department("office", frozenset(), frozenset()),
+    }
+    context = replace(CONTEXT, departments=departments)
+    case = replace(filed(Route("roads", "交通运输", "words")), sealed=sealed("井盖"))
+
+    def moved(case: Case, data: Any) -> tuple[str | None, bool]:
+        decide: Any = handlers.DECISIONS[type(data)]
+        state = decide(case, told(data), context).state
+        return state.category, state.category_doubted
+
+    def transfer(to: str, category: str | None = None) -> Any:
+        return contract.TransferCase(department=to, reason="n", category=category)
+
+    assert not case.category_doubted
+    assert moved(case, transfer("housing")) == ("城乡建设", False), "the only one that is handled there"
+    assert moved(case, transfer("office")) == ("交通运输", True)
+    assert moved(case, transfer("office", "教育文体")) == ("教育文体", False)
+    with pytest.raises(Refusal) as refused:
+        moved(case, transfer("office", "张三的电话"))
+    assert refused.value.code == "category-unknown"
+    returned = did(case, "return")
+    assert moved(returned, contract.RouteCase(department="office")) == ("交通运输", True)
+    assert moved(returned, contract.RouteCase(department="office", category="教育文体")) == ("教育文体", False)
+
+
 def test_filing_tells_the_facts_without_words_and_the_department_with_them() -> None:
     decision = handlers.file_case(None, filing({"title": "井盖", "text": "窨井盖破损"}), CONTEXT)
     kinds = {type(emission.data).__name__: emission for emission in decision.emissions}

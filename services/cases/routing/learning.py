@@ -44,11 +44,14 @@ async def learn(
 
 
 async def confirmed(connection: AsyncConnection, opener: Opener, read_words: desk.ReadWords) -> list[Message]:
-    """The service's own cases whose category a department confirmed by taking them on; erased ones are left out."""
+    """The service's own cases whose category a department confirmed by taking them on; erased ones are left out.
+
+    So are those whose category is in doubt: they went by it to a department whose business they were not.
+    """
     cases = tables.cases.c
     rows = await connection.execute(
         select(cases.sealed, cases.category)
-        .where(cases.category.is_not(None), cases.state.in_(queries.ACCEPTED))
+        .where(cases.category.is_not(None), ~cases.category_doubted, cases.state.in_(queries.ACCEPTED))
         .order_by(cases.filed_at, cases.id)
     )
     found = []
