@@ -160,6 +160,7 @@ class Case(Answer):
     chased: int
     answered_at: datetime | None
     on_time: bool | None
+    late: bool
     closed_at: datetime | None
     merged_into: UUID | None
     split_from: UUID | None

@@ -255,6 +255,7 @@ class Event:
     clock: Clock | None = None
     dates: Dates | None = None
     on_time: bool | None = None
+    late: bool = False
     other: UUID | None = None
     photos: tuple[str, ...] = ()
     documents: tuple[str, ...] = ()
@@ -270,7 +271,8 @@ class Case:
     far the present deadline has been chased by itself: 0 not, 1 urged to accept, 2 urged to answer, 3 supervised;
     what staff urge or supervise by hand changes nothing about that.
     `photos` and `documents` are digests, in the order in which they came. `category_doubted`: with its category
-    it came to a department whose business it was not, and nobody has said another since.
+    it came to a department whose business it was not, and nobody has said another since. `late`: a deadline
+    passed without an answer, in this round or before; no later step takes that back.
 
     What a resident submitted by a deputy's code 代表码 has a `receipt` number, the `consent` that was given, the
     sealed `contact` where there is one, and `follow`, the digest of the secret that opens it; a resident's
@@ -310,6 +312,7 @@ class Case:
     chased: int = 0
     answered_at: datetime | None = None
     on_time: bool | None = None
+    late: bool = False
     closed_at: datetime | None = None
     reminded: bool = False
     merged_into: UUID | None = None
@@ -348,6 +351,7 @@ def evolve(case: Case, event: Event) -> Case:
         result=event.result or case.result,
         stars=case.stars if event.step == "resident-rated" else event.stars or case.stars,
         clock=event.clock or case.clock,
+        late=case.late or event.late,
         photos=tuple(dict.fromkeys((*case.photos, *event.photos))),
         documents=tuple(dict.fromkeys((*case.documents, *event.documents))),
     )
@@ -619,6 +623,10 @@ def _possible(case: Case, step: Step) -> None:
         raise errors.step_not_possible(step, case.state)
 
 
+def _is_late(case: Case, act: Act) -> bool:
+    return case.answer_by is not None and act.said_at > case.answer_by
+
+
 def _held_by(case: Case, act: Act) -> None:
     if act.department is None or case.department != act.department:
         raise errors.not_your_case()
@@ -652,7 +660,8 @@ def transfer(case: Case, act: Act, route_to: Route, rules: Rules, *, note: str) 
     _possible(case, "transferred")
     if case.department == route_to.department:
         raise errors.already_there()
-    return (replace(_routed(case, "transferred", act, route_to, rules), text=note or None),)
+    moved = _routed(case, "transferred", act, route_to, rules)
+    return (replace(moved, text=note or None, late=_is_late(case, act)),)
 
 
 def accept(case: Case, act: Act) -> tuple[Event, ...]:
@@ -674,7 +683,7 @@ def ask(case: Case, act: Act, text: str) -> tuple[Event, ...]:
     _held_by(case, act)
     _possible(case, "asked")
     clock = (case.clock or Clock(act.at)).pause(act.at)
-    return (Event("asked", act.actor, act.at, text=text, clock=clock),)
+    return (Event("asked", act.actor, act.at, text=text, clock=clock, late=_is_late(case, act)),)
 
 
 def supply(
@@ -712,7 +721,7 @@ def hand_back(case: Case, act: Act, reason: str, rules: Rules) -> tuple[Event, .
         raise errors.designated()
     if case.clock is not None and not _after(rules.cases.hand_back, case.clock.begin, rules).met(act.said_at):
         raise errors.returned_too_late()
-    return (Event("returned", act.actor, act.at, text=reason),)
+    return (Event("returned", act.actor, act.at, text=reason, late=_is_late(case, act)),)
 
 
 def ask_extension(case: Case, act: Act, days: int, reason: str, rules: Rules) -> tuple[Event, ...]:
@@ -786,7 +795,7 @@ def answer(
     """
     _held_by(case, act)
     _possible(case, "answered")
-    on_time = case.answer_by is None or act.said_at <= case.answer_by
+    on_time = not _is_late(case, act)
     answered = Event(
         "answered",
         act.actor,
@@ -794,6 +803,7 @@ def answer(
         result=result,
         text=text,
         on_time=on_time,
+        late=not on_time,
         photos=_more_photos(case, photos),
         documents=_more_documents(case, documents),
     )

@@ -6,7 +6,8 @@ never more than 1, figures of parts add up to that of the whole, and none comes 
 `as_of` is the moment for which a figure is told; nothing here reads a clock. Standard library only.
 
 Three things that are often taken for one stay apart: closed 办结, solved 解决, satisfied 满意. And what is open
-and overdue counts against being on time: who never answers is never on time.
+and overdue counts against being on time: who never answers is never on time. Nor is lateness lost: a case that
+was late once counts as late, though it is transferred, returned, paused or reopened and answered in time later.
 
 docs/metrics.md is written from this registry: `python -m services.cases.metrics docs/metrics.md`.
 """
@@ -32,7 +33,8 @@ class CaseRow:
         state: as in the life of a case, such as triage, closed, withdrawn.
         merged: it was merged into another 并案, which is counted in its place, even once it is settled.
         answer_by: the answer's deadline in the present round; None before it was ever routed.
-        waiting: the clock stands still now 暂停计时.
+        waiting: since when the clock stands still 暂停计时; None while it runs.
+        late: a deadline passed without an answer once, in this round or before, at whatever department.
         answered_at: when the present round was answered; None while it is not.
         result: of the last answer: solved, explained or unsolved.
         stars: the last rating; the resident's where who submitted it rated it.
@@ -45,7 +47,8 @@ class CaseRow:
     state: str
     merged: bool = False
     answer_by: datetime | None = None
-    waiting: bool = False
+    waiting: datetime | None = None
+    late: bool = False
     answered_at: datetime | None = None
     result: str | None = None
     stars: int | None = None
@@ -70,6 +73,7 @@ REASONS: Mapping[str, Words] = {
     "withdrawn": Words("已撤回", "withdrawn"),
     "not-taken-up": Words("居民提交，未接收", "submitted by a resident and not taken up, or declined"),
     "not-routed": Words("尚未派单", "never routed to a department"),
+    "returned": Words("已退回，待重新派单", "handed back, and not routed again yet"),
     "not-accepted": Words("尚未签收，仍可能退回", "not accepted yet, so it may still come back"),
     "not-due": Words("办理中，未到期限", "open, and its deadline has not come"),
     "waiting": Words("暂停计时，等待当事人", "the clock stands still while the resident is waited for"),
@@ -162,13 +166,15 @@ def _case_on_time(row: CaseRow, as_of: datetime) -> str:
 
 
 def _answer_on_time(row: CaseRow, as_of: datetime) -> str:
+    if row.late:
+        return COUNTS_AGAINST
     if row.answer_by is None:
-        return "not-routed"
+        return "returned" if row.routed else "not-routed"
     if row.answered_at is not None:
         return _counts(row.answered_at <= row.answer_by)
-    if row.waiting:
-        return "waiting"
-    return "not-due" if as_of <= row.answer_by else COUNTS_AGAINST
+    if row.answer_by < (row.waiting or as_of):
+        return COUNTS_AGAINST
+    return "not-due" if row.waiting is None else "waiting"
 
 
 def _closed(row: CaseRow, _: datetime) -> str:
@@ -207,9 +213,12 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "cases-answered-on-time",
         Words("督事按期答复率", "Cases answered on time"),
-        Words("在期限内答复", "answered by the deadline"),
-        Words("已答复，或者逾期仍未答复", "answered, or open and overdue"),
-        ("merged", "withdrawn", "not-taken-up", "not-routed", "waiting", "not-due"),
+        Words(
+            "每次都在期限内答复，转办、退回、暂停前也未逾期",
+            "answered by the deadline each time, and not overdue before a transfer, a return or a pause",
+        ),
+        Words("已答复，或者曾经逾期", "answered, or overdue now or once, by whomever"),
+        ("merged", "withdrawn", "not-taken-up", "not-routed", "returned", "waiting", "not-due"),
         _case_on_time,
     ),
     Metric(

@@ -67,5 +67,6 @@ def _told(groups: Sequence[Group], as_of: datetime) -> dict[str, Any]:
 
 
 def is_overdue(row: CaseRow, as_of: datetime) -> bool:
-    """Still to be answered, past its deadline, and nobody is waited for; in the list's words `queries.overdue`."""
-    return row.state in ANSWER_OWED and row.answer_by is not None and row.answer_by < as_of
+    """Still to be answered and past its deadline, be it when the clock was stopped; in the list's words `queries.overdue`."""
+    is_owed = row.state in ANSWER_OWED or row.state == "waiting"
+    return is_owed and row.answer_by is not None and row.answer_by < (row.waiting or as_of)

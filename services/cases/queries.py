@@ -12,12 +12,14 @@ from uuid import UUID
 from sqlalchemy import (
     BindParameter,
     ColumnElement,
+    DateTime,
     RowMapping,
     and_,
     bindparam,
     case,
     func,
     literal,
+    not_,
     or_,
     select,
     tuple_,
@@ -48,18 +50,26 @@ async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         yield connection
 
 
-def owed() -> ColumnElement[bool]:
-    """Cases on which a department owes an answer 待办理."""
+def _in_states(*states: str) -> ColumnElement[bool]:
     # Written into the statement: with parameters the planner would not see that they have an index of their own.
-    states: BindParameter[list[str]] = bindparam(
-        "owed", sorted(ANSWER_OWED), expanding=True, literal_execute=True
-    )
-    return tables.cases.c.state.in_(states)
+    listed: BindParameter[list[str]] = bindparam("owed", list(states), expanding=True, literal_execute=True)
+    return tables.cases.c.state.in_(listed)
+
+
+def owed() -> ColumnElement[bool]:
+    """Cases on which a department owes an answer now 待办理."""
+    return _in_states(*sorted(ANSWER_OWED))
 
 
 def overdue(now: datetime) -> ColumnElement[bool]:
     """Cases whose answer is owed and late 逾期, as the overview counts them."""
-    return and_(owed(), tables.cases.c.answer_by < now)
+    cases = tables.cases.c
+    in_time = and_(cases.state == "waiting", cases.answer_by >= _STOPPED_AT)
+    return and_(_in_states(*sorted(ANSWER_OWED), "waiting"), cases.answer_by < now, not_(in_time))
+
+
+_STOPPED_AT = tables.cases.c.clock[("pauses", -1, "begin")].astext.cast(DateTime(timezone=True))
+"""Of a case that waits: since when its clock stands still."""
 
 
 COUNTED_MAX = 10_000
@@ -229,9 +239,10 @@ async def _groups(
         cases.state,
         cases.merged_into.is_not(None).label("merged"),
         cases.answer_by.is_not(None).label("dated"),
-        (cases.answer_by < as_of).label("past"),
+        (cases.answer_by < case((cases.state == "waiting", _STOPPED_AT), else_=as_of)).label("past"),
         answered.label("answered"),
         cases.on_time,
+        cases.late,
         cases.result,
         func.coalesce(cases.resident_stars, cases.stars).label("stars"),
         or_(cases.department.is_not(None), cases.returned > 0).label("routed"),
@@ -250,7 +261,8 @@ async def _groups(
             state=row.state,
             merged=row.merged,
             answer_by=answer_by,
-            waiting=row.state == "waiting",
+            waiting=as_of if row.state == "waiting" else None,
+            late=row.late,
             answered_at=(answer_by or as_of) + late if row.answered else None,
             result=row.result,
             stars=row.stars,

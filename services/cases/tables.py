@@ -75,6 +75,7 @@ cases = Table(
     Column("chased", SmallInteger, nullable=False),
     Column("answered_at", DateTime(timezone=True)),
     Column("on_time", Boolean),
+    Column("late", Boolean, nullable=False, server_default="false"),
     Column("closed_at", DateTime(timezone=True)),
     Column("reminded", Boolean, nullable=False),
     Column("merged_into", UUID),
@@ -109,7 +110,7 @@ Index(
     "cases_owed_idx",
     cases.c.answer_by,
     cases.c.id,
-    postgresql_where=cases.c.state.in_(("routed", "accepted", "in-progress")),
+    postgresql_where=cases.c.state.in_(("routed", "accepted", "in-progress", "waiting")),
 )
 Index(
     "cases_open_idx",

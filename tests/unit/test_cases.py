@@ -357,6 +357,26 @@ def test_chasing_begins_in_the_morning_of_its_day_and_what_somebody_must_do_ends
     assert exact == case.answer_by + timedelta(hours=2), "hours have no morning"
 
 
+@pytest.mark.parametrize("step", ["ask", "transfer", "return", "answer"])
+def test_a_case_that_was_late_is_late_whatever_is_done_then(step: str) -> None:
+    case = did(filed(Route("roads", None, "x")), "accept")
+    assert case.answer_by is not None
+    longer = Rules(RULES.calendar, replace(RULES.cases, hand_back=days(90)))
+    asked = {name: ASKED[name].ask for name in ("ask", "transfer", "answer")}
+    asked["return"] = lambda c, at: domain.hand_back(c, by(at, "roads"), "not ours", longer)
+    late = after(case, asked[step](case, case.answer_by + timedelta(microseconds=1)))
+    assert late.late
+    assert not after(case, asked[step](case, case.answer_by)).late
+    further = {
+        "ask": ("supply", "answer", "close", "reopen", "answer"),
+        "transfer": ("answer", "close"),
+        "return": ("route", "answer", "close"),
+        "answer": ("close", "reopen", "answer"),
+    }
+    done = did(late, *further[step], at=late.changed_at)
+    assert done.late, "and no later answer in time takes it back"
+
+
 def test_a_case_holds_documents_in_their_order_once_each_and_no_more_than_it_may() -> None:
     def answered(case: Case, *documents: str) -> Case:
         act = by(case.changed_at, "roads")
@@ -507,7 +527,10 @@ def test_a_transfer_says_what_a_case_is_about_or_leaves_it_in_doubt() -> None:
     assert refused.value.code == "category-unknown"
     returned = did(case, "return")
     assert moved(returned, contract.RouteCase(department="office")) == ("交通运输", True)
-    assert moved(returned, contract.RouteCase(department="office", category="教育文体")) == ("教育文体", False)
+    assert moved(returned, contract.RouteCase(department="office", category="教育文体")) == (
+        "教育文体",
+        False,
+    )
 
 
 def test_filing_tells_the_facts_without_words_and_the_department_with_them() -> None:

@@ -34,7 +34,7 @@ def test_an_open_overdue_case_counts_against_being_on_time() -> None:
         routed(),  # overdue, and nobody answers
         routed(answer_by=NOW),  # due this very moment, so not overdue yet
         routed(answer_by=FUTURE),
-        routed(waiting=True),
+        routed(waiting=PAST - timedelta(days=1)),
         CaseRow("triage"),
         routed("withdrawn"),
         routed("merged", merged=True),
@@ -42,6 +42,20 @@ def test_an_open_overdue_case_counts_against_being_on_time() -> None:
     )
     assert (found.numerator, found.denominator) == (1, 3)
     assert found.excluded == {"not-due": 2, "waiting": 1, "not-routed": 1, "withdrawn": 1, "merged": 2}
+
+
+def test_what_was_late_once_stays_late_and_what_was_returned_says_so() -> None:
+    found = of_cases(
+        "cases-answered-on-time",
+        routed("waiting", waiting=PAST + timedelta(days=1)),  # overdue when the filer was asked
+        routed(answer_by=FUTURE, late=True),  # transferred when it was overdue
+        routed("closed", answered_at=PAST, late=True),  # answered late, reopened, answered in time
+        CaseRow("triage", routed=True, late=True),
+        CaseRow("triage", routed=True),
+        CaseRow("triage"),
+    )
+    assert (found.numerator, found.denominator) == (0, 4)
+    assert found.excluded == {"returned": 1, "not-routed": 1}
 
 
 def test_a_department_that_answers_one_and_leaves_nine_overdue_is_not_on_time_in_all() -> None:
@@ -114,7 +128,8 @@ case_rows = st.builds(
     ),
     merged=st.booleans(),
     answer_by=moments,
-    waiting=st.booleans(),
+    waiting=moments,
+    late=st.booleans(),
     answered_at=moments,
     result=st.sampled_from((None, "solved", "explained", "unsolved")),
     stars=st.none() | st.integers(1, 5),

@@ -18,7 +18,8 @@ rows = st.builds(
     state=st.sampled_from(["triage", "routed", "waiting", "answered", "closed", "withdrawn", "merged"]),
     merged=st.booleans(),
     answer_by=st.one_of(st.none(), st.sampled_from([NOW - timedelta(days=1), NOW, NOW + timedelta(days=1)])),
-    waiting=st.booleans(),
+    waiting=st.none() | st.sampled_from([NOW - timedelta(days=2), NOW]),
+    late=st.booleans(),
     result=st.sampled_from([None, "solved", "unsolved"]),
     stars=st.one_of(st.none(), st.integers(1, 5)),
     routed=st.booleans(),
@@ -58,7 +59,8 @@ def test_nothing_filed_has_no_rates() -> None:
         ({}, True),
         ({"answer_by": NOW}, False),
         ({"answer_by": None}, False),
-        ({"state": "waiting"}, False),
+        ({"state": "waiting", "waiting": NOW - timedelta(days=2)}, False),  # it was asked in time
+        ({"state": "waiting", "waiting": NOW}, True),  # it was overdue when it was asked
         ({"state": "in-progress"}, True),
         ({"state": "answered"}, False),
         ({"state": "closed"}, False),
