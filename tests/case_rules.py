@@ -31,6 +31,7 @@ RULES = Rules(
     Weekdays(),
     CaseRules(
         take_up=days(2),
+        triage=days(1),
         accept=days(1),
         first_contact=days(1),
         answer={"urgent": days(1), "inquiry": days(3), "normal": days(5), "complex": days(15)},
@@ -41,6 +42,8 @@ RULES = Rules(
         reopen=days(10),
         urge=days(1),
         supervise=days(5),
+        close_reminder=days(3),
+        close_late=days(5),
         rating_reminder=days(3),
         waiting=days(10),
     ),

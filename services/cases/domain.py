@@ -48,6 +48,8 @@ Step = Literal[
     "explained",
     "declined",
     "filed",
+    "triage-late",
+    "split",
     "routed",
     "transferred",
     "accepted",
@@ -62,6 +64,8 @@ Step = Literal[
     "co-handled",
     "opinion",
     "answered",
+    "close-reminded",
+    "close-late",
     "closed",
     "informed",
     "settled",
@@ -80,8 +84,19 @@ Step = Literal[
     "erased",
     "link-closed",
 ]
-Due = Literal["take-up", "accept", "answer", "supervise", "waiting", "rating"]
-"""What falls due: taking up what a resident submitted, accepting, answering, supervision of what is still not answered, the end of a wait, a rating."""
+Due = Literal[
+    "take-up",
+    "triage",
+    "accept",
+    "answer",
+    "supervise",
+    "waiting",
+    "close-reminder",
+    "close-late",
+    "rating",
+]
+"""What falls due: taking up what a resident submitted, routing what lies in triage, accepting, answering, supervision
+of what is still not answered, the end of a wait, closing what was answered, then staff's closing it, a rating."""
 
 FOLLOWERS_MAX = 200
 PHOTOS_MAX = 60
@@ -124,8 +139,10 @@ STEPS: Mapping[Step, Rule] = {
     "passed-up": _rule("submitted", None, "逾期未接收，请人大工作人员处理"),
     "taken-up": _rule("submitted", "triage", "接收"),
     "explained": _rule("submitted", "closed", "解释说明"),
-    "declined": _rule("submitted", "declined", "不予受理"),
+    "declined": _rule("submitted triage", "declined", "不予受理"),
     "filed": _rule("", "triage", "提交"),
+    "triage-late": _rule("triage", None, "逾期未分流"),
+    "split": _rule(f"triage {_HELD} waiting answered", None, "拆分"),
     "routed": _rule("triage", "routed", "派单"),
     "transferred": _rule(_HELD, "routed", "转办"),
     "accepted": _rule("routed", "accepted", "签收"),
@@ -140,6 +157,8 @@ STEPS: Mapping[Step, Rule] = {
     "co-handled": _rule(f"{_HELD} waiting", None, "确定会办"),
     "opinion": _rule(f"{_HELD} waiting", None, "会办意见"),
     "answered": _rule(_HELD, "answered", "答复"),
+    "close-reminded": _rule("answered", None, "提醒办结"),
+    "close-late": _rule("answered", None, "逾期未办结，请人大工作人员办结"),
     "closed": _rule("answered", "closed", "办结"),
     "informed": _rule("merged", None, "告知主件答复"),
     "settled": _rule("merged", "closed", "随主件办结"),
@@ -268,8 +287,9 @@ class Case:
     """A case as it stands. `version` counts its steps; `steps` are those not yet written.
 
     `department` is who holds it (the lead 主办), `co_handlers` (会办) give it their opinions. `chased` says how
-    far the present deadline has been chased by itself: 0 not, 1 urged to accept, 2 urged to answer, 3 supervised;
-    what staff urge or supervise by hand changes nothing about that.
+    far the present deadline has been chased by itself: at a department 1 urged to accept, 2 urged to answer,
+    3 supervised; submitted and in triage 1 told to staff; answered 1 the deputy was reminded, 2 told to staff.
+    What staff urge or supervise by hand changes nothing about that. `state_since`: when it came into its state.
     `photos` and `documents` are digests, in the order in which they came. `category_doubted`: with its category
     it came to a department whose business it was not, and nobody has said another since. `late`: a deadline
     passed without an answer, in this round or before; no later step takes that back.
@@ -288,6 +308,7 @@ class Case:
     filed_at: datetime
     changed_at: datetime
     state: State = "triage"
+    state_since: datetime | None = None
     version: int = 0
     category: str | None = None
     category_doubted: bool = False
@@ -342,6 +363,7 @@ def evolve(case: Case, event: Event) -> Case:
     changed = replace(
         case,
         state=after or case.state,
+        state_since=event.at if after else case.state_since,
         version=case.version + 1,
         changed_at=max(case.changed_at, event.at),
         steps=(*case.steps, event),
@@ -360,8 +382,10 @@ def evolve(case: Case, event: Event) -> Case:
     match event.step:
         case "submitted":
             return replace(changed, take_up_by=event.take_up_by)
-        case "passed-up":
+        case "passed-up" | "triage-late" | "close-reminded":
             return replace(changed, chased=1)
+        case "close-late":
+            return replace(changed, chased=2)
         case "taken-up":
             return replace(changed, chased=0)
         case "explained":
@@ -410,6 +434,7 @@ def evolve(case: Case, event: Event) -> Case:
                 answered_at=event.at,
                 on_time=event.on_time,
                 extension_asked=None,
+                chased=0,
             )
         case "closed" | "settled":
             department = event.department or case.department
@@ -525,10 +550,20 @@ def explain(case: Case, act: Act, text: str) -> tuple[Event, ...]:
 
 
 def decline(case: Case, act: Act, reason: str) -> tuple[Event, ...]:
-    """The deputy, or staff, do not take it up 不予受理, and say why."""
+    """The deputy, or staff, do not take it up 不予受理, and say why; what lies in triage only staff decline."""
     _for_the_deputy(case, act)
+    if case.state == "triage" and not act.is_staff:
+        raise errors.not_your_case()
     _possible(case, "declined")
     return (Event("declined", act.actor, act.at, text=reason),)
+
+
+def split(case: Case, act: Act, part: UUID, reason: str) -> tuple[Event, ...]:
+    """Staff make a case of its own out of a part of this one 拆分, which goes on without it."""
+    _possible(case, "split")
+    if case.erased:
+        raise errors.nothing_to_split()
+    return (Event("split", act.actor, act.at, text=reason or None, other=part),)
 
 
 def file(
@@ -988,6 +1023,14 @@ def due(case: Case, rules: Rules) -> Mapping[Due, datetime]:
     limits = rules.cases
     if case.state == "submitted" and case.take_up_by and case.chased < 1:
         found["take-up"] = case.take_up_by
+    elif case.state == "triage" and case.state_since and case.chased < 1:
+        found["triage"] = _after(limits.triage, case.state_since, rules).at
+    elif case.state == "answered" and case.answered_at and case.chased < 2:
+        reminded_at = _on_the_day(limits.close_reminder, case.answered_at, rules)
+        if case.chased < 1:
+            found["close-reminder"] = reminded_at
+        else:
+            found["close-late"] = _on_the_day(limits.close_late, reminded_at, rules)
     elif case.state == "closed" and case.closed_at and _unrated(case) and not case.reminded:
         found["rating"] = _on_the_day(limits.rating_reminder, case.closed_at, rules)
     elif case.state == "waiting" and case.clock is not None and case.clock.paused:
@@ -1025,13 +1068,20 @@ def fall_due(case: Case, kind: Due, at: datetime, rules: Rules) -> tuple[Event, 
     when = max(counted, case.changed_at)
     if kind == "waiting":
         return (_resumed(case, "resumed", Act("system", when, counted), rules),)
-    if kind == "supervise":
-        return (Event("supervised", "system", when, chased=3),)
-    if kind == "take-up":
-        return (Event("passed-up", "system", when),)
-    if kind == "rating":
-        return (Event("reminded", "system", when),)
-    return (Event("urged", "system", when, chased=1 if kind == "accept" else 2),)
+    step, chased = _CHASES[kind]
+    return (Event(step, "system", when, chased=chased),)
+
+
+_CHASES: Mapping[Due, tuple[Step, int | None]] = {
+    "take-up": ("passed-up", None),
+    "triage": ("triage-late", None),
+    "accept": ("urged", 1),
+    "answer": ("urged", 2),
+    "supervise": ("supervised", 3),
+    "close-reminder": ("close-reminded", None),
+    "close-late": ("close-late", None),
+    "rating": ("reminded", None),
+}
 
 
 def redate(case: Case, rules: Rules) -> tuple[Event, ...]:

@@ -124,6 +124,18 @@ def others_merged() -> Refusal:
     )
 
 
+def others_wait() -> Refusal:
+    """Other people's cases were merged into it, and would never be answered."""
+    return Refusal(
+        "others-wait", "Others' cases were merged into this one, so it cannot be declined; route it."
+    )
+
+
+def nothing_to_split() -> Refusal:
+    """The case's words were erased, and no part of them may come back."""
+    return Refusal("nothing-to-split", "The words of this case were erased; nothing can be split from it.")
+
+
 def nothing_to_gather() -> Refusal:
     """None of the cases named can be merged any more."""
     return Refusal("nothing-to-gather", "None of these cases is open any more; look at the list again.")

@@ -185,7 +185,7 @@ def take_up_concern(
 
 
 def split_case(case: Case | None, message: Received[contract.SplitCase], context: Context) -> Decision[Case]:
-    """Make a case of its own out of a part of another; it keeps the other's filer and place."""
+    """Make a case of its own out of a part of another, which notes it; it keeps the other's filer and place."""
     if case is not None:
         raise errors.case_exists()
     other = context.cases.get(str(message.data.out_of))
@@ -193,7 +193,9 @@ def split_case(case: Case | None, message: Received[contract.SplitCase], context
         raise errors.parent_unknown()
     _reached(other, message)
     words = context.opened.get(message.data.sealed) or read_words(context.opener, message.data.sealed)
-    at = message.not_before(other.changed_at)
+    act = _act(other, message)
+    noted = domain.split(other, act, subject_id(message), message.data.reason)
+    at = act.at
     new = Case(
         id=subject_id(message),
         deputy_id=other.deputy_id,
@@ -208,7 +210,9 @@ def split_case(case: Case | None, message: Received[contract.SplitCase], context
     )
     judged, route = _route_of(new, message, context)
     events = domain.file(new, route, context.rules_at(at), by=message.sender().person, judged=judged)
-    return _decided(new, events, context, words)
+    part, whole = _decided(new, events, context, words), _decided(other, noted, context)
+    told = [replace(emission, subject=emission.subject or other.id) for emission in whole.emissions]
+    return replace(part, emissions=[*told, *part.emissions], others={str(other.id): whole.state})
 
 
 def _route_of(new: Case, message: Received[Any], context: Context) -> tuple[Judged, domain.Route | None]:
@@ -352,6 +356,17 @@ def withdraw_concern(
     return _withdrawn(found, act, "", context)
 
 
+def decline_concern(
+    case: Case | None, message: Received[contract.DeclineConcern], context: Context
+) -> Decision[Case]:
+    """The deputy, or staff, decline the case, unless others' cases were merged into it."""
+    found = _known(case)
+    events = domain.decline(found, _act(found, message), message.data.reason)
+    if context.merged_into(found.id):
+        raise errors.others_wait()
+    return _decided(found, events, context)
+
+
 def _withdrawn(case: Case, act: Act, reason: str, context: Context) -> Decision[Case]:
     events = domain.withdraw(case, act, reason)
     if context.merged_into(case.id):
@@ -459,7 +474,10 @@ def _decided(
     emissions: list[Emission] = []
     for event in events:
         before, case = case, domain.evolve(case, event)
-        emissions.append(Emission(_fact(case, event), sequence=case.version))
+        fact = _fact(case, event)
+        if isinstance(fact, contract.CaseFiled):
+            fact = fact.model_copy(update={"unrouted": event is events[-1]})
+        emissions.append(Emission(fact, sequence=case.version))
         emissions += _to_departments(before, case, event, words, context, supplied)
         if event.step in ("closed", "settled"):
             emissions += [
@@ -616,7 +634,7 @@ DECISIONS: dict[type[Contract], Decide[Case]] = {
     contract.SubmitConcern: submit_concern,
     contract.TakeUpConcern: take_up_concern,
     contract.ExplainConcern: _step(lambda case, act, data, _: domain.explain(case, act, data.text)),
-    contract.DeclineConcern: _step(lambda case, act, data, _: domain.decline(case, act, data.reason)),
+    contract.DeclineConcern: decline_concern,
     contract.SupplyConcern: supply_concern,
     contract.ReopenConcern: reopen_concern,
     contract.RateConcern: _by_link(

@@ -20,6 +20,7 @@ from services.cases.routing.judgement import Judged
 from shared.contracts.cases import (
     AnswerCase,
     CloseCase,
+    DeclineConcern,
     EraseConcern,
     FallDue,
     FileCase,
@@ -50,8 +51,17 @@ _COLUMNS = tuple(f.name for f in fields(Case) if f.name != "steps")
 _CLOCK = TypeAdapter(Clock | None)
 _ROUTED_AT_ONCE = (FileCase, SplitCase, SubmitConcern, TakeUpConcern)
 """What brings a case that is routed where a route is known."""
-_ENDING = (AnswerCase, InformMerged, CloseCase, SettleCase, WithdrawCase, WithdrawConcern, EraseConcern)
-"""What is passed on to the cases that were merged into one."""
+_ENDING = (
+    AnswerCase,
+    InformMerged,
+    CloseCase,
+    SettleCase,
+    WithdrawCase,
+    WithdrawConcern,
+    DeclineConcern,
+    EraseConcern,
+)
+"""What is passed on to the cases that were merged into one, or refused because of them."""
 
 
 @dataclass

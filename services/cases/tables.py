@@ -48,6 +48,7 @@ cases = Table(
     Column("id", UUID, primary_key=True),
     Column("version", Integer, nullable=False),
     Column("state", Text, nullable=False),
+    Column("state_since", DateTime(timezone=True)),
     Column("deputy_id", UUID, nullable=False),
     Column("county", Text, nullable=False),
     Column("town", Text),

@@ -102,7 +102,10 @@ class ExplainConcern(Contract):
 
 @command("concern.decline", owner="cases", roles=("deputy", "staff"), key="case id")
 class DeclineConcern(Contract):
-    """The deputy, or staff, do not take a resident's concern up 不予受理, and say why."""
+    """The deputy, or staff, do not take a resident's concern up 不予受理, and say why.
+
+    Staff may decline any case in triage so, also a deputy's own: what is nobody's business to handle.
+    """
 
     reason: Reason
 
@@ -157,12 +160,13 @@ class CloseFollowLink(ByFollowLink):
 class SplitCase(Contract):
     """Staff make a case of its own out of a part of another 拆分; the subject is the new one's id.
 
-    It keeps the filer and place of the other. `sealed` is as with `case.file`.
+    It keeps the filer and place of the other, which must be open. `sealed` is as with `case.file`.
     """
 
     sealed: Sealed
     out_of: UUID
     category: str | None = Field(default=None, max_length=40)
+    reason: Note = ""
 
 
 @command("case.route", owner="cases", roles=("staff",), key="case id")
@@ -334,7 +338,17 @@ class JoinCase(Contract):
 class FallDue(Contract):
     """Something falls due in a case; sent by cases to itself, and without effect where the case moved on."""
 
-    due: Literal["take-up", "accept", "answer", "supervise", "waiting", "rating"]
+    due: Literal[
+        "take-up",
+        "triage",
+        "accept",
+        "answer",
+        "supervise",
+        "waiting",
+        "close-reminder",
+        "close-late",
+        "rating",
+    ]
     at: AwareDatetime
 
 
@@ -399,7 +413,12 @@ class CaseFact(Contract):
 
 @event("case.filed", owner="cases", key="case id")
 class CaseFiled(CaseFact):
-    """A deputy filed a case 督事, or took up what a resident had submitted 接收."""
+    """A deputy filed a case 督事, or took up what a resident had submitted 接收.
+
+    `unrouted`: nothing says where to, and it waits for staff; else the routing follows.
+    """
+
+    unrouted: bool = False
 
 
 @event("case.routed", owner="cases", key="case id")
@@ -423,6 +442,8 @@ class CaseProgressed(CaseFact):
         "submitted",
         "passed-up",
         "declined",
+        "triage-late",
+        "split",
         "accepted",
         "progressed",
         "asked",
@@ -435,6 +456,8 @@ class CaseProgressed(CaseFact):
         "co-handled",
         "opinion",
         "answered",
+        "close-reminded",
+        "close-late",
         "informed",
         "reminded",
         "reopened",

@@ -39,12 +39,16 @@ class Emission:
 
 @dataclass(frozen=True)
 class Decision(Generic[S]):
-    """What a command changes: the new state, its version, and what to tell others. `time` is business time."""
+    """What a command changes: the new state, its version, and what to tell others. `time` is business time.
+
+    `others` are changed states beside the command's own, by key; the store must have loaded them with it.
+    """
 
     state: S
     version: int
     emissions: Sequence[Emission] = field(default_factory=tuple)
     time: Any = None
+    others: Mapping[str, S] = field(default_factory=dict)
 
 
 Decide = Callable[[S | None, Received[Any], Any], Decision[S]]
@@ -99,6 +103,9 @@ class Desk(Generic[S]):
             if decision.state is not states.get(key):
                 states[key] = changed[key] = decision.state
                 self.changed(decision.state, context)
+            for other, state in decision.others.items():
+                states[other] = changed[other] = state
+                self.changed(state, context)
             for emission in decision.emissions:
                 work.emit(
                     message,

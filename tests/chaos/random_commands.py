@@ -145,6 +145,8 @@ class Twin:
                 decision = decide(self.cases.get(subject), received, self._cases)
                 if decision.state is not self.cases.get(subject):
                     self._changed(decision.state)
+                for other in decision.others.values():
+                    self._changed(other)
                 return accepted(decision.version)
             if type(data) in motion_handlers.DECISIONS:
                 of_motion = motion_handlers.DECISIONS[type(data)](

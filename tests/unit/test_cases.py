@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, cast, get_args
 from uuid import UUID, uuid4
 
 import pytest
@@ -69,6 +70,12 @@ ASKED: dict[str, Asked] = {
     "take-up-unrouted": Asked(lambda c, at: domain.take_up(c, by(at, staff=True), None, RULES), NEW),
     "explain": Asked(lambda c, at: domain.explain(c, by(at), "because"), NEW),
     "decline": Asked(lambda c, at: domain.decline(c, by(at), "in court"), NEW),
+    "staff-decline": Asked(lambda c, at: domain.decline(c, by(at, staff=True), "in court"), NEW | {"triage"}),
+    "split": Asked(
+        lambda c, at: domain.split(c, by(at, staff=True), uuid4(), "two matters"),
+        BUSY | {"triage", "answered"},
+        lambda c: not c.erased,
+    ),
     "resident-supply": Asked(lambda c, at: domain.supply(c, resident(at), "sealed", RULES), {"waiting"}),
     "resident-rate": Asked(lambda c, at: domain.rate_as_resident(c, resident(at), 2, 3, None), {"closed"}),
     "resident-withdraw": Asked(lambda c, at: domain.withdraw(c, resident(at), ""), ENDING),
@@ -193,14 +200,7 @@ def test_a_case_takes_exactly_the_steps_of_its_state_machine(
         if case.state in BUSY:
             assert case.answer_by is not None
             assert case.dates_reason, "every deadline has a reason"
-        assert set(domain.due(case, RULES)) <= {
-            "take-up",
-            "accept",
-            "answer",
-            "supervise",
-            "waiting",
-            "rating",
-        }
+        assert set(domain.due(case, RULES)) <= set(get_args(domain.Due))
         assert case.state not in FINISHED or set(domain.due(case, RULES)) <= {"rating"}, "nothing else is due"
 
 
@@ -406,6 +406,69 @@ def test_a_concern_that_nobody_takes_up_is_passed_up_once_when_it_falls_due_and_
     assert did(late, "take-up", at=case.take_up_by).state == "routed"
 
 
+def test_a_case_left_in_triage_is_told_to_staff_once_and_again_when_it_comes_back() -> None:
+    case = filed()
+    assert domain.due(case, RULES).keys() == {"triage"}
+    late = after(case, domain.fall_due(case, "triage", domain.due(case, RULES)["triage"], RULES))
+    assert (late.state, late.steps[-1].step, domain.due(late, RULES)) == ("triage", "triage-late", {})
+    joined = after(case, domain.join(case, by(START + timedelta(days=1)), OTHER))
+    assert domain.due(joined, RULES) == domain.due(case, RULES), "what others do puts nothing off"
+    back = did(late, "route", "return", at=START + timedelta(days=4))
+    assert domain.due(back, RULES)["triage"] > START + timedelta(days=4)
+
+
+def test_an_answered_case_that_is_not_closed_reminds_its_deputy_and_then_staff() -> None:
+    case = did(filed(Route("roads", None, "x")), "answer", at=START + timedelta(days=30))
+    found = []
+    while kinds := domain.due(case, RULES):
+        ((kind, at),) = kinds.items()
+        found.append((kind, at.astimezone(CHINA).date().isoformat()))
+        case = after(case, domain.fall_due(case, kind, at, RULES))
+    assert found == [("close-reminder", "2021-08-18"), ("close-late", "2021-08-25")]
+    assert case.steps[-1].step == "close-late"
+    assert after(case, domain.close(case, by(case.changed_at, staff=True), None)).state == "closed"
+
+
+def test_only_staff_decline_what_lies_in_triage_and_not_what_others_were_merged_into() -> None:
+    case = replace(filed(), sealed=sealed("井盖"))
+    with pytest.raises(Refusal) as refusal:
+        domain.decline(case, by(START), "x")
+    assert refusal.value.code == "not-your-case"
+    command = told(contract.DeclineConcern(reason="在诉讼中"))
+    declined = handlers.decline_concern(case, command, CONTEXT)
+    assert (declined.state.state, declined.state.steps[-1].text) == ("declined", "在诉讼中")
+    context = replace(CONTEXT, children=defaultdict(set, {case.id: {uuid4()}}))
+    with pytest.raises(Refusal) as refusal:
+        handlers.decline_concern(case, command, context)
+    assert refusal.value.code == "others-wait"
+
+
+def test_splitting_is_noted_on_the_case_and_asks_for_one_that_is_open() -> None:
+    whole = replace(filed(Route("roads", None, "x")), sealed=sealed("井盖"))
+
+    def split(whole: Case) -> Any:
+        data = contract.SplitCase(
+            sealed=sealed("路灯"), out_of=whole.id, category="城乡建设", reason="两件事"
+        )
+        return handlers.split_case(None, told(data), replace(CONTEXT, cases={str(whole.id): whole}))
+
+    decision = split(whole)
+    noted = decision.others[str(whole.id)]
+    step = noted.steps[-1]
+    assert (step.step, step.actor, step.text, step.other) == ("split", "staff", "两件事", decision.state.id)
+    assert (noted.state, noted.version) == (whole.state, whole.version + 1)
+    about = [(type(e.data).__name__, e.subject) for e in decision.emissions]
+    assert about[0] == ("CaseProgressed", whole.id)
+    assert {subject for _, subject in about[1:]} == {None}
+    for closed, code in ((did(whole, "withdraw"), "step-not-possible"), (submitted(), "step-not-possible")):
+        with pytest.raises(Refusal) as refusal:
+            split(closed)
+        assert refusal.value.code == code
+    with pytest.raises(Refusal) as refusal:
+        split(replace(whole, sealed=""))
+    assert refusal.value.code == "nothing-to-split"
+
+
 def test_only_the_deputy_or_staff_decide_on_a_concern_and_only_the_resident_withdraws_it() -> None:
     case, stranger = submitted(), by(START, actor=str(OTHER))
     for ask in (
@@ -538,6 +601,10 @@ def test_filing_tells_the_facts_without_words_and_the_department_with_them() -> 
     kinds = {type(emission.data).__name__: emission for emission in decision.emissions}
     assert set(kinds) == {"CaseFiled", "CaseRouted", "Dossier"}
     assert kinds["Dossier"].topic == "department.housing.routed"
+    assert not kinds["CaseFiled"].data.unrouted
+    nobody = replace(CONTEXT, departments={})
+    [unrouted] = handlers.file_case(None, filing({"title": "井盖", "text": "窨井盖破损"}), nobody).emissions
+    assert unrouted.data.unrouted, "nothing follows, and staff are told"
     assert [kinds[name].sequence for name in ("CaseFiled", "CaseRouted", "Dossier")] == [1, 2, 2]
     for name in ("CaseFiled", "CaseRouted"):
         assert "窨井盖" not in kinds[name].data.model_dump_json()

@@ -33,6 +33,7 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
     "ningbo-2016": (
         # No time limits of the four platforms are published: figures of other hotlines, or our own.
         ("cases.take_up", "2021-09-30", OWN),
+        ("cases.triage", "2021-09-29", OWN),
         ("cases.accept", "2021-09-29", OWN),
         ("cases.first_contact", "2021-09-30", OWN),
         ("cases.answer.urgent", "2021-09-28", "热线规则"),  # an emergency: the same day
@@ -44,6 +45,8 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         ("cases.reopen", "2021-10-28", OWN),
         ("cases.urge", "2021-09-29", "热线规则"),  # urged on the day after it is overdue
         ("cases.supervise", "2021-10-11", "热线规则"),  # named publicly 5 working days after that
+        ("cases.close_reminder", "2021-10-08", OWN),  # 1 October is a day off
+        ("cases.close_late", "2021-10-08", OWN),
         ("cases.rating_reminder", "2021-10-08", OWN),  # 1 October is a day off
         ("cases.waiting", "2021-10-13", OWN),
         # §10: who receives it outside a session tells the deputy within seven days (5 October is a day off).
@@ -64,6 +67,7 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
     ),
     "qingdao-2021": (
         ("cases.take_up", "2022-01-30", OWN),
+        ("cases.triage", "2022-01-29", OWN),
         ("cases.accept", "2022-01-29", OWN),  # a Saturday that is worked
         ("cases.first_contact", "2022-01-30", OWN),  # a Sunday that is worked
         ("cases.answer.urgent", "2022-01-28", OWN),
@@ -79,6 +83,8 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         ("cases.reopen", "2022-02-28", OWN),
         ("cases.urge", "2022-01-29", OWN),
         ("cases.supervise", "2022-02-09", OWN),
+        ("cases.close_reminder", "2022-02-07", OWN),
+        ("cases.close_late", "2022-02-07", OWN),  # the first day after the Spring Festival
         ("cases.rating_reminder", "2022-02-07", OWN),
         ("cases.waiting", "2022-02-14", OWN),  # 12 February is a Saturday off
         # §14: outside a session it is assigned within five working days of receiving it.
@@ -97,6 +103,7 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
     ),
     "chongqing-2018": (
         ("cases.take_up", "2025-01-27", OWN),
+        ("cases.triage", "2025-01-26", OWN),
         ("cases.accept", "2025-01-26", OWN),  # a Sunday that is worked
         ("cases.first_contact", "2025-01-27", OWN),
         ("cases.answer.urgent", "2025-01-24", OWN),
@@ -108,6 +115,8 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         ("cases.reopen", "2025-02-24", OWN),
         ("cases.urge", "2025-01-26", OWN),  # the day after is a Saturday
         ("cases.supervise", "2025-02-07", OWN),
+        ("cases.close_reminder", "2025-01-27", OWN),
+        ("cases.close_late", "2025-02-05", OWN),  # 3 February lies in the Spring Festival
         ("cases.rating_reminder", "2025-01-27", OWN),
         ("cases.waiting", "2025-02-08", OWN),  # a Saturday that is worked
         # §13: outside a session it is assigned within ten working days of receiving it.

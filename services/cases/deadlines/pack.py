@@ -41,6 +41,7 @@ T = TypeVar("T")
 # What ends and what it is counted from, where a pack does not say it otherwise.
 _TITLES: dict[str, tuple[str, str]] = {
     "cases.take_up": ("接收期限", "提交"),
+    "cases.triage": ("分流期限", "待分流"),
     "cases.accept": ("签收期限", "派单"),
     "cases.first_contact": ("首次联系期限", "派单"),
     "cases.answer": ("答复期限", "派单"),
@@ -49,6 +50,8 @@ _TITLES: dict[str, tuple[str, str]] = {
     "cases.reopen": ("申请重新办理期限", "办结"),
     "cases.urge": ("催办日期", "逾期"),
     "cases.supervise": ("督办日期", "催办"),
+    "cases.close_reminder": ("提醒办结日期", "答复"),
+    "cases.close_late": ("代为办结日期", "提醒办结"),
     "cases.rating_reminder": ("评价提醒日期", "办结"),
     "cases.waiting": ("等待当事人最长至", "暂停"),
     "motions.assign": ("交办期限", "受理"),
@@ -256,6 +259,7 @@ class _Answers(_Part):
 
 class _Cases(_Part):
     take_up: _Limit
+    triage: _Limit
     accept: _Limit
     first_contact: _Limit
     answer: _Answers
@@ -266,6 +270,8 @@ class _Cases(_Part):
     reopen: _Limit
     urge: _Limit
     supervise: _Limit
+    close_reminder: _Limit
+    close_late: _Limit
     rating_reminder: _Limit
     waiting: _Limit
 

@@ -47,6 +47,7 @@ class CaseRules:
 
     Attributes:
         take_up: the deputy takes up what a resident submitted, explains or declines 接收, since it was submitted.
+        triage: staff route what no rule could 分流, since it came into triage.
         accept: the department accepts 签收, since it was routed 派单.
         first_contact: the department contacts the resident or deputy 首次联系, since it was routed.
         answer: the department answers 答复, since it was routed, by urgency; all four are there.
@@ -57,11 +58,14 @@ class CaseRules:
         reopen: the deputy or resident may reopen 重新办理, since it was closed.
         urge: an overdue department is urged 催办, since the deadline passed.
         supervise: it is put under supervision 督办, since it was urged.
+        close_reminder: the deputy is reminded to close 提醒办结, since the answer.
+        close_late: staff are told to close it in the deputy's place, since the deputy was reminded.
         rating_reminder: who filed is reminded to rate 回访提醒, since it was closed.
         waiting: the longest that the clock stands still waiting for the resident 等待当事人.
     """
 
     take_up: Limit
+    triage: Limit
     accept: Limit
     first_contact: Limit
     answer: Mapping[Urgency, Limit]
@@ -72,6 +76,8 @@ class CaseRules:
     reopen: Limit
     urge: Limit
     supervise: Limit
+    close_reminder: Limit
+    close_late: Limit
     rating_reminder: Limit
     waiting: Limit
 
