@@ -80,6 +80,7 @@ class CaseSplit(_Strict):
     title: Annotated[str, Field(min_length=1, max_length=200, pattern=TEXT)]
     text: Annotated[str, Field(min_length=1, max_length=20_000, pattern=TEXT)]
     category: Annotated[str, Field(max_length=40)] | None = None
+    reason: cases.Note = ""
 
 
 class Supply(_Strict):
@@ -383,7 +384,7 @@ def add(app: FastAPI, commands: Commands, seals: Seals, caller: Callable[..., Aw
             {**plain, "out_of": str(subject)},
             to="cases",
             words={name: plain[name] for name in ("title", "text")},
-            clear={"out_of": subject, "category": body.category},
+            clear={"out_of": subject, "category": body.category, "reason": body.reason},
             subject=str(body.id) if body.id else None,
         )
 

@@ -43,6 +43,12 @@ def _filer(message: Received[Any], kind: Kind, fact: cases.CaseFact) -> Notice:
     )
 
 
+def case_filed(message: Received[cases.CaseFiled]) -> Notices:
+    """Staff learn of a case that no rule could route."""
+    fact = message.data
+    return (_about(message, "case.unrouted", fact, StaffOf(fact.county)),) if fact.unrouted else ()
+
+
 def case_routed(message: Received[cases.CaseRouted]) -> Notices:
     """The deputy learns where the case went, the department that it has one."""
     fact = message.data
@@ -85,6 +91,9 @@ _TO_FILER: Mapping[str, Kind] = {
     "supervised": "case.supervised",
     "merged": "case.merged",
     "joined": "case.joined",
+    "close-reminded": "case.close-reminder",
+    "declined": "case.declined",
+    "split": "case.split",
 }
 _TO_FOLLOWERS = frozenset({"answered", "informed", "reopened", "merged"})
 _TO_DEPARTMENT: Mapping[str, Kind] = {
@@ -102,9 +111,12 @@ _TO_DEPARTMENT: Mapping[str, Kind] = {
     "merged": "work.recalled",
     "resident-rated": "work.concern-rated",
     "erased": "work.erased",
+    "split": "work.split",
 }
 _TO_STAFF: Mapping[str, Kind] = {
     "returned": "case.triage",
+    "triage-late": "case.triage-late",
+    "close-late": "case.close-late",
     "extension-asked": "case.decide-extension",
     "passed-up": "concern.passed-up",
 }
@@ -117,7 +129,7 @@ def case_progressed(message: Received[cases.CaseProgressed]) -> Notices:
     told: list[Notice] = []
     if fact.by_resident and (kind := _OF_RESIDENT.get(step)):
         told.append(_about(message, kind, fact, OnePerson(str(fact.deputy_id))))
-    elif kind := _TO_FILER.get(step):
+    elif (kind := _TO_FILER.get(step)) and not (step == "declined" and fact.by_deputy):
         told.append(_filer(message, kind, fact))
     if (kind := _TO_FILER.get(step)) and step in _TO_FOLLOWERS:
         told += _followers(message, kind, fact)
@@ -305,6 +317,7 @@ def archive_noted(message: Received[evaluation.ArchiveNoted]) -> Notices:
 
 
 NOTICES: dict[type[Contract], Callable[[Received[Any]], Notices]] = {
+    cases.CaseFiled: case_filed,
     cases.CaseRouted: case_routed,
     cases.CaseProgressed: case_progressed,
     cases.CaseClosed: case_closed,

@@ -436,6 +436,7 @@ class CaseProgressed(CaseFact):
     """A step that is neither filing, routing, closing nor the deputy's rating.
 
     `by_system`: nobody did it, it fell due. `by_resident`: who submitted it did, by the follow link.
+    `by_deputy`: its deputy did.
     """
 
     step: Literal[
@@ -475,6 +476,7 @@ class CaseProgressed(CaseFact):
     ]
     by_system: bool = False
     by_resident: bool = False
+    by_deputy: bool = False
 
 
 @event("case.closed", owner="cases", key="case id")

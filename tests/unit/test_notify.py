@@ -68,8 +68,8 @@ def progressed(step: Any, state: Any) -> cases.CaseProgressed:
 
 
 STEPS = get_args(cases.CaseProgressed.model_fields["step"].annotation)
-UNTOLD = ("submitted", "declined", "contact-erased", "link-closed")
-"""What a deputy did themselves, or what is the resident's own business; a submission is told as the resident's."""
+UNTOLD = ("submitted", "contact-erased", "link-closed")
+"""What is the resident's own business; a submission is told as the resident's."""
 BY_RESIDENT = ("submitted", "supplied", "resident-rated", "reopened", "withdrawn", "erased")
 MOTION: dict[str, Any] = {
     "motion_id": SUBJECT,
@@ -117,6 +117,7 @@ EVENTS: list[Contract] = [
         note_id=UUID(int=9), deputy_id=ANNA, part="reports", happened_on=date(2021, 12, 1), state="noted"
     ),
     ROUTED,
+    cases.CaseFiled(**FACT, state="triage", unrouted=True),
     progressed("accepted", "accepted"),
     *(progressed(step, "in-progress") for step in STEPS if step not in ("accepted", "returned", *UNTOLD)),
     *(progressed(step, "submitted").model_copy(update={"by_resident": True}) for step in BY_RESIDENT),
@@ -152,6 +153,24 @@ def test_the_filing_deputy_and_the_department_learn_of_a_routed_case() -> None:
     assert found["case.routed"].to == OnePerson(str(ANNA))
     assert found["case.assigned"].to == OnePerson("department:housing")
     assert found["case.assigned"].parameters == {"category": "城乡建设", "county": "330203"}
+
+
+def test_staff_learn_of_a_new_case_only_where_no_rule_could_route_it() -> None:
+    filed = cases.CaseFiled(**{**FACT, "department": None}, state="triage")
+    assert told(filed) == {}
+    assert told(filed.model_copy(update={"unrouted": True}))["case.unrouted"].to == StaffOf("330203")
+
+
+def test_a_deputy_learns_that_staff_declined_a_case_and_not_of_the_own_declining() -> None:
+    assert told(progressed("declined", "declined"))["case.declined"].to == OnePerson(str(ANNA))
+    own = progressed("declined", "declined").model_copy(update={"by_deputy": True})
+    assert told(own) == {}
+
+
+def test_who_is_to_close_an_answered_case_is_told_first_the_deputy_then_staff() -> None:
+    assert told(progressed("close-reminded", "answered"))["case.close-reminder"].to == OnePerson(str(ANNA))
+    assert told(progressed("close-late", "answered"))["case.close-late"].to == StaffOf("330203")
+    assert told(progressed("triage-late", "triage"))["case.triage-late"].to == StaffOf("330203")
 
 
 def test_a_returned_case_is_told_to_the_deputy_and_to_the_staff_of_its_county() -> None:
