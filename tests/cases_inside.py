@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 import services.cases
 from deploy.local.stack import LocalStack
-from services.cases import api
+from services.cases import api, following
 from services.cases.handlers import DECISIONS, CaseDesk, read_words
 from services.cases.routing.desk import DECISIONS as ADOPTIONS
 from services.cases.routing.desk import AdoptionStore, InForce
@@ -63,6 +63,7 @@ class Inside:
     opener: Opener
     keyed: Keyed
     runner: Runner
+    store: CaseStore
     url: str = ""
     _offsets: Counter[str] = field(default_factory=Counter)
 
@@ -180,7 +181,7 @@ async def cases_inside(stack: LocalStack, issuer: Issuer, *, now: datetime) -> A
         },
         limits=Limits(attempts_max=3, first_seconds=0.01, longest_seconds=0.02, dead_in_a_row_max=50),
     )
-    found = Inside(engine, issuer, opener, keyed, runner)
+    found = Inside(engine, issuer, opener, keyed, runner, store)
     app = FastAPI()
     app.state.clock = BusinessClock("message")
     told = message(ClockTicked(until=now), subject="clock", time=now)
@@ -188,6 +189,7 @@ async def cases_inside(stack: LocalStack, issuer: Issuer, *, now: datetime) -> A
     problems.install(app)
     caller = callers(verifier)
     app.include_router(api.router(opener, keyed, engine, caller))
+    app.include_router(following.router(opener, engine, caller))
     app.include_router(search_api.router(opener, keyed, engine, caller))
     housing = identity.DepartmentChanged(
         code="housing", name="住建", categories=("城乡建设",), counties=(), state="active"

@@ -8,7 +8,7 @@ note of who read them and what for, written in the same transaction.
 # No postponed annotations here: FastAPI could not find names that are made inside `router`.
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Annotated, Any, Literal, Protocol
 from uuid import UUID
@@ -196,6 +196,13 @@ class _Walk:
             self.items.append(case)
 
 
+def _moment(as_of: datetime | None, now: datetime) -> datetime:
+    """For which moment figures are told. Raises Refusal for one that has passed, whose states nobody knows any more."""
+    if as_of is not None and as_of < now:
+        raise errors.as_of_past()
+    return as_of or now
+
+
 def _indicator(metric: Metric, figure: Figure) -> dict[str, Any]:
     return {
         "key": metric.key,
@@ -357,12 +364,14 @@ def router(opener: Opener, keyed: Keyed, engine: AsyncEngine, caller: WhoCalls) 
         require(actor, "staff", "operator", "simulation")
         columns = tables.cases.c
         asked = {columns.county: county, columns.department: department}
-        conditions = [column == value for column, value in asked.items() if value is not None]
+        conditions = visible(actor) + [
+            column == value for column, value in asked.items() if value is not None
+        ]
         if filed_from is not None:
             conditions.append(columns.filed_at >= filed_from)
         if filed_until is not None:
             conditions.append(columns.filed_at < filed_until)
-        moment = as_of or request.app.state.clock.now()
+        moment = _moment(as_of, request.app.state.clock.now())
         async with engine.connect() as connection:
             groups = await queries.metric_groups(connection, conditions, moment)
         return {
@@ -380,7 +389,7 @@ def router(opener: Opener, keyed: Keyed, engine: AsyncEngine, caller: WhoCalls) 
         as_of: AwareDatetime | None = None,
     ) -> dict[str, Any]:
         require(actor, "staff", "operator", "simulation")
-        moment = as_of or request.app.state.clock.now()
+        moment = _moment(as_of, request.app.state.clock.now())
         until = filed_until or moment
         since = filed_from or until - timedelta(days=365)
         columns = tables.cases.c
@@ -401,6 +410,6 @@ def router(opener: Opener, keyed: Keyed, engine: AsyncEngine, caller: WhoCalls) 
     async def figures(actor: who) -> dict[str, Any]:
         require(actor, "staff", "operator", "simulation")
         async with engine.connect() as connection:
-            return await queries.figures(connection)
+            return await queries.figures(connection, visible(actor))
 
     return routes

@@ -124,6 +124,15 @@ def others_merged() -> Refusal:
     )
 
 
+def as_of_past() -> Refusal:
+    """Figures are reckoned from cases as they stand, which were others in the past."""
+    return Refusal(
+        "as-of-past",
+        "Figures are told for now or for a moment to come, from cases as they stand; leave as_of out.",
+        "invalid",
+    )
+
+
 def others_wait() -> Refusal:
     """Other people's cases were merged into it, and would never be answered."""
     return Refusal(

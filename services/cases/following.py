@@ -65,6 +65,11 @@ def view(row: Mapping[str, Any], reads: Sequence[Mapping[str, Any]], opener: Ope
         "department": row["department"],
         "answer_by": row["answer_by"],
         "dates_reason": row["dates_reason"],
+        "parts": [
+            {"state": part["state"], "state_title": STATES[part["state"]]}
+            for part in row["related"]
+            if part["split_from"] == row["id"]
+        ],
         "answer": row["answer"],
         "result": row["result"],
         "rating": {

@@ -532,6 +532,7 @@ def _fact(case: Case, event: Event) -> Contract:
         step=event.step,
         by_system=event.actor == "system",
         by_resident=event.actor == _RESIDENT,
+        by_deputy=event.actor == str(case.deputy_id),
     )
 
 

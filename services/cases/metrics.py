@@ -71,7 +71,9 @@ COUNTS, COUNTS_AGAINST = "numerator", "denominator"
 REASONS: Mapping[str, Words] = {
     "merged": Words("已并案，由主件计算", "merged into another case, which is counted in its place"),
     "withdrawn": Words("已撤回", "withdrawn"),
-    "not-taken-up": Words("居民提交，未接收", "submitted by a resident and not taken up, or declined"),
+    "not-taken-up": Words(
+        "未接收，或者不予受理", "submitted by a resident and not taken up yet, or declined"
+    ),
     "not-routed": Words("尚未派单", "never routed to a department"),
     "returned": Words("已退回，待重新派单", "handed back, and not routed again yet"),
     "not-accepted": Words("尚未签收，仍可能退回", "not accepted yet, so it may still come back"),
@@ -276,6 +278,11 @@ def document() -> str:
         "for one of the reasons named. A figure is shown with its numerator, its denominator and how many were left",
         "out for which reason; where nothing is counted there is no rate, neither 0 nor 100 %.",
         "Closed 办结, solved 解决 and satisfied 满意 are three figures and never one.",
+        "",
+        "A case that was late once counts as late, though it was then transferred, returned, paused or reopened, whoever",
+        "holds it now. Figures are told of cases as they stand: for now, or with `as_of` for a moment to come if nothing",
+        "is done until then; for a past moment they are refused (`as-of-past`), since states of then are not kept. Staff",
+        "are told those of their area.",
     ]
     for metric in METRICS:
         parts += [

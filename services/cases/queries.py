@@ -171,7 +171,22 @@ async def by_follow(connection: AsyncConnection, follow: str) -> dict[str, Any] 
         .mappings()
         .first()
     )
-    return None if found is None else await _with_way(connection, found)
+    if found is None:
+        return None
+    told = await _with_way(connection, found)
+    return {**told, **await _parents_dates(connection, found)}
+
+
+async def _parents_dates(connection: AsyncConnection, found: RowMapping) -> dict[str, Any]:
+    """What a merged case takes from the one with which it is answered: by when, and why then."""
+    cases = tables.cases.c
+    seen: dict[str, Any] = {}
+    while found["state"] == "merged" and found["merged_into"] is not None:
+        parent = select(cases.state, cases.merged_into, cases.answer_by, cases.dates_reason)
+        rows = await connection.execute(parent.where(cases.id == found["merged_into"]))
+        found = rows.mappings().one()
+        seen = {"answer_by": found["answer_by"], "dates_reason": found["dates_reason"]}
+    return seen
 
 
 async def contact_reads(connection: AsyncConnection, case_id: UUID) -> list[dict[str, Any]]:
@@ -288,7 +303,9 @@ _TOLD: tuple[Step, ...] = (
 )
 
 
-async def figures(connection: AsyncConnection) -> dict[str, Any]:
+async def figures(
+    connection: AsyncConnection, conditions: Sequence[ColumnElement[bool]] = ()
+) -> dict[str, Any]:
     """How many cases were filed, rated, merged and so on, how many stand in each state and result, and some steps.
 
     `extensions_asked` counts cases whose department waits for staff's decision now.
@@ -304,7 +321,9 @@ async def figures(connection: AsyncConnection) -> dict[str, Any]:
             func.count().filter(cases.reopened > 0).label("reopened"),
             func.count().filter(cases.designated).label("designated"),
             func.count(cases.extension_asked).label("extensions_asked"),
-        ).group_by(cases.state, cases.result)
+        )
+        .where(*conditions)
+        .group_by(cases.state, cases.result)
     )
     found: dict[str, Any] = {"filed": 0, **dict.fromkeys(_COUNTED, 0), "states": {}, "results": {}}
     for row in rows.mappings():
@@ -316,7 +335,10 @@ async def figures(connection: AsyncConnection) -> dict[str, Any]:
             found["results"][row["result"]] = found["results"].get(row["result"], 0) + row["count"]
     found["closed"] = found["states"].get("closed", 0)
     taken = tables.case_steps.c.step
-    steps = await connection.execute(select(taken, func.count()).where(taken.in_(_TOLD)).group_by(taken))
+    told = select(taken, func.count()).where(taken.in_(_TOLD)).group_by(taken)
+    if conditions:
+        told = told.join(tables.cases, cases.id == tables.case_steps.c.case_id).where(*conditions)
+    steps = await connection.execute(told)
     found["steps"] = {**dict.fromkeys(_TOLD, 0), **{row[0]: row[1] for row in steps}}
     return found
 

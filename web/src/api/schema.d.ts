@@ -3368,6 +3368,8 @@ export interface components {
             answered_at: string | null;
             /** On Time */
             on_time: boolean | null;
+            /** Late */
+            late: boolean;
             /** Closed At */
             closed_at: string | null;
             /** Merged Into */
@@ -3490,6 +3492,11 @@ export interface components {
             text: string;
             /** Category */
             category?: string | null;
+            /**
+             * Reason
+             * @default
+             */
+            reason: string;
         };
         /**
          * CaseStep
@@ -3932,6 +3939,8 @@ export interface components {
         /**
          * DeclineConcern
          * @description The deputy, or staff, do not take a resident's concern up 不予受理, and say why.
+         *
+         *     Staff may decline any case in triage so, also a deputy's own: what is nobody's business to handle.
          */
         DeclineConcern: {
             /** Reason */
@@ -6080,12 +6089,17 @@ export interface components {
         /**
          * TransferCase
          * @description Move a case from the department that holds it to another 转办.
+         *
+         *     The category with which it came to the wrong one is in doubt: without `category` a department that handles a
+         *     single one says what the case is about, else models do not learn from the case.
          */
         TransferCase: {
             /** Department */
             department: string;
             /** Reason */
             reason: string;
+            /** Category */
+            category?: string | null;
         };
         /**
          * UrgeCase
@@ -6184,6 +6198,8 @@ export interface components {
             answered_at: string | null;
             /** On Time */
             on_time: boolean | null;
+            /** Late */
+            late: boolean;
             /** Closed At */
             closed_at: string | null;
             /** Merged Into */
