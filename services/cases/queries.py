@@ -52,7 +52,9 @@ async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
 
 def _in_states(*states: str) -> ColumnElement[bool]:
     # Written into the statement: with parameters the planner would not see that they have an index of their own.
-    listed: BindParameter[list[str]] = bindparam("owed", list(states), expanding=True, literal_execute=True)
+    listed: BindParameter[list[str]] = bindparam(
+        "owed", list(states), expanding=True, literal_execute=True, unique=True
+    )
     return tables.cases.c.state.in_(listed)
 
 

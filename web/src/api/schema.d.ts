@@ -13133,6 +13133,7 @@ export interface operations {
                 level?: string;
                 department?: string;
                 deputy?: string;
+                mine?: string;
                 from?: string;
                 until?: string;
             };
