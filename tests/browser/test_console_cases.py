@@ -189,6 +189,7 @@ async def test_staff_merge_a_case_split_a_part_off_and_name_who_helps(
         await dialog.get_by_role("button", name="提交").click()
         await expect(dialog.get_by_role("alert")).to_have_text("请填写标题")
         await dialog.get_by_label("标题").fill("拆出来的垃圾桶")
+        await dialog.get_by_label("为什么拆分").fill("归两个单位办理")
         await dialog.get_by_role("button", name="提交").click()
         await expect(page.get_by_role("heading", name="拆出来的垃圾桶")).to_be_visible()
         part = page.url.rsplit("/", 1)[-1]
@@ -197,6 +198,7 @@ async def test_staff_merge_a_case_split_a_part_off_and_name_who_helps(
 
         # the rest is merged into the other, found by its title
         await expect(page.get_by_role("heading", name="并入的路灯重复件")).to_be_visible()
+        await expect(page.get_by_text("归两个单位办理")).to_be_visible()
         await expect(page.get_by_role("link", name="由本件拆出的督事")).to_be_visible()
         await page.get_by_role("button", name="并案").click()
         await dialog.get_by_role("button", name="提交").click()
