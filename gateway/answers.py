@@ -913,6 +913,35 @@ class Promise(Answer):
     text: str | None
     report: str | None
     rating: str | None
+    postponed: int = Field(default=0, description="how often a new date was promised")
+    late: bool = Field(default=False, description="rated after the deadline")
+
+
+class PromiseEntry(Answer):
+    """A promise in the list across motions 承诺台账; `report_by` is null where nothing is owed."""
+
+    motion_id: UUID
+    motion_number: str | None
+    title: str | None
+    congress: str | None
+    number: int
+    department: str
+    text: str | None
+    due: date
+    state: str
+    made_at: datetime
+    reported_at: datetime | None
+    report: str | None
+    rating: str | None
+    postponed: int
+    report_by: datetime | None
+    overdue: bool
+
+
+class PromisePage(Page):
+    """Promises across motions, by the date they are promised for."""
+
+    items: tuple[PromiseEntry, ...]
 
 
 class MotionRating(Answer):

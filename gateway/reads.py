@@ -155,6 +155,13 @@ READS = (
         answer=answers.MotionNames,
     ),
     Read("/motion-deadlines", "cases", "Open deadlines of motions, for staff", ("until", *PAGE)),
+    Read(
+        "/motion-promises",
+        "cases",
+        "What answers promised 承诺台账, for staff and departments",
+        ("department", "state", "overdue", *PAGE),
+        answer=answers.PromisePage,
+    ),
     Read("/case-referrals/{id}", "cases", "What became of a case besides"),
     Read(
         "/activities", "participation", "Activities", ("kind", "county", *PAGE), answer=answers.ActivityPage

@@ -24,7 +24,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 import services.cases
 from deploy.local.stack import LocalStack
 from services.cases import api, following
+from services.cases.__main__ import motion_rules_by_day
+from services.cases.deadlines.calendar import ChinaCalendar
+from services.cases.deadlines.pack import load
 from services.cases.handlers import DECISIONS, CaseDesk, read_words
+from services.cases.motions import api as motions_api
 from services.cases.routing.desk import DECISIONS as ADOPTIONS
 from services.cases.routing.desk import AdoptionStore, InForce
 from services.cases.routing.rules_file import shipped_taxonomy
@@ -52,6 +56,7 @@ from tests.case_rules import RULES
 from tests.gateway_door import served
 
 HERE = Path(services.cases.__file__).parent
+MOTION_RULES = motion_rules_by_day(load(), "ningbo", ChinaCalendar())
 
 
 @dataclass
@@ -190,6 +195,7 @@ async def cases_inside(stack: LocalStack, issuer: Issuer, *, now: datetime) -> A
     caller = callers(verifier)
     app.include_router(api.router(opener, keyed, engine, caller))
     app.include_router(following.router(opener, engine, caller))
+    app.include_router(motions_api.router(opener, MOTION_RULES, engine, caller))
     app.include_router(search_api.router(opener, keyed, engine, caller))
     housing = identity.DepartmentChanged(
         code="housing", name="住建", categories=("城乡建设",), counties=(), state="active"

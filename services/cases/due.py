@@ -1,7 +1,7 @@
-"""What falls due in cases, and what a new calendar changes: the loop that no message starts.
+"""What falls due in cases and motions, and what a new calendar changes: the loop that no message starts.
 
 It reads the business clock and claims ripe rows; what then happens is decided by the command that it
-sends to its own service, from the case as it stands. Invariant: while the clock is not known to be
+sends to its own service, from the case or motion as it stands. Invariant: while the clock is not known to be
 right (a simulation's ticks have not been read yet) nothing falls due.
 """
 
@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from services.cases.motions.store import claim_motions_due, redate_open_motions
 from services.cases.store import claim_due, redate_open_cases
 from shared.host import Loop, Surroundings
 from shared.messaging.work import Work
@@ -29,11 +30,17 @@ def falling_due(calendar: str) -> Loop:
 
     async def run(around: Surroundings) -> None:
         await _until_done(around, lambda work: redate_open_cases(work, calendar, around.clock.now()))
+        await _until_done(around, lambda work: redate_open_motions(work, calendar, around.clock.now()))
         while True:
-            claimed = await _until_done(
-                around, lambda work: claim_due(work, around.clock.now(), most=_CLAIMED_MAX)
-            )
-            if claimed < _CLAIMED_MAX:
+            found = [
+                await _until_done(
+                    around, lambda work: claim_due(work, around.clock.now(), most=_CLAIMED_MAX)
+                ),
+                await _until_done(
+                    around, lambda work: claim_motions_due(work, around.clock.now(), most=_CLAIMED_MAX)
+                ),
+            ]
+            if max(found) < _CLAIMED_MAX:
                 await asyncio.sleep(_IDLE_SECONDS)
 
     return run

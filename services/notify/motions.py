@@ -16,6 +16,8 @@ Notices = tuple[Notice, ...]
 
 def _about(message: Received[Any], kind: Kind, to: OnePerson | StaffOf) -> Notice:
     fact: motions.MotionFact = message.data
+    passed = fact.deadline if isinstance(fact, motions.MotionProgressed) else None
+    more = {"deadline": passed} if passed else {}
     return notice(
         message.envelope.id,
         kind,
@@ -24,6 +26,7 @@ def _about(message: Received[Any], kind: Kind, to: OnePerson | StaffOf) -> Notic
         to,
         kind=fact.kind,
         due_at=fact.due_at.isoformat() if fact.due_at else None,
+        **more,
     )
 
 
@@ -70,6 +73,7 @@ _TO_AUTHOR: Mapping[str, Kind] = {
     "extension-granted": "motion.extended",
     "supervised": "motion.supervised",
     "promise-reported": "motion.promise-reported",
+    "unstated": "motion.unstated",
 }
 _TO_LEAD: Mapping[str, Kind] = {
     "opinion": "work.motion-opinion",
@@ -78,6 +82,8 @@ _TO_LEAD: Mapping[str, Kind] = {
     "supervised": "work.motion-supervised",
     "promise-rated": "work.motion-promise-rated",
     "withdrawn": "work.motion-withdrawn",
+    "unstated": "work.motion-unstated",
+    "redated": "work.motion-redated",
 }
 _TO_STAFF: Mapping[str, Kind] = {
     "objected": "motion.reassign",
@@ -89,6 +95,8 @@ _TO_STAFF: Mapping[str, Kind] = {
 def progressed(message: Received[motions.MotionProgressed]) -> Notices:
     """Each step is told to whom it concerns."""
     fact = message.data
+    if fact.step == "overdue":
+        return _overdue(message)
     told: list[Notice] = []
     if kind := _TO_AUTHOR.get(fact.step):
         told.append(_deputy(message, kind, fact.deputy_id))
@@ -96,6 +104,17 @@ def progressed(message: Received[motions.MotionProgressed]) -> Notices:
         told.append(_about(message, kind, department(fact.lead)))
     if kind := _TO_STAFF.get(fact.step):
         told += _staff(message, kind)
+    return tuple(told)
+
+
+def _overdue(message: Received[motions.MotionProgressed]) -> Notices:
+    """Staff learn what is late, the department that it is, and the author that there is no answer yet."""
+    fact = message.data
+    told: list[Notice] = [*_staff(message, "motion.overdue")]
+    if fact.owing is not None:
+        told.append(_about(message, "work.motion-overdue", department(fact.owing)))
+    if fact.deadline in ("answer", "redo"):
+        told.append(_deputy(message, "motion.late", fact.deputy_id))
     return tuple(told)
 
 

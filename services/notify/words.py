@@ -80,6 +80,9 @@ SENTENCES: Mapping[Kind, str] = {
     "motion.answered": "承办单位已答复您的{kind}，请评价办理态度和办理结果。",
     "motion.redo": "代表对一件{kind}的办理不满意，需再次办理，期限：{due_at}。",
     "motion.promise-reported": "承办单位报告了您的{kind}承诺事项的落实情况，请评价。",
+    "motion.overdue": "一件{kind}的{deadline}已逾期，期限：{due_at}，请督促办理。",
+    "motion.late": "承办单位逾期未答复您的{kind}，期限：{due_at}，系统已催办。",
+    "motion.unstated": "您的{kind}逾期未评价，已按未表态办结。您仍可以评价。",
     "work.motion": "贵单位为一件{kind}的主办单位，答复期限：{due_at}。",
     "work.motion-co-handled": "贵单位为一件{kind}的会办单位，请向主办单位提出意见。",
     "work.motion-opinion": "会办单位已对一件{kind}提出会办意见。",
@@ -90,6 +93,9 @@ SENTENCES: Mapping[Kind, str] = {
     "work.motion-redo": "代表对一件{kind}的办理不满意，请再次办理，期限：{due_at}。",
     "work.motion-promise-rated": "代表已评价贵单位一件{kind}承诺事项的落实情况。",
     "work.motion-withdrawn": "代表已撤回一件{kind}，贵单位不必再办理。",
+    "work.motion-overdue": "催办：一件{kind}的{deadline}已逾期，期限：{due_at}，请抓紧办理。",
+    "work.motion-unstated": "代表逾期未评价贵单位办理的一件{kind}，已按未表态办结。",
+    "work.motion-redated": "一件{kind}的期限已按新的放假安排重新计算：{due_at}。",
     "activity.announced": "新的代表活动：{title}（{kind}），{starts_at}开始，欢迎报名。",
     "consultation.opened": "{kind}：{title}，截止{closes_at}，请提出意见。",
     "consultation.closed": "意见征集已结束：{title}，共{respondents}人参与，提出意见{opinions}条。",
@@ -105,6 +111,15 @@ SENTENCES: Mapping[Kind, str] = {
 
 _WORDS: Mapping[str, Mapping[str, str]] = {
     "became": {"motion": "议案、建议", "project-lead": "民生实事线索"},
+    "deadline": {
+        "assign": "交办",
+        "reassign": "重新交办",
+        "first-contact": "首次沟通",
+        "opinion": "会办意见",
+        "answer": "答复",
+        "redo": "再次办理",
+        "promise": "承诺落实",
+    },
     "result": {"solved": "已解决", "explained": "已解释说明", "unsolved": "未解决"},
     "kind": {
         "theme": "主题活动",

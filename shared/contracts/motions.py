@@ -32,6 +32,19 @@ MotionState = Literal[
 AnswerClass = Literal["A", "B", "C", "D"]
 ContactForm = Literal["face-to-face", "phone", "video", "letter", "inspection"]
 Outcome = Literal["kept", "partly-kept", "not-kept"]
+MotionDeadline = Literal[
+    "assign",
+    "object",
+    "reassign",
+    "first-contact",
+    "opinion",
+    "answer",
+    "feedback",
+    "unstated",
+    "redo",
+    "promise",
+    "rate-promise",
+]
 Reason = Annotated[str, Field(min_length=1, max_length=500, repr=False)]
 Note = Annotated[str, Field(max_length=500, repr=False)]
 Sealed = Annotated[str, Field(max_length=400_000, repr=False)]
@@ -208,11 +221,14 @@ class RateMotion(Contract):
 
 @command("motion.report-promise", owner="cases", roles=("department",), key="motion id")
 class ReportPromise(Contract):
-    """The department reports how it kept a promise 报告承诺落实."""
+    """The department reports how it kept a promise 报告承诺落实; what is not kept in full is promised anew for `due`."""
 
     promise: int = Field(ge=1, le=1000)
     outcome: Outcome
     text: str = Field(min_length=1, max_length=5000, repr=False)
+    due: date | None = Field(
+        default=None, description="by when the rest will be done; needed unless kept, and only then"
+    )
 
 
 @command("motion.rate-promise", owner="cases", roles=("deputy",), key="motion id")
@@ -221,6 +237,19 @@ class RatePromise(Contract):
 
     promise: int = Field(ge=1, le=1000)
     rating: Code
+
+
+@command("motion.fall-due", owner="cases", roles=("system",), key="motion id")
+class FallMotionDue(Contract):
+    """A deadline of a motion passes; sent by cases to itself, and without effect where the motion moved on."""
+
+    number: int
+    at: AwareDatetime
+
+
+@command("motion.redate", owner="cases", roles=("system",), key="motion id")
+class RedateMotion(Contract):
+    """Count a motion's open deadlines again with the present calendar 重算期限; sent by cases to itself."""
 
 
 @command("case.refer", owner="cases", roles=("deputy", "staff"), key="referral id")
@@ -297,8 +326,14 @@ class MotionProgressed(MotionFact):
         "supervised",
         "promise-reported",
         "promise-rated",
+        "promise-unstated",
         "withdrawn",
-    ]
+        "unstated",
+        "overdue",
+        "redated",
+    ] = Field(description="`unstated`: the author did not rate in time, and the handling ended")
+    deadline: MotionDeadline | None = Field(default=None, description="which passed, where one did")
+    owing: DepartmentCode | None = Field(default=None, description="the department that is late, if one is")
     ground: Code | None = None
     promise: int | None = None
     outcome: Outcome | None = None
@@ -367,7 +402,12 @@ class DepartmentToldOfMotion(Contract):
         "rated",
         "promise-rated",
         "recalled",
-    ] = Field(description="`recalled`: the motion is no longer this department's")
+        "unstated",
+        "overdue",
+        "redated",
+    ] = Field(
+        description="`recalled`: the motion is no longer this department's; `overdue`: `due_at` has passed"
+    )
     state: MotionState
     due_at: AwareDatetime | None = None
     text: str | None = Field(default=None, repr=False)

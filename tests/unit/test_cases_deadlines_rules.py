@@ -62,6 +62,8 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         ("motions.answer_latest", "2022-03-28", "浙江规定第二十一条"),
         # §24: an answer that does not satisfy is worked on again and given anew within a month.
         ("motions.redo", "2021-10-28", "浙江规定第二十四条"),
+        # §23: the deputy gives feedback; no figure.
+        ("motions.unstated", "2021-12-28", OWN),
         # §20: what was promised is followed up and answered again once done; no figure.
         ("motions.promise", "2021-10-28", OWN),
     ),
@@ -97,6 +99,7 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         # §25: an answer within three months of the assignment, at the very latest within six.
         ("motions.answer", "2022-04-28", "青岛条例第二十五条"),
         ("motions.answer_latest", "2022-07-28", "青岛条例第二十五条"),
+        ("motions.unstated", "2022-04-28", OWN),  # §31 names no figure for the feedback
         # §31 lets it be worked on again and names no figure; Shandong's rules: one month.
         ("motions.redo", "2022-02-28", "山东办法"),
         ("motions.promise", "2022-02-28", OWN),  # §27: progress is reported without delay
@@ -256,6 +259,9 @@ def test_where_no_article_sets_a_limit_there_is_none() -> None:
     for name in ("ningbo-2016", "qingdao-2021"):
         assert PACKS[name].motions.first_contact is None
         assert PACKS[name].motions.feedback is None
+    assert PACKS["chongqing-2018"].motions.unstated is None, (
+        "there the limit for the feedback ends the handling"
+    )
 
 
 @pytest.mark.parametrize("name", PACKS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -21,6 +21,20 @@ from services.cases.motions.domain import STEPS, Act, Deputy, Due, Motion, Pledg
 from shared.refusals import Refusal
 
 CALENDAR = ChinaCalendar()
+
+
+class Moved(ChinaCalendar):
+    """A later notice of the State Council, after which nobody works on the first of June."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.version = "later"
+
+    def is_working_day(self, day: date) -> bool:
+        return (day.month, day.day) != (6, 1) and super().is_working_day(day)
+
+
+ANOTHER = Moved()
 PACKS = {pack.jurisdiction: Rules(CALENDAR, pack.motions) for pack in packs.load()}
 NINGBO, QINGDAO, CHONGQING = PACKS["ningbo"], PACKS["qingdao"], PACKS["chongqing"]
 every_pack = pytest.mark.parametrize("rules", PACKS.values(), ids=PACKS)
@@ -28,6 +42,13 @@ START = datetime(2022, 3, 1, 9, tzinfo=CHINA)
 AUTHOR = UUID(int=1)
 OTHERS = [UUID(int=number) for number in range(2, 14)]
 KNOWN = {who: Deputy(who, "county", "330203", None) for who in (AUTHOR, *OTHERS)}
+
+
+def of(level: str) -> dict[UUID, Deputy]:
+    """Everybody known, as deputies of that level."""
+    return {who: replace(one, level=level) for who, one in KNOWN.items()}  # type: ignore[arg-type]
+
+
 BILL = Text("sealed", "a" * 64, domain.BILL_PARTS)
 GOOD = {"attitude": "satisfied", "result": "satisfied"}
 BAD = {"attitude": "satisfied", "result": "unsatisfied"}
@@ -85,7 +106,7 @@ def signed(motion: Motion, number: int) -> Motion:
 
 def submitted(rules: Rules = NINGBO, kind: str = "suggestion", cosigners: int = 2) -> Motion:
     motion = signed(drafted(kind), cosigners)
-    return taken(motion, domain.submit(motion, deputy(), rules, informed=True))
+    return taken(motion, domain.submit(motion, deputy(), rules, KNOWN, informed=True))
 
 
 def accepted(rules: Rules = NINGBO, *, when: datetime = START) -> Motion:
@@ -134,6 +155,26 @@ def rated(
     return taken(motion, domain.rate(motion, deputy(when=when or at(21)), rules, values))
 
 
+def reporting(motion: Motion, act: Act, outcome: str, *, due: date | None, rules: Rules = NINGBO) -> Motion:
+    steps = domain.report_promise(
+        motion,
+        act,
+        rules,
+        number=1,
+        outcome=outcome,  # type: ignore[arg-type]
+        sealed="s",
+        due=due,
+    )
+    return taken(motion, steps)
+
+
+def passing(motion: Motion, kind: str, code: str | None = None) -> Motion:
+    """The motion after the deadline of a kind has passed."""
+    due = motion.open_due(kind, code)  # type: ignore[arg-type]
+    assert due is not None
+    return taken(motion, domain.fall_due(motion, due.number, due.at))
+
+
 def refused(ask: Callable[[], object]) -> str:
     with pytest.raises(Refusal) as told:
         ask()
@@ -175,7 +216,7 @@ def asks(draw: st.DrawFn) -> Callable[[Motion, datetime, Rules], tuple[Step, ...
         "cosign": lambda m, t, _: domain.cosign(m, deputy(who, t), digest),
         "decline": lambda m, t, _: domain.decline(m, deputy(who, t)),
         "uncosign": lambda m, t, _: domain.uncosign(m, deputy(who, t)),
-        "submit": lambda m, t, r: domain.submit(m, deputy(AUTHOR, t), r, informed=flag),
+        "submit": lambda m, t, r: domain.submit(m, deputy(AUTHOR, t), r, KNOWN, informed=flag),
         "withdraw": lambda m, t, _: domain.withdraw(m, deputy(who, t), "no more"),
         "give_back": lambda m, t, _: domain.give_back(m, staff(t, place), "unclear"),
         "accept": lambda m, t, r: domain.accept(m, staff(t, place), r, number="1", turn=flag, reason=""),
@@ -206,9 +247,19 @@ def asks(draw: st.DrawFn) -> Callable[[Motion, datetime, Rules], tuple[Step, ...
         ),
         "supervise": lambda m, t, _: domain.supervise(m, staff(t, place), "important"),
         "rate": lambda m, t, r: domain.rate(m, deputy(who, t), r, values),
-        "report": lambda m, t, _: domain.report_promise(
-            m, department(code, t), number=number, outcome=outcome, sealed="s"
+        "report": lambda m, t, r: domain.report_promise(
+            m,
+            department(code, t),
+            r,
+            number=number,
+            outcome=outcome,
+            sealed="s",
+            due=(t + timedelta(days=days)).date() if flag else None,
         ),
+        "pass": lambda m, _, __: tuple(
+            step for n, due_at in list(domain.due(m).items())[:1] for step in domain.fall_due(m, n, due_at)
+        ),
+        "redate": lambda m, _, r: domain.redate(m, lambda _: Rules(ANOTHER, r.motions)),
         "rate_promise": lambda m, t, r: domain.rate_promise(
             m, deputy(who, t), r, number=number, value="satisfied"
         ),
@@ -249,13 +300,15 @@ def test_no_path_leaves_the_diagram_and_every_deadline_has_a_reason(
                 after = domain.evolve(motion, step)
                 assert after.state == (rule.after or motion.state)
                 assert after.version == motion.version + 1 == len(after.steps)
-                assert (step.actor, step.at) == (after.steps[-1].actor, now)
+                now = max(now, step.at)
+                assert after.steps[-1] is step
+                assert step.at == now or (step.actor == "system" and step.at >= motion.changed_at)
                 motion = after
         assert all(holds(due) for due in motion.deadlines)
         assert [due.number for due in motion.deadlines] == list(range(1, len(motion.deadlines) + 1))
         still_open = {due.kind for due in motion.deadlines if due.ended is None}
         if motion.state in ("closed", "withdrawn", "not-accepted", "submitted", "draft", "correcting"):
-            assert still_open <= {"promise"}
+            assert still_open <= {"promise", "rate-promise"}
         if motion.state == "assigned":
             assert still_open & {"answer", "redo"}, "whoever handles it stands under a deadline"
         assert motion.contacted <= motion.round <= 2
@@ -287,10 +340,12 @@ def test_a_motion_is_submitted_with_the_packs_number_of_signers_and_not_with_one
 ) -> None:
     needed = rules.motions.signers.value[kind][level]  # type: ignore[index]
     enough = signed(drafted(kind, level), needed - 1)
-    assert taken(enough, domain.submit(enough, deputy(), rules, informed=False)).state == "submitted"
+    assert (
+        taken(enough, domain.submit(enough, deputy(), rules, of(level), informed=False)).state == "submitted"
+    )
     if needed > 1:
         few = signed(drafted(kind, level), needed - 2)
-        code = refused(lambda: domain.submit(few, deputy(), rules, informed=False))
+        code = refused(lambda: domain.submit(few, deputy(), rules, of(level), informed=False))
         assert code == "too-few-signers"
 
 
@@ -303,7 +358,7 @@ def test_the_law_asks_ten_signers_for_a_bill_above_the_town_and_five_in_a_town(r
 def test_who_has_not_confirmed_is_no_signer() -> None:
     motion = signed(drafted(), 8)
     motion = taken(motion, domain.invite(motion, deputy(), [OTHERS[8]], KNOWN))
-    code = refused(lambda: domain.submit(motion, deputy(), NINGBO, informed=True))
+    code = refused(lambda: domain.submit(motion, deputy(), NINGBO, KNOWN, informed=True))
     assert code == "too-few-signers"
 
 
@@ -312,8 +367,8 @@ def test_where_the_lead_answers_for_the_cosigners_those_invited_sign_once_the_le
     rules = replace(NINGBO, motions=replace(NINGBO.motions, cosigning=informs))
     motion = drafted()
     motion = taken(motion, domain.invite(motion, deputy(), OTHERS[:9], KNOWN))
-    assert refused(lambda: domain.submit(motion, deputy(), rules, informed=False)) == "not-informed"
-    done = taken(motion, domain.submit(motion, deputy(), rules, informed=True))
+    assert refused(lambda: domain.submit(motion, deputy(), rules, KNOWN, informed=False)) == "not-informed"
+    done = taken(motion, domain.submit(motion, deputy(), rules, KNOWN, informed=True))
     assert len(done.signers) == 10
 
 
@@ -338,7 +393,7 @@ def test_the_same_text_saved_again_keeps_the_confirmations() -> None:
 @pytest.mark.parametrize("part", sorted(domain.BILL_PARTS))
 def test_a_bill_without_cause_basis_or_plan_is_not_submitted(part: str) -> None:
     motion = signed(drafted(text=replace(BILL, parts=domain.BILL_PARTS - {part})), 9)
-    assert refused(lambda: domain.submit(motion, deputy(), NINGBO, informed=True)) == "parts-missing"
+    assert refused(lambda: domain.submit(motion, deputy(), NINGBO, KNOWN, informed=True)) == "parts-missing"
 
 
 def test_only_deputies_of_the_same_congress_are_invited() -> None:
@@ -565,12 +620,12 @@ def test_a_promise_is_reported_by_who_made_it_and_rated_a_second_time() -> None:
     motion = rated(NINGBO, GOOD, motion=answered(NINGBO, result="B", pledges=(pledge,)))
     assert motion.state == "closed"
     assert open_until(motion, "promise") == "2022-05-30"  # one month after 2022-04-30
-    report = {"number": 1, "outcome": "kept", "sealed": "s"}
-    foreign = refused(lambda: domain.report_promise(motion, department("roads", at(70)), **report))  # type: ignore[arg-type]
+    report = {"number": 1, "outcome": "kept", "sealed": "s", "due": None}
+    foreign = refused(lambda: domain.report_promise(motion, department("roads", at(70)), NINGBO, **report))  # type: ignore[arg-type]
     assert foreign == "not-your-motion"
     early = refused(lambda: domain.rate_promise(motion, deputy(), NINGBO, number=1, value="satisfied"))
     assert early == "promise-unknown"
-    kept = taken(motion, domain.report_promise(motion, department("housing", at(70)), **report))  # type: ignore[arg-type]
+    kept = taken(motion, domain.report_promise(motion, department("housing", at(70)), NINGBO, **report))  # type: ignore[arg-type]
     assert kept.deadlines[-1].met is True
     done = taken(
         kept, domain.rate_promise(kept, deputy(when=at(71)), NINGBO, number=1, value="mostly-satisfied")
@@ -583,6 +638,161 @@ def test_a_withdrawal_in_writing_ends_the_handling_until_it_is_answered() -> Non
     assert gone.state == "withdrawn"
     assert all(due.ended for due in gone.deadlines)
     assert refused(lambda: domain.withdraw(answered(), deputy(when=at(30)), "x")) == "step-not-possible"
+
+
+# -- who has left, second contacts, broken promises ------------------------------------------------------
+
+
+def test_who_has_left_the_congress_before_it_is_submitted_signs_nothing() -> None:
+    motion = signed(drafted(), 9)
+    gone = {who: replace(KNOWN[who], active=False) for who in OTHERS[:3]}
+    code = refused(lambda: domain.submit(motion, deputy(), NINGBO, {**KNOWN, **gone}, informed=True))
+    assert code == "too-few-signers"
+    elsewhere = {OTHERS[0]: replace(KNOWN[OTHERS[0]], county="330212")}
+    code = refused(lambda: domain.submit(motion, deputy(), NINGBO, {**KNOWN, **elsewhere}, informed=True))
+    assert code == "too-few-signers"
+    more = signed(drafted(), 12)
+    done = taken(more, domain.submit(more, deputy(), NINGBO, {**KNOWN, **gone}, informed=True))
+    assert not set(done.signers) & set(gone)
+    assert len(done.signers) == 10
+    left = {AUTHOR: replace(KNOWN[AUTHOR], active=False)}
+    code = refused(lambda: domain.submit(more, deputy(), NINGBO, {**KNOWN, **left}, informed=True))
+    assert code == "deputy-unknown"
+
+
+def test_the_second_round_needs_a_contact_after_the_rating_that_asked_for_it() -> None:
+    again = rated(NINGBO, BAD)  # contacted on the 20th day, rated on the 21st
+    act = department("housing", at(30))
+    old = at(20).date()
+    code = refused(lambda: domain.contact(again, act, on=old, form="phone", note=""))
+    assert code == "contact-date-wrong"
+    assert domain.contact(again, act, on=at(22).date(), form="phone", note="")
+
+
+def test_a_promise_that_is_not_kept_in_full_stays_owed_with_a_new_date() -> None:
+    motion = answered(NINGBO, result="B", pledges=(Pledge("s", at(60).date()),))
+    act = department("housing", at(61))
+    assert refused(lambda: reporting(motion, act, "partly-kept", due=None)) == "promise-date-missing"
+    assert refused(lambda: reporting(motion, act, "not-kept", due=at(61).date())) == "promise-date-wrong"
+    assert refused(lambda: reporting(motion, act, "kept", due=at(90).date())) == "promise-date-wrong"
+    later = reporting(motion, act, "partly-kept", due=at(90).date())
+    (promise,) = later.promises
+    assert (promise.state, promise.due, promise.postponed) == ("partly-kept", at(90).date(), 1)
+    assert open_until(later, "promise") == "2022-06-30"  # a month after 2022-05-30
+    rated_once = taken(
+        later, domain.rate_promise(later, deputy(when=at(62)), NINGBO, number=1, value="unsatisfied")
+    )
+    kept = reporting(rated_once, department("housing", at(88)), "kept", due=None)
+    assert (kept.promises[0].state, kept.promises[0].rating) == ("kept", None)
+    assert kept.open_due("promise") is None
+    again = refused(lambda: reporting(kept, department("housing", at(89)), "kept", due=None))
+    assert again == "promise-unknown"
+
+
+def test_a_kept_promise_is_rated_within_the_packs_time_for_feedback() -> None:
+    # 重庆条例第二十八条: 二十个工作日内.
+    def kept(rules: Rules) -> Motion:
+        motion = answered(rules, result="B", pledges=(Pledge("s", at(60).date()),))
+        return reporting(motion, department("housing", at(61)), "kept", due=None, rules=rules)
+
+    def rating(motion: Motion, rules: Rules, day: int) -> Motion:
+        steps = domain.rate_promise(motion, deputy(when=at(day)), rules, number=1, value="satisfied")
+        return taken(motion, steps)
+
+    assert open_until(kept(CHONGQING), "rate-promise") == "2022-05-31"  # reported on Sunday, 2022-05-01
+    in_time, late = (rating(kept(CHONGQING), CHONGQING, day) for day in (91, 92))
+    assert (in_time.promises[0].late, late.promises[0].late) == (False, True)
+    assert in_time.open_due("rate-promise") is None
+    assert kept(NINGBO).open_due("rate-promise") is None
+    assert rating(kept(NINGBO), NINGBO, 300).promises[0].late is False
+    silent = passing(kept(CHONGQING), "rate-promise")
+    assert [step.kind for step in silent.steps][-1] == "promise-unstated"
+    assert silent.open_due("rate-promise") is None
+    assert rating(silent, CHONGQING, 100).promises[0].late is True
+
+
+# -- what time does --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "owing", "motion"),
+    [
+        ("assign", None, accepted()),
+        ("answer", "housing", assigned()),
+        ("opinion", "roads", assigned(co=("roads",))),
+        ("first-contact", "housing", assigned(CHONGQING)),
+        ("redo", "housing", rated(NINGBO, BAD)),
+        ("promise", "housing", answered(NINGBO, result="B", pledges=(Pledge("s", at(60).date()),))),
+    ],
+)
+def test_what_is_owed_when_its_time_is_over_is_overdue_once(
+    kind: str, owing: str | None, motion: Motion
+) -> None:
+    due = motion.open_due(kind, owing)  # type: ignore[arg-type]
+    assert due is not None
+    assert domain.fall_due(motion, due.number, due.at - timedelta(days=1)) == ()
+    (step,) = domain.fall_due(motion, due.number, due.at)
+    assert (step.kind, step.department, step.at) == ("overdue", owing, due.at)
+    assert step.detail["deadline"] == kind
+    after = taken(motion, (step,))
+    assert after.state == motion.state
+    assert after.open_due(kind, owing) is not None, "it is owed still"  # type: ignore[arg-type]
+    assert domain.fall_due(after, due.number, due.at) == ()
+    assert due.number not in domain.due(after)
+
+
+def test_what_was_done_in_time_or_may_no_longer_be_done_is_not_overdue() -> None:
+    motion = assigned()
+    due = motion.open_due("answer")
+    assert due is not None
+    assert domain.fall_due(answered(motion=motion), due.number, due.at) == ()
+    assert {d.kind for d in motion.deadlines if d.number in domain.due(motion)} == {"answer"}
+    extended = replace(due, at=due.at + timedelta(days=30))
+    moved = replace(motion, deadlines=tuple(extended if d is due else d for d in motion.deadlines))
+    assert domain.fall_due(moved, due.number, due.at) == ()
+
+
+def test_without_a_rating_the_handling_ends_unstated_and_the_author_may_still_speak() -> None:
+    for rules, kind, day in ((CHONGQING, "feedback", "2022-04-19"), (NINGBO, "unstated", "2022-06-21")):
+        motion = answered(rules)
+        assert open_until(motion, kind) == day
+        silent = passing(motion, kind)
+        assert (silent.state, silent.ratings) == ("closed", ())
+        assert silent.closed_at == silent.deadlines[-1].ended
+        told = figures.report([silent], rules.motions, at(200))["satisfaction"]["result"]
+        assert (told["denominator"], told["left_out"]["unstated"]) == (0, 1)
+        later = at(150)
+        good = rated(rules, GOOD, motion=silent, when=later)
+        assert (good.state, good.closed_at) == ("closed", silent.closed_at)
+        assert good.ratings[0].late is (rules is CHONGQING)
+        again = rated(rules, BAD, motion=silent, when=later)
+        assert (again.state, again.round, again.closed_at) == ("redo", 2, None)
+        assert (
+            refused(lambda m=good, r=rules: domain.rate(m, deputy(when=at(150)), r, BAD)) == "already-rated"
+        )  # type: ignore[misc]
+
+
+def test_open_deadlines_are_counted_again_with_a_new_calendar_and_ended_ones_are_not() -> None:
+    motion = assigned()
+    assert domain.redate(motion, lambda _: NINGBO) == ()
+    later = Rules(ANOTHER, NINGBO.motions)
+    moved = taken(motion, domain.redate(motion, lambda _: later))
+    assert (open_until(motion, "answer"), open_until(moved, "answer")) == ("2022-06-01", "2022-06-02")
+    assert {d.calendar for d in moved.deadlines if d.ended is None} == {"later"}
+    assert {d.calendar for d in moved.deadlines if d.ended is not None} == {CALENDAR.version}
+    assert [d.number for d in moved.deadlines if d.number in moved.steps[-1].detail["moved"]] == [3]
+    assert domain.redate(moved, lambda _: later) == ()
+    asked = taken(
+        motion, domain.ask_extension(motion, department("housing", at(5)), NINGBO, more=3, reason="")
+    )
+    longer = taken(asked, domain.decide_extension(asked, staff(at(6)), NINGBO, granted=True, reason=""))
+    assert open_until(taken(longer, domain.redate(longer, lambda _: later)), "answer") == "2022-09-01"
+
+
+def test_a_deadline_that_moves_after_it_had_passed_can_pass_again() -> None:
+    motion = passing(assigned(), "answer")
+    moved = taken(motion, domain.redate(motion, lambda _: Rules(ANOTHER, NINGBO.motions)))
+    assert passing(moved, "answer").steps[-1].kind == "overdue"
 
 
 # -- figures ---------------------------------------------------------------------------------------------
@@ -634,7 +844,7 @@ def test_promises_are_counted_by_what_became_of_them() -> None:
         if reported is None:
             return motion
         act = department("housing", at(61))
-        return taken(motion, domain.report_promise(motion, act, number=1, outcome=reported, sealed="s"))  # type: ignore[arg-type]
+        return reporting(motion, act, reported, due=None if reported == "kept" else at(200).date())
 
     motions = [promised("kept"), promised("not-kept"), promised(None)]
     before, after = (figures.report(motions, NINGBO.motions, at(day)) for day in (62, 120))

@@ -85,7 +85,7 @@ MOTION: dict[str, Any] = {
 MOTION_STEPS = (
     *("returned", "accepted", "turned", "refused", "objected", "co-objected", "opinion", "supervised"),
     *("extension-asked", "extension-granted", "extension-refused", "promise-reported", "promise-rated"),
-    "withdrawn",
+    *("withdrawn", "unstated", "redated"),
 )
 RATED = {"rater_id": ANNA, "rated_round": 1, "ratings": {"result": "unsatisfied"}}
 COSIGNER = UUID(int=0xB)
@@ -96,6 +96,7 @@ MOTIONS: list[Contract] = [
     motions.MotionSubmitted(**MOTION, state="submitted"),
     motions.MotionAssigned(**MOTION, state="assigned"),
     *(motions.MotionProgressed(**MOTION, state="assigned", step=step) for step in MOTION_STEPS),  # type: ignore[arg-type]
+    motions.MotionProgressed(**MOTION, state="assigned", step="overdue", deadline="answer", owing="housing"),
     motions.MotionAnswered(**MOTION, state="answered", to_every_signer=False),
     motions.MotionRated(**MOTION, **RATED, state="closed", by_lead=True),
     motions.MotionRated(**MOTION, **RATED, state="redo", by_lead=True),
@@ -236,6 +237,25 @@ def test_a_cosigners_rating_is_told_to_nobody_and_the_leads_to_the_department() 
     again = told(motions.MotionRated(**MOTION, **RATED, state="redo", by_lead=True))
     assert again["work.motion-redo"].to == OnePerson("department:housing")
     assert again["motion.redo"].to == StaffOf("330203")
+
+
+def test_what_is_overdue_is_told_to_who_owes_it_and_to_staff_and_an_answer_to_the_author_as_well() -> None:
+    def late(kind: Any, owing: str | None) -> dict[Kind, Any]:
+        fact = {**MOTION, "step": "overdue", "deadline": kind, "owing": owing}
+        return {k: n.to for k, n in told(motions.MotionProgressed(**fact, state="assigned")).items()}
+
+    staff, owing = StaffOf("330203"), OnePerson("department:roads")
+    assert late("opinion", "roads") == {"motion.overdue": staff, "work.motion-overdue": owing}
+    assert late("promise", "roads") == {"motion.overdue": staff, "work.motion-overdue": owing}
+    assert late("assign", None) == {"motion.overdue": staff}
+    for kind in ("answer", "redo"):
+        assert late(kind, "roads")["motion.late"] == OnePerson(str(ANNA))
+    said = told(
+        motions.MotionProgressed(
+            **MOTION, state="assigned", step="overdue", deadline="opinion", owing="roads"
+        )
+    )
+    assert "会办意见已逾期" in sentence("motion.overdue", said["motion.overdue"].parameters)
 
 
 def test_a_notice_keeps_the_business_time_of_its_event() -> None:

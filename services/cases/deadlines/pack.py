@@ -62,6 +62,7 @@ _TITLES: dict[str, tuple[str, str]] = {
     "motions.answer": ("答复期限", "交办"),
     "motions.answer_latest": ("延期后最迟答复期限", "交办"),
     "motions.feedback": ("反馈期限", "收到答复"),
+    "motions.unstated": ("未表态办结日期", "收到答复"),
     "motions.redo": ("再次办理答复期限", "要求再次办理"),
     "motions.promise": ("承诺事项再次答复期限", "承诺到期"),
 }
@@ -291,6 +292,7 @@ class _Motions(_Part):
     classes: _Value[dict[Literal["A", "B", "C", "D"], Text]]
     promising: _Value[tuple[Literal["A", "B", "C", "D"], ...]]
     feedback: _Limit
+    unstated: _Limit
     late_feedback: _Value[LateFeedback]
     axes: _Value[Words]
     satisfaction: _Value[Words]
@@ -312,7 +314,7 @@ class _Pack(_Part):
     motions: _Motions
 
 
-_OPTIONAL = {"motions.first_contact", "motions.feedback"}
+_OPTIONAL = {"motions.first_contact", "motions.feedback", "motions.unstated"}
 _COMPLETE: dict[str, frozenset[str]] = {
     "signers": frozenset({"bill", "suggestion"}),
     "classes": frozenset("ABCD"),

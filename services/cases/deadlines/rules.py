@@ -101,6 +101,8 @@ class MotionRules:
         classes: the classes of answers 办理结果分类: letter A to D to Chinese words.
         promising: the classes whose answers are promises, to be kept and answered again 承诺事项.
         feedback: the deputy rates an answer, or how a promise was kept 反馈, since it came; None: no limit.
+        unstated: without a rating by then the handling ends 未表态, since the answer came; where `feedback` is set,
+            that ends it.
         late_feedback: whether a later rating counts.
         axes: what is rated: code to Chinese words.
         satisfaction: the values of a rating, best first: code to Chinese words; `unstated` 未表态 is there.
@@ -123,6 +125,7 @@ class MotionRules:
     classes: Setting[Mapping[str, str]]
     promising: Setting[tuple[str, ...]]
     feedback: Limit | None
+    unstated: Limit | None
     late_feedback: Setting[LateFeedback]
     axes: Setting[Mapping[str, str]]
     satisfaction: Setting[Mapping[str, str]]

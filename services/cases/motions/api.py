@@ -1,4 +1,4 @@
-"""Read-only HTTP of motions: lists, one motion with its way, open deadlines, the report of a session.
+"""Read-only HTTP of motions: lists, one motion with its way, open deadlines, promises, the report of a session.
 
 Invariants: a draft is for its author and those invited; a deputy sees own and co-signed motions and what was
 submitted and is not secret; a department sees what is assigned to it; staff see their congress. A deputy who
@@ -8,18 +8,19 @@ is no signer is shown neither the steps nor an answer that is not public.
 # No postponed annotations here: FastAPI could not find names that are made inside `router`.
 
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import AwareDatetime
 from sqlalchemy import ColumnElement
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.cases import queries as case_queries
+from services.cases.api import may_read as may_read_case
 from services.cases.deadlines.rules import Level, MotionKind
 from services.cases.motions import domain, errors, figures, queries, tables
-from services.cases.motions.domain import Motion, State
+from services.cases.motions.domain import Motion, PromiseState, State
 from services.cases.motions.handlers import act_of, read_text, read_words
 from services.cases.motions.store import RulesAt
 from shared.contracts.envelope import Actor
@@ -113,6 +114,15 @@ def _whole(motion: Motion, opener: Opener, actor: Actor) -> dict[str, Any]:
     return shown
 
 
+def _promised(row: dict[str, Any], opener: Opener) -> dict[str, Any]:
+    """A promise of the ledger with its words, and the title of its motion, in clear."""
+    try:
+        title: str | None = read_words(opener, row.pop("motion_sealed")).title
+    except Refusal:  # erased, as above
+        title = None
+    return {**_opened(row, opener), "title": title}
+
+
 def _opened(item: dict[str, Any], opener: Opener) -> dict[str, Any]:
     """An answer or a promise with its words in clear."""
     item["text"] = read_text(opener, item.pop("sealed"))
@@ -122,7 +132,7 @@ def _opened(item: dict[str, Any], opener: Opener) -> dict[str, Any]:
 
 
 def router(opener: Opener, rules_at: RulesAt, engine: AsyncEngine, caller: WhoCalls) -> APIRouter:
-    """The routes. Figures are counted at the moment that is asked for (`at`), else now by the wall."""
+    """The routes. Figures are counted at the moment that is asked for (`at`), else now by the business clock."""
     routes = APIRouter()
     who = Annotated[Actor, Depends(caller)]
     number = Annotated[int, Query(ge=1, le=1_000_000)]
@@ -175,6 +185,7 @@ def router(opener: Opener, rules_at: RulesAt, engine: AsyncEngine, caller: WhoCa
 
     @routes.get("/motion-report")
     async def report(
+        request: Request,
         actor: who,
         begin: Annotated[AwareDatetime | None, Query(alias="from")] = None,
         until: AwareDatetime | None = None,
@@ -183,13 +194,13 @@ def router(opener: Opener, rules_at: RulesAt, engine: AsyncEngine, caller: WhoCa
         require(actor, "staff", "operator", "simulation")
         async with engine.connect() as connection:
             found = await queries.session(connection, _visible(actor), begin, until)
-        moment = at or datetime.now(UTC)
+        moment = at or request.app.state.clock.now()
         return figures.report(found, rules_at(moment).motions, moment)
 
     @routes.get("/motion-rules")
-    async def rules(actor: who) -> dict[str, Any]:
+    async def rules(request: Request, actor: who) -> dict[str, Any]:
         require(actor, "deputy", "department", "staff", "operator", "simulation")
-        found = rules_at(datetime.now(UTC)).motions
+        found = rules_at(request.app.state.clock.now()).motions
         return {
             "grounds": found.grounds.value,
             "answer_unit": found.answer.unit,
@@ -208,11 +219,36 @@ def router(opener: Opener, rules_at: RulesAt, engine: AsyncEngine, caller: WhoCa
             found = await queries.open_deadlines(connection, _visible(actor), until, number=page, size=size)
         return {"items": found, "page": page, "size": size}
 
+    @routes.get("/motion-promises")
+    async def promises(
+        request: Request,
+        actor: who,
+        department: DepartmentCode | None = None,
+        state: PromiseState | None = None,
+        overdue: bool = False,
+        page: number = 1,
+        size: length = 50,
+    ) -> dict[str, Any]:
+        require(actor, "staff", "department", "operator", "simulation")
+        own = actor.organisation if "department" in actor.roles and "staff" not in actor.roles else None
+        asked = queries.PromisesAsked(
+            visible=queries.promised_by(own) if own else _visible(actor),
+            department=department,
+            state=state,
+            overdue=overdue,
+            now=request.app.state.clock.now(),
+        )
+        async with engine.connect() as connection:
+            found, total = await queries.promises(connection, asked, number=page, size=size)
+        items = [_promised(row, opener) for row in found]
+        return {"items": items, "total": total, "page": page, "size": size}
+
     @routes.get("/case-referrals/{case_id}")
     async def referrals(case_id: UUID, actor: who) -> dict[str, Any]:
         require(actor, "deputy", "staff", "operator", "simulation")
-        deputy = None if actor.roles & {"staff", *_SEE_ALL} else UUID(actor.person)
         async with engine.connect() as connection:
-            return {"items": await queries.referrals(connection, case_id, deputy)}
+            case = await case_queries.one(connection, case_id)
+            is_read = case is not None and may_read_case(case, actor)
+            return {"items": await queries.referrals(connection, case_id) if is_read else []}
 
     return routes

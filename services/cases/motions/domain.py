@@ -13,7 +13,7 @@ of handling.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time
 from typing import Any, Literal
@@ -62,11 +62,25 @@ StepKind = Literal[
     "cosigner-rated",
     "promise-reported",
     "promise-rated",
+    "promise-unstated",
     "supervised",
     "withdrawn",
+    "unstated",
+    "overdue",
+    "redated",
 ]
 DueKind = Literal[
-    "assign", "object", "reassign", "first-contact", "opinion", "answer", "feedback", "redo", "promise"
+    "assign",
+    "object",
+    "reassign",
+    "first-contact",
+    "opinion",
+    "answer",
+    "feedback",
+    "unstated",
+    "redo",
+    "promise",
+    "rate-promise",
 ]
 CosignState = Literal["invited", "confirmed", "declined", "withdrawn"]
 HandlingState = Literal["assigned", "objected", "opined", "released"]
@@ -107,7 +121,8 @@ STATES: Mapping[State, str] = {
 }
 _WRITING = "draft correcting"
 _HANDLED = "assigned redo"
-_AFTER_ANSWER = "answered redo assigned objected closed"
+_AFTER_ANSWER = "answered redo assigned objected closed withdrawn"
+_COUNTED = f"accepted {_AFTER_ANSWER}"
 STEPS: Mapping[StepKind, Rule] = {
     "drafted": _rule("", "draft", "起草"),
     "revised": _rule(_WRITING, None, "修改"),
@@ -129,13 +144,17 @@ STEPS: Mapping[StepKind, Rule] = {
     "extension-granted": _rule("assigned", None, "同意延期"),
     "extension-refused": _rule("assigned", None, "不同意延期"),
     "answered": _rule(_HANDLED, "answered", "答复"),
-    "rated": _rule("answered", "closed", "评价"),
-    "unsatisfied": _rule("answered", "redo", "不满意，再次办理"),
+    "rated": _rule("answered closed", "closed", "评价"),
+    "unsatisfied": _rule("answered closed", "redo", "不满意，再次办理"),
+    "unstated": _rule("answered", "closed", "未表态，办结"),
     "cosigner-rated": _rule("answered closed", None, "联名代表评价"),
     "promise-reported": _rule(_AFTER_ANSWER, None, "报告承诺落实"),
     "promise-rated": _rule(_AFTER_ANSWER, None, "评价承诺落实"),
+    "promise-unstated": _rule(_AFTER_ANSWER, None, "承诺落实未表态"),
     "supervised": _rule("accepted assigned objected redo", None, "重点督办"),
     "withdrawn": _rule(f"{_WRITING} submitted accepted assigned objected redo", "withdrawn", "撤回"),
+    "overdue": _rule(_COUNTED, None, "逾期"),
+    "redated": _rule(_COUNTED, None, "重算期限"),
 }
 UNDER_WAY: frozenset[State] = frozenset({"accepted", "assigned", "objected", "answered", "redo"})
 """Taken in and not at its end."""
@@ -230,7 +249,11 @@ class Answer:
 
 @dataclass(frozen=True)
 class Promise:
-    """What a department will do by when 承诺事项, what it reported, and how the deputy rated that."""
+    """What a department will do by when 承诺事项, what it reported, and how the deputy rated that.
+
+    It is owed until it is kept: who reports less names another date, and `postponed` counts how often.
+    `late`: rated after the deadline.
+    """
 
     number: int
     department: str
@@ -242,6 +265,8 @@ class Promise:
     report: str | None = field(default=None, repr=False)
     rating: str | None = None
     rated_at: datetime | None = None
+    postponed: int = 0
+    late: bool = False
 
 
 @dataclass(frozen=True)
@@ -259,7 +284,8 @@ class Rating:
 class Due:
     """One deadline of a motion, with its reason. It is open until `ended`.
 
-    `met` then says whether in time; None: it went away with what it was for.
+    `met` then says whether in time; None: it went away with what it was for. `told`: when it was said that it
+    has passed.
     """
 
     number: int
@@ -273,6 +299,7 @@ class Due:
     promise: int | None = None
     ended: datetime | None = None
     met: bool | None = None
+    told: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -460,6 +487,15 @@ def may_read(motion: Motion, act: Act) -> bool:
 
 # -- deadlines -------------------------------------------------------------------------------------------
 
+_OF_PROMISES: tuple[DueKind, ...] = ("promise", "rate-promise")
+"""Deadlines that outlive the handling."""
+_OF_AUTHORS: tuple[DueKind, ...] = ("feedback", "unstated")
+"""By when the author rates an answer; the handling ends without it."""
+_OVERDUE: frozenset[DueKind] = frozenset(
+    {"assign", "reassign", "first-contact", "opinion", "answer", "redo", "promise"}
+)
+"""What is owed still when its time is over."""
+
 
 def _begin(
     dues: Sequence[Due],
@@ -621,14 +657,19 @@ def uncosign(motion: Motion, act: Act) -> tuple[Step, ...]:
     return _cosigner_step(motion, act, "uncosigned", _cosigner(motion, act, "confirmed"), "withdrawn")
 
 
-def submit(motion: Motion, act: Act, rules: Rules, *, informed: bool) -> tuple[Step, ...]:
+def submit(
+    motion: Motion, act: Act, rules: Rules, known: Mapping[UUID, Deputy], *, informed: bool
+) -> tuple[Step, ...]:
     """The author submits it 提交, with as many signers as the rule pack asks for.
 
     Where the pack lets the lead answer for the co-signers' having read the text (`informed`), those invited
-    who did not decline sign with it; elsewhere only those who confirmed the present text.
+    who did not decline sign with it; elsewhere only those who confirmed the present text. Who is no deputy of
+    the congress any more signs nothing.
     """
     _author(motion, act)
     _possible(motion, "submitted")
+    if not _of_congress(motion, known.get(motion.author_id)):
+        raise errors.deputy_unknown()
     if motion.kind == "bill" and not set(motion.parts) >= BILL_PARTS:
         raise errors.parts_missing()
     cosigners = motion.cosigners
@@ -638,19 +679,23 @@ def submit(motion: Motion, act: Act, rules: Rules, *, informed: bool) -> tuple[S
         cosigners = tuple(
             replace(c, state="confirmed", at=act.at) if c.state == "invited" else c for c in cosigners
         )
+    left = {c.deputy for c in cosigners if c.state == "confirmed"}
+    left = {deputy for deputy in left if not _of_congress(motion, known.get(deputy))}
+    cosigners = tuple(replace(c, state="withdrawn", at=act.at) if c.deputy in left else c for c in cosigners)
     there = replace(motion, cosigners=cosigners)
     needed = rules.motions.signers.value[motion.kind][motion.level]
     if len(there.signers) < needed:
         raise errors.too_few_signers(needed, len(there.signers))
     change = {"cosigners": cosigners, "submitted_at": act.at}
-    return (Step("submitted", act.actor, act.at, change=change),)
+    detail = {"left": sorted(map(str, left))} if left else {}
+    return (Step("submitted", act.actor, act.at, detail=detail, change=change),)
 
 
 def withdraw(motion: Motion, act: Act, reason: str) -> tuple[Step, ...]:
     """The author withdraws it in writing 撤回, which ends its handling."""
     _author(motion, act)
     _possible(motion, "withdrawn")
-    change = {"deadlines": _void(motion.deadlines, act, but=("promise",)), "extension_asked": None}
+    change = {"deadlines": _void(motion.deadlines, act, but=_OF_PROMISES), "extension_asked": None}
     return (Step("withdrawn", act.actor, act.at, note=reason, change=change),)
 
 
@@ -791,7 +836,7 @@ def contact(motion: Motion, act: Act, *, on: date, form: ContactForm, note: str)
     """The lead department records that it spoke with the deputy 与代表沟通, without which it cannot answer."""
     lead = _lead(motion, act)
     _possible(motion, "contacted")
-    since = motion.assigned_at or motion.drafted_at
+    since = max(motion.assigned_at or motion.drafted_at, _begin_of_round(motion))
     if not since.astimezone(CHINA).date() <= on <= act.at.astimezone(CHINA).date():
         raise errors.contact_date_wrong()
     change = {
@@ -804,6 +849,12 @@ def contact(motion: Motion, act: Act, *, on: date, form: ContactForm, note: str)
             "contacted", act.actor, act.at, department=lead, note=note or None, detail=detail, change=change
         ),
     )
+
+
+def _begin_of_round(motion: Motion) -> datetime:
+    """When the rating came that asked for the present round; for the first when it was drafted."""
+    asked = [r.at for r in motion.ratings if r.deputy == motion.author_id and r.round < motion.round]
+    return max(asked, default=motion.drafted_at)
 
 
 def give_opinion(motion: Motion, act: Act, text: str) -> tuple[Step, ...]:
@@ -915,14 +966,16 @@ def answer(
     due = motion.open_due("answer") or motion.open_due("redo")
     on_time = due is None or act.said_at <= due.at
     dues = _end(motion.deadlines, act, "answer", "redo")
-    dues = _void(dues, act, but=("promise",))
-    dues = _begin(dues, "feedback", rules.motions.feedback, act.at, rules)
+    dues = _void(dues, act, but=_OF_PROMISES)
+    if rules.motions.feedback is not None:
+        dues = _begin(dues, "feedback", rules.motions.feedback, act.at, rules)
+    else:
+        dues = _begin(dues, "unstated", rules.motions.unstated, act.at, rules)
     promises = list(motion.promises)
     for pledge in pledges:
         number = len(promises) + 1
         promises.append(Promise(number, lead, pledge.sealed, pledge.due, act.at))
-        begin = datetime.combine(pledge.due, time.min, CHINA)
-        dues = _begin(dues, "promise", rules.motions.promise, begin, rules, department=lead, promise=number)
+        dues = _promised(dues, pledge.due, number, lead, rules)
     given = Answer(motion.round, lead, result, signed_by, public, sealed, act.at, on_time)
     change = {
         "answers": (*motion.answers, given),
@@ -949,7 +1002,7 @@ def rate(motion: Motion, act: Act, rules: Rules, values: Mapping[str, str]) -> t
     """A signer rates the answer on every axis 评价: the lead always, the others where it went to each of them.
 
     The lead's being unsatisfied with the first answer on any axis leads to a second round 再次办理; otherwise
-    the lead's rating ends the handling.
+    the lead's rating ends the handling. A lead who was silent until the handling ended may still rate.
     """
     deputy = act.deputy
     by_lead = deputy == motion.author_id
@@ -972,12 +1025,12 @@ def rate(motion: Motion, act: Act, rules: Rules, values: Mapping[str, str]) -> t
     rating = Rating(motion.round, deputy, dict(values), act.at, late)
     change: dict[str, Any] = {"ratings": (*motion.ratings, rating)}
     if by_lead:
-        dues = _end(motion.deadlines, act, "feedback")
+        dues = _end(motion.deadlines, act, *_OF_AUTHORS)
         if again:
             dues = _begin(dues, "redo", rules.motions.redo, act.at, rules, department=motion.lead)
-            change |= {"round": motion.round + 1}
+            change |= {"round": motion.round + 1, "closed_at": None}
         else:
-            change |= {"closed_at": act.at}
+            change |= {"closed_at": motion.closed_at or act.at}
         change |= {"deadlines": dues}
     detail = {"values": dict(values), "round": motion.round, "late": late}
     return (Step(kind, act.actor, act.at, deputy=deputy, detail=detail, change=change),)
@@ -997,22 +1050,54 @@ def _kept(motion: Motion, promise: Promise) -> tuple[Promise, ...]:
     return tuple(promise if p.number == promise.number else p for p in motion.promises)
 
 
+def _promised(dues: Sequence[Due], due: date, number: int, department: str, rules: Rules) -> tuple[Due, ...]:
+    begin = datetime.combine(due, time.min, CHINA)
+    limit = rules.motions.promise
+    return _begin(dues, "promise", limit, begin, rules, department=department, promise=number)
+
+
 def report_promise(
-    motion: Motion, act: Act, *, number: int, outcome: PromiseState, sealed: str
+    motion: Motion,
+    act: Act,
+    rules: Rules,
+    *,
+    number: int,
+    outcome: PromiseState,
+    sealed: str,
+    due: date | None,
 ) -> tuple[Step, ...]:
-    """The department that promised reports how it kept its word 报告承诺落实."""
+    """The department that promised reports how it kept its word 报告承诺落实; unless kept, it promises a new date."""
     _possible(motion, "promise-reported")
     promise = _promise(motion, number)
     if act.department is None or promise.department != act.department:
         raise errors.not_your_motion()
-    if promise.state != "open" or outcome == "open":
+    if promise.state == "kept" or outcome == "open":
         raise errors.promise_unknown()
-    done = replace(promise, state=outcome, reported_at=act.at, report=sealed)
-    change = {
-        "promises": _kept(motion, done),
-        "deadlines": _end(motion.deadlines, act, "promise", promise=number),
-    }
-    detail = {"promise": number, "outcome": outcome}
+    kept = outcome == "kept"
+    if not kept and due is None:
+        raise errors.promise_date_missing()
+    if due is not None and (kept or due <= act.at.astimezone(CHINA).date()):
+        raise errors.promise_date_wrong()
+    done = replace(
+        promise,
+        state=outcome,
+        due=due or promise.due,
+        reported_at=act.at,
+        report=sealed,
+        rating=None,
+        rated_at=None,
+        late=False,
+        postponed=promise.postponed + (not kept),
+    )
+    dues = _end(motion.deadlines, act, "promise", promise=number)
+    if due is not None:
+        dues = _promised(dues, due, number, promise.department, rules)
+    else:
+        dues = _begin(dues, "rate-promise", rules.motions.feedback, act.at, rules, promise=number)
+    change = {"promises": _kept(motion, done), "deadlines": dues}
+    detail: dict[str, Any] = {"promise": number, "outcome": outcome}
+    if due is not None:
+        detail["due"] = due.isoformat()
     return (
         Step(
             "promise-reported", act.actor, act.at, department=promise.department, detail=detail, change=change
@@ -1029,6 +1114,96 @@ def rate_promise(motion: Motion, act: Act, rules: Rules, *, number: int, value: 
         raise errors.promise_unknown()
     if value not in rules.motions.satisfaction.value:
         raise errors.ratings_wrong()
-    change = {"promises": _kept(motion, replace(promise, rating=value, rated_at=act.at))}
-    detail = {"promise": number, "value": value}
+    limits = (d for d in motion.deadlines if d.kind == "rate-promise" and d.promise == number)
+    late = any(act.said_at > limit.at for limit in limits)
+    rated = replace(promise, rating=value, rated_at=act.at, late=late)
+    change = {
+        "promises": _kept(motion, rated),
+        "deadlines": _end(motion.deadlines, act, "rate-promise", promise=number),
+    }
+    detail = {"promise": number, "value": value, "late": late}
     return (Step("promise-rated", act.actor, act.at, deputy=act.deputy, detail=detail, change=change),)
+
+
+# -- what time does --------------------------------------------------------------------------------------
+
+
+def due(motion: Motion) -> Mapping[int, datetime]:
+    """What falls due in a motion as it stands: each deadline's number and when."""
+    acted_on = {*_OVERDUE, *_OF_AUTHORS, "rate-promise"}
+    return {
+        d.number: d.at for d in motion.deadlines if d.ended is None and d.told is None and d.kind in acted_on
+    }
+
+
+def fall_due(motion: Motion, number: int, at: datetime) -> tuple[Step, ...]:
+    """What happens when a deadline passes; nothing where the motion has moved on.
+
+    What is owed still is said to be overdue, once. An author's silence ends the handling 未表态, or the wait for
+    the rating of a kept promise. The step carries the moment at which it was due.
+    """
+    if due(motion).get(number) != at:
+        return ()
+    passed = next(d for d in motion.deadlines if d.number == number)
+    when = max(at, motion.changed_at)
+    if passed.kind in _OVERDUE:
+        done, kind = replace(passed, told=when), "overdue"
+    else:
+        done, kind = replace(passed, told=when, ended=when, met=False), "unstated"
+    change: dict[str, Any] = {"deadlines": _with(motion, done)}
+    detail: dict[str, Any] = {"deadline": passed.kind, "due": passed.at.isoformat()}
+    if passed.promise is not None:
+        detail["promise"] = passed.promise
+    if kind == "overdue":
+        return (Step("overdue", "system", when, department=passed.department, detail=detail, change=change),)
+    if passed.kind == "rate-promise":
+        return (Step("promise-unstated", "system", when, detail=detail, change=change),)
+    if motion.state not in STEPS["unstated"].before:
+        return ()
+    return (Step("unstated", "system", when, detail=detail, change={**change, "closed_at": when}),)
+
+
+def _with(motion: Motion, *changed: Due) -> tuple[Due, ...]:
+    by_number = {d.number: d for d in changed}
+    return tuple(by_number.get(d.number, d) for d in motion.deadlines)
+
+
+def redate(motion: Motion, rules_at: Callable[[datetime], Rules]) -> tuple[Step, ...]:
+    """Count the open deadlines again with the present calendar 重算期限, each by the rules that it began under."""
+    if motion.state not in STEPS["redated"].before:
+        return ()
+    counted = [_counted_again(motion, d, rules_at) for d in motion.deadlines if d.ended is None]
+    before = {d.number: d for d in motion.deadlines}
+    changed = [d for d in counted if d != before[d.number]]
+    if not changed:
+        return ()
+    moved = [d.number for d in changed if d.at != before[d.number].at]
+    change = {"deadlines": _with(motion, *changed)}
+    return (Step("redated", "system", motion.changed_at, detail={"moved": moved}, change=change),)
+
+
+def _counted_again(motion: Motion, old: Due, rules_at: Callable[[datetime], Rules]) -> Due:
+    rules = rules_at(min(old.begin, motion.changed_at))  # a promise's begins on a day to come
+    limit = _LIMITS[old.kind](rules.motions)
+    if limit is None:
+        return old
+    extensions = motion.extensions if old.kind == "answer" else ()
+    found = deadline("", limit, old.begin, rules.calendar, extensions=extensions)
+    new = _due(old.number, old.kind, old.begin, found, old.department, old.promise)
+    return replace(new, told=old.told if new.at == old.at else None)
+
+
+_LIMITS: Mapping[DueKind, Callable[[MotionRules], Limit | None]] = {
+    "assign": lambda rules: rules.assign,
+    "object": lambda rules: rules.object,
+    "reassign": lambda rules: rules.reassign,
+    "first-contact": lambda rules: rules.first_contact,
+    "opinion": lambda rules: rules.opinion,
+    "answer": lambda rules: rules.answer,
+    "feedback": lambda rules: rules.feedback,
+    "unstated": lambda rules: rules.unstated,
+    "redo": lambda rules: rules.redo,
+    "promise": lambda rules: rules.promise,
+    "rate-promise": lambda rules: rules.feedback,
+}
+"""Which limit of the rule pack a deadline is counted with."""

@@ -115,8 +115,9 @@ def opinion_given() -> Refusal:
 
 
 def contact_date_wrong() -> Refusal:
-    """A contact lies before the assignment or in the future."""
-    return Refusal("contact-date-wrong", "The contact lies between the assignment and today.", "invalid")
+    """A contact lies before the assignment, or the rating that asked for another round, or in the future."""
+    detail = "The contact lies between today and the assignment, or the rating that asked for another round."
+    return Refusal("contact-date-wrong", detail, "invalid")
 
 
 def contact_missing() -> Refusal:
@@ -135,8 +136,15 @@ def promise_missing() -> Refusal:
 
 
 def promise_date_wrong() -> Refusal:
-    """A promised date is not in the future."""
-    return Refusal("promise-date-wrong", "Promise a date after today.", "invalid")
+    """A promised date is not in the future, or comes with a promise that was kept."""
+    detail = "Promise a date after today, and none where the promise was kept."
+    return Refusal("promise-date-wrong", detail, "invalid")
+
+
+def promise_date_missing() -> Refusal:
+    """What was not kept, or only in part, is promised for another day."""
+    detail = "Say by when the rest will be done: a promise that is not kept in full needs a new date."
+    return Refusal("promise-date-missing", detail, "invalid")
 
 
 def promise_unknown() -> Refusal:

@@ -26,11 +26,12 @@ MEASURES: Mapping[str, str] = {
     "not given; left out: not yet due, withdrawn before an answer.",
     "classes": "The class of each motion's last answer 办理结果分类.",
     "satisfaction": "On each axis: lead authors' ratings of the last answer that are neither unsatisfied nor "
-    "unstated, of all that count. No rating by the deadline is unstated 未表态. Where the pack says that late "
-    "feedback does not count, late and unstated ratings are left out; elsewhere they count. Left out always: "
-    "not yet rated while there is time.",
+    "unstated, of all that count. No rating by the deadline is unstated 未表态 and left out. Where the pack says "
+    "that late feedback does not count, late ratings and those given as unstated are left out as well; elsewhere "
+    "they count. Left out always: not yet rated while there is time.",
     "redone": "Motions handled a second time because the lead author was not satisfied.",
-    "promises": "Promises by what became of them; overdue: not reported by the deadline after the promised date.",
+    "promises": "Promises by what was last reported of them; overdue: not kept, and nothing reported by the "
+    "deadline after the date that is promised now.",
     "promises_kept": "Promises reported as kept, of all reported and all overdue; left out: not yet due.",
 }
 
@@ -115,11 +116,11 @@ def _satisfied(motions: Sequence[Motion], axis: str, rules: MotionRules, now: da
         if not motion.answers:
             continue
         rating = _last_rating(motion, motion.answers[-1])
-        if rating is None and not _feedback_is_over(motion, now):
-            left_out["pending"] += 1
+        if rating is None:
+            left_out["unstated" if _feedback_is_over(motion, now) else "pending"] += 1
             continue
-        value = "unstated" if rating is None else rating.values.get(axis, "unstated")
-        if excluding and rating is not None and rating.late:
+        value = rating.values.get(axis, "unstated")
+        if excluding and rating.late:
             left_out["late"] += 1
         elif excluding and value == "unstated":
             left_out["unstated"] += 1
@@ -135,15 +136,15 @@ def _last_rating(motion: Motion, answer: Answer) -> Rating | None:
 
 
 def _feedback_is_over(motion: Motion, now: datetime) -> bool:
-    due = motion.open_due("feedback")
-    return due is not None and now > due.at
+    limit = next((d for d in reversed(motion.deadlines) if d.kind in ("feedback", "unstated")), None)
+    return limit is not None and now > limit.at
 
 
 def _promises(motions: Sequence[Motion], now: datetime) -> dict[str, Any]:
     became: Counter[str] = Counter()
     for motion in motions:
         for promise in motion.promises:
-            overdue = promise.state == "open" and _is_overdue(motion.deadlines, promise.number, now)
+            overdue = promise.state != "kept" and _is_overdue(motion.deadlines, promise.number, now)
             became["overdue" if overdue else promise.state] += 1
     reported = became["kept"] + became["partly-kept"] + became["not-kept"]
     kept = Share(became["kept"], reported + became["overdue"], {"not_yet_due": became["open"]})

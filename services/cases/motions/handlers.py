@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -151,6 +152,33 @@ def assign_motion(
     return _decided(found, steps, context)
 
 
+def submit_motion(
+    motion: Motion | None, message: Received[contract.SubmitMotion], context: Context
+) -> Decision[Motion]:
+    """The author submits it; who has left the congress meanwhile signs nothing."""
+    found = _known(motion)
+    rules = context.rules_at(message.now)
+    act = _act(found, message)
+    steps = domain.submit(found, act, rules, context.deputies, informed=message.data.informed)
+    return _decided(found, steps, context)
+
+
+def fall_due(
+    motion: Motion | None, message: Received[contract.FallMotionDue], context: Context
+) -> Decision[Motion]:
+    """A deadline passes."""
+    found, data = _known(motion), message.data
+    return _decided(found, domain.fall_due(found, data.number, data.at), context)
+
+
+def redate_motion(
+    motion: Motion | None, _: Received[contract.RedateMotion], context: Context
+) -> Decision[Motion]:
+    """The calendar has changed."""
+    found = _known(motion)
+    return _decided(found, domain.redate(found, context.rules_at), context)
+
+
 def answer_motion(
     motion: Motion | None, message: Received[contract.AnswerMotion], context: Context
 ) -> Decision[Motion]:
@@ -177,9 +205,11 @@ def report_promise(
     steps = domain.report_promise(
         found,
         _act(found, message),
+        context.rules_at(message.now),
         number=data.promise,
         outcome=data.outcome,
         sealed=context.sealer.seal({"text": data.text}),
+        due=data.due,
     )
     return _decided(found, steps, context)
 
@@ -291,13 +321,21 @@ def _facts(before: Motion, motion: Motion, step: Step, context: Context) -> list
             ]
         case "withdrawn" if before.submitted_at is None:
             return []
+        case "redated" if not step.detail["moved"]:
+            return []
+        case "overdue":
+            passed = {"due_at": step.detail["due"], "owing": step.department}
+            return [_progressed({**fields, **passed}, step)]
         case kind if kind in _SILENT:
             return []
         case _:
-            more = {
-                name: step.detail[name] for name in ("ground", "promise", "outcome") if name in step.detail
-            }
-            return [contract.MotionProgressed(**fields, step=step.kind, **more)]
+            return [_progressed(fields, step)]
+
+
+def _progressed(fields: Mapping[str, Any], step: Step) -> contract.MotionProgressed:
+    said = ("ground", "promise", "outcome", "deadline")
+    more = {name: step.detail[name] for name in said if name in step.detail}
+    return contract.MotionProgressed.model_validate({**fields, "step": step.kind, **more})
 
 
 def _to_departments(before: Motion, motion: Motion, step: Step, context: Context) -> list[Emission]:
@@ -341,6 +379,15 @@ def _to_departments(before: Motion, motion: Motion, step: Step, context: Context
         case "promise-rated":
             number = step.detail["promise"]
             say(motion.promises[number - 1].department, told("promise-rated"))
+        case "unstated":
+            say(motion.lead, told("unstated"))
+        case "overdue":
+            due_at = datetime.fromisoformat(step.detail["due"])
+            say(step.department, told("overdue").model_copy(update={"due_at": due_at}))
+        case "redated":
+            moved = [due for due in motion.deadlines if due.number in step.detail["moved"]]
+            for due in moved:
+                say(due.department, told("redated").model_copy(update={"due_at": due.at}))
         case "withdrawn":
             for department in sorted(handling(before)):
                 say(department, told("recalled"))
@@ -392,9 +439,7 @@ DECISIONS: dict[type[Contract], Decide[Motion]] = {
     contract.CosignMotion: _step(lambda motion, act, data, _: domain.cosign(motion, act, data.digest)),
     contract.DeclineMotion: _step(lambda motion, act, _, __: domain.decline(motion, act)),
     contract.UncosignMotion: _step(lambda motion, act, _, __: domain.uncosign(motion, act)),
-    contract.SubmitMotion: _step(
-        lambda motion, act, data, rules: domain.submit(motion, act, rules, informed=data.informed)
-    ),
+    contract.SubmitMotion: submit_motion,
     contract.WithdrawMotion: _step(lambda motion, act, data, _: domain.withdraw(motion, act, data.reason)),
     contract.GiveBackMotion: _step(lambda motion, act, data, _: domain.give_back(motion, act, data.reason)),
     contract.AcceptMotion: _step(
@@ -433,6 +478,8 @@ DECISIONS: dict[type[Contract], Decide[Motion]] = {
         lambda motion, act, data, rules: domain.rate(motion, act, rules, data.ratings)
     ),
     contract.ReportPromise: report_promise,
+    contract.FallMotionDue: fall_due,
+    contract.RedateMotion: redate_motion,
     contract.RatePromise: _step(
         lambda motion, act, data, rules: domain.rate_promise(
             motion, act, rules, number=data.promise, value=data.rating

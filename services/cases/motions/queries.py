@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, false, func, literal, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Date,
+    DateTime,
+    Integer,
+    Text,
+    and_,
+    column,
+    exists,
+    false,
+    func,
+    or_,
+    select,
+    true,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.cases.motions import tables
@@ -177,12 +192,98 @@ async def open_deadlines(
     return dictionaries(rows)
 
 
-async def referrals(connection: AsyncConnection, case_id: UUID, deputy: UUID | None) -> list[dict[str, Any]]:
-    """What became of a case besides; for a deputy only of an own one."""
-    found = tables.case_referrals.c
-    own: ColumnElement[bool] = literal(True) if deputy is None else found.deputy_id == deputy
+_PROMISES = (
+    func.jsonb_to_recordset(tables.motions.c.promises)
+    .table_valued(
+        column("number", Integer),
+        column("department", Text),
+        column("sealed", Text),
+        column("due", Date),
+        column("state", Text),
+        column("made_at", DateTime(timezone=True)),
+        column("reported_at", DateTime(timezone=True)),
+        column("report", Text),
+        column("rating", Text),
+        column("postponed", Integer),
+    )
+    .render_derived(name="promise", with_types=True)
+)
+
+
+def promised_by(code: str) -> ColumnElement[bool]:
+    """What a department promised, in the list of promises, whether it still handles the motion or not."""
+    found: ColumnElement[bool] = _PROMISES.c.department == code
+    return found
+
+
+@dataclass(frozen=True)
+class PromisesAsked:
+    """Which promises are asked for; `overdue` is judged at `now`."""
+
+    visible: ColumnElement[bool]
+    department: str | None
+    state: str | None
+    overdue: bool
+    now: datetime
+
+
+async def promises(
+    connection: AsyncConnection, asked: PromisesAsked, *, number: int, size: int
+) -> tuple[list[dict[str, Any]], int]:
+    """One page of the promises across motions 承诺台账, by the date they are promised for, and how many there are.
+
+    `report_by` is until when the department must report; None where nothing is owed. Words are still sealed.
+    """
+    motions, deadlines, promise = tables.motions, tables.motion_deadlines.c, _PROMISES.c
+    open_now = and_(
+        deadlines.motion_id == motions.c.id,
+        deadlines.kind == "promise",
+        deadlines.promise == promise.number,
+        deadlines.ended.is_(None),
+    )
+    late = exists().where(open_now, deadlines.at < asked.now)
+    conditions = [asked.visible]
+    if asked.department is not None:
+        conditions.append(promise.department == asked.department)
+    if asked.state is not None:
+        conditions.append(promise.state == asked.state)
+    if asked.overdue:
+        conditions.append(late)
+    every = motions.join(_PROMISES, true())
+    total = await connection.scalar(select(func.count()).select_from(every).where(*conditions))
     rows = await connection.execute(
-        select(tables.case_referrals).where(found.case_id == case_id, own).order_by(found.at)
+        select(
+            motions.c.id.label("motion_id"),
+            motions.c.number.label("motion_number"),
+            motions.c.sealed.label("motion_sealed"),
+            motions.c.congress,
+            promise.number,
+            promise.department,
+            promise.sealed,
+            promise.due,
+            promise.state,
+            promise.made_at,
+            promise.reported_at,
+            promise.report,
+            promise.rating,
+            func.coalesce(promise.postponed, 0).label("postponed"),
+            select(func.min(deadlines.at)).where(open_now).scalar_subquery().label("report_by"),
+            late.label("overdue"),
+        )
+        .select_from(every)
+        .where(*conditions)
+        .order_by(promise.due, motions.c.id, promise.number)
+        .limit(size)
+        .offset((number - 1) * size)
+    )
+    return dictionaries(rows), int(total or 0)
+
+
+async def referrals(connection: AsyncConnection, case_id: UUID) -> list[dict[str, Any]]:
+    """What became of a case besides."""
+    found = tables.case_referrals.c
+    rows = await connection.execute(
+        select(tables.case_referrals).where(found.case_id == case_id).order_by(found.at)
     )
     return dictionaries(rows)
 

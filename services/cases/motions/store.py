@@ -14,12 +14,12 @@ from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import TypeAdapter
-from sqlalchemy import RowMapping, select
+from sqlalchemy import RowMapping, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.cases import tables as case_tables
 from services.cases.deadlines.reckoning import Extension
-from services.cases.motions import tables
+from services.cases.motions import domain, tables
 from services.cases.motions.domain import (
     Answer,
     Cosigner,
@@ -32,7 +32,14 @@ from services.cases.motions.domain import (
     Rules,
 )
 from shared.contracts.identity import DeputyChanged
-from shared.contracts.motions import DraftMotion, InviteCosigners, ReferCase
+from shared.contracts.motions import (
+    DraftMotion,
+    FallMotionDue,
+    InviteCosigners,
+    RedateMotion,
+    ReferCase,
+    SubmitMotion,
+)
 from shared.database.engine import VersionConflict
 from shared.database.rows import insert_rows, update_rows, upsert_rows
 from shared.messaging.desk import subject_id, subject_ids
@@ -108,8 +115,11 @@ class _Looking:
         departments = await connection.scalars(select(known.code).where(known.state == "active"))
         named: set[UUID] = set()
         cases: set[UUID] = set()
+        named |= await _signers(connection, [m for m in messages if isinstance(m.data, SubmitMotion)])
         for message in messages:
             match message.data:
+                case SubmitMotion():
+                    named |= _ids([message.sender().person])
                 case DraftMotion(from_case=case_id):
                     named |= _ids([message.sender().person])
                     cases |= {case_id} if case_id else set()
@@ -132,6 +142,15 @@ def _ids(texts: Sequence[str]) -> set[UUID]:
         return {UUID(text) for text in texts}
     except ValueError:  # nobody's id: the decision refuses it
         return set()
+
+
+async def _signers(connection: AsyncConnection, submitting: Sequence[Received[Any]]) -> set[UUID]:
+    """Who was asked to co-sign the motions that a batch submits."""
+    if not submitting:
+        return set()
+    motions = tables.motions.c
+    rows = await connection.scalars(select(motions.cosigners).where(motions.id.in_(subject_ids(submitting))))
+    return {UUID(one["deputy"]) for cosigners in rows for one in cosigners}
 
 
 async def _deputies(connection: AsyncConnection, ids: set[UUID]) -> dict[UUID, Deputy]:
@@ -196,6 +215,7 @@ class MotionStore(_Looking):
             if due not in known.get(key, ())
         ]
         await upsert_rows(connection, tables.motion_deadlines, dues)
+        await self._write_due(connection, before, after)
         referred = [
             asdict(
                 Referral(motion.id, motion.from_case, motion.author_id, "motion", step.actor, step.at, None)
@@ -206,6 +226,23 @@ class MotionStore(_Looking):
         ]
         unique = list({row["id"]: row for row in referred}.values())
         await insert_rows(connection, tables.case_referrals, unique, ignore=True)
+
+    async def _write_due(
+        self, connection: AsyncConnection, before: Mapping[str, Motion], after: Mapping[str, Motion]
+    ) -> None:
+        found = {key: domain.due(motion) for key, motion in after.items()}
+        changed = [key for key in after if found[key] != (domain.due(before[key]) if key in before else {})]
+        if not changed:
+            return
+        waiting = tables.motion_due
+        ids = [after[key].id for key in changed]
+        await connection.execute(delete(waiting).where(waiting.c.motion_id.in_(ids)))
+        rows = [
+            {"motion_id": after[key].id, "number": number, "at": at}
+            for key in changed
+            for number, at in found[key].items()
+        ]
+        await insert_rows(connection, waiting, rows)
 
 
 def _steps(motions: Collection[Motion]) -> list[dict[str, Any]]:
@@ -275,3 +312,43 @@ async def keep_deputies(messages: Sequence[Received[DeputyChanged]], work: Work)
         for deputy_id, message in sorted(newest.items())
     ]
     await upsert_rows(work.connection, tables.motion_deputies, rows, newer_by="sequence")
+
+
+async def claim_motions_due(work: Work, now: datetime, *, most: int) -> int:
+    """Turn what has fallen due in motions into commands of the service to itself; returns how many.
+
+    As with cases: rows are claimed so that replicas share them, and the command decides on the motion as it
+    stands.
+    """
+    due = tables.motion_due.c
+    ripe = (
+        select(due.motion_id, due.number)
+        .where(due.at <= now)
+        .order_by(due.at)
+        .limit(most)
+        .with_for_update(skip_locked=True)
+        .cte("ripe")
+    )
+    rows = await work.connection.execute(
+        delete(tables.motion_due)
+        .where(due.motion_id == ripe.c.motion_id, due.number == ripe.c.number)
+        .returning(due.motion_id, due.number, due.at)
+    )
+    claimed = sorted(rows, key=lambda row: row.at)
+    for row in claimed:
+        work.announce(FallMotionDue(number=row.number, at=row.at), subject=row.motion_id, time=row.at)
+    return len(claimed)
+
+
+async def redate_open_motions(work: Work, calendar: str, now: datetime) -> int:
+    """Ask for new dates of every motion with an open deadline of another calendar; returns how many."""
+    deadlines = tables.motion_deadlines.c
+    rows = await work.connection.execute(
+        select(deadlines.motion_id)
+        .where(deadlines.ended.is_(None), deadlines.calendar != calendar)
+        .distinct()
+    )
+    ids = sorted(rows.scalars().all())
+    for motion_id in ids:
+        work.announce(RedateMotion(), subject=motion_id, time=now)
+    return len(ids)

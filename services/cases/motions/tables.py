@@ -7,7 +7,15 @@ from sqlalchemy.dialects.postgresql import JSONB, UUID
 
 from services.cases.metadata import metadata
 
-__all__ = ["case_referrals", "metadata", "motion_deadlines", "motion_deputies", "motion_steps", "motions"]
+__all__ = [
+    "case_referrals",
+    "metadata",
+    "motion_deadlines",
+    "motion_deputies",
+    "motion_due",
+    "motion_steps",
+    "motions",
+]
 
 motions = Table(
     "motions",
@@ -84,12 +92,28 @@ motion_deadlines = Table(
     Column("calendar", Text, nullable=False),
     Column("ended", DateTime(timezone=True)),
     Column("met", Boolean),
+    Column("told", DateTime(timezone=True)),
 )
 Index(
     "motion_deadlines_open_at_idx",
     motion_deadlines.c.at,
     postgresql_where=motion_deadlines.c.ended.is_(None),
 )
+Index(
+    "motion_deadlines_open_calendar_idx",
+    motion_deadlines.c.calendar,
+    postgresql_where=motion_deadlines.c.ended.is_(None),
+)
+
+# What falls due, derived from each motion as it stands.
+motion_due = Table(
+    "motion_due",
+    metadata,
+    Column("motion_id", UUID, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("at", DateTime(timezone=True), nullable=False),
+)
+Index("motion_due_at_idx", motion_due.c.at)
 
 motion_deputies = Table(
     "motion_deputies",

@@ -2019,6 +2019,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/motion-promises": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What answers promised 承诺台账, for staff and departments */
+        get: operations["get_motion_promises"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/case-referrals/{id}": {
         parameters: {
             query?: never;
@@ -5033,6 +5050,79 @@ export interface components {
             report: string | null;
             /** Rating */
             rating: string | null;
+            /**
+             * Postponed
+             * @description how often a new date was promised
+             * @default 0
+             */
+            postponed: number;
+            /**
+             * Late
+             * @description rated after the deadline
+             * @default false
+             */
+            late: boolean;
+        };
+        /**
+         * PromiseEntry
+         * @description A promise in the list across motions 承诺台账; `report_by` is null where nothing is owed.
+         */
+        PromiseEntry: {
+            /**
+             * Motion Id
+             * Format: uuid
+             */
+            motion_id: string;
+            /** Motion Number */
+            motion_number: string | null;
+            /** Title */
+            title: string | null;
+            /** Congress */
+            congress: string | null;
+            /** Number */
+            number: number;
+            /** Department */
+            department: string;
+            /** Text */
+            text: string | null;
+            /**
+             * Due
+             * Format: date
+             */
+            due: string;
+            /** State */
+            state: string;
+            /**
+             * Made At
+             * Format: date-time
+             */
+            made_at: string;
+            /** Reported At */
+            reported_at: string | null;
+            /** Report */
+            report: string | null;
+            /** Rating */
+            rating: string | null;
+            /** Postponed */
+            postponed: number;
+            /** Report By */
+            report_by: string | null;
+            /** Overdue */
+            overdue: boolean;
+        };
+        /**
+         * PromisePage
+         * @description Promises across motions, by the date they are promised for.
+         */
+        PromisePage: {
+            /** Total */
+            total: number;
+            /** Page */
+            page: number;
+            /** Size */
+            size: number;
+            /** Items */
+            items: components["schemas"]["PromiseEntry"][];
         };
         /**
          * PublishCourse
@@ -5316,7 +5406,7 @@ export interface components {
         };
         /**
          * ReportPromise
-         * @description The department reports how it kept a promise 报告承诺落实.
+         * @description The department reports how it kept a promise 报告承诺落实; what is not kept in full is promised anew for `due`.
          */
         ReportPromise: {
             /** Promise */
@@ -5328,6 +5418,11 @@ export interface components {
             outcome: "kept" | "partly-kept" | "not-kept";
             /** Text */
             text: string;
+            /**
+             * Due
+             * @description by when the rest will be done; needed unless kept, and only then
+             */
+            due?: string | null;
         };
         /**
          * Responsibility
@@ -11819,6 +11914,41 @@ export interface operations {
                 };
                 content: {
                     "application/json": unknown;
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_motion_promises: {
+        parameters: {
+            query?: {
+                department?: string;
+                state?: string;
+                overdue?: string;
+                page?: string;
+                size?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PromisePage"];
                 };
             };
             /** @description A problem */
