@@ -62,9 +62,16 @@ _ITEM = {
     "service_request_updates": "request_update",
 }
 """What an item of a list is called in XML where that is not the list's name without its last letter."""
-_ENDED_STATES = frozenset({"closed", "withdrawn", "merged"})
-_ENDED_STEPS = frozenset({"closed", "settled", "reminded", "rated", "withdrawn", "merged"})
+_ENDED_STEPS = frozenset(
+    {
+        *("explained", "declined", "closed", "settled", "withdrawn", "merged"),
+        *("informed", "reminded", "rated", "resident-rated"),
+    }
+)
+"""Steps after which a case is finished, whatever it was before."""
 _IN_CHINESE = {
+    "submitted": "待接收",
+    "declined": "不予受理",
     "triage": "待分流",
     "routed": "已派单",
     "accepted": "已签收",
@@ -266,7 +273,7 @@ def service_request(case: Mapping[str, Any]) -> dict[str, Any]:
     words = [case[name] for name in ("title", "text") if case.get(name)]
     return {
         "service_request_id": case["id"],
-        "status": "closed" if case["state"] in _ENDED_STATES else "open",
+        "status": "closed" if case["state"] in cases.FINISHED else "open",
         "status_notes": ": ".join(told),
         "service_name": case.get("category"),
         "service_code": case.get("category"),

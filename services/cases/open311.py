@@ -14,12 +14,12 @@ from pydantic import AwareDatetime
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.cases import api, queries, tables
+from shared.contracts.cases import FINISHED
 from shared.contracts.envelope import Actor
 from shared.host import WhoCalls
 from shared.security.sealing import Opener
 
-ENDED = ("closed", "withdrawn", "merged", "declined")
-"""States in which Open311 calls a request closed; everything else is open."""
+_ENDED = sorted(FINISHED)
 _MOST = 1000
 
 
@@ -51,7 +51,7 @@ def router(
             columns.filed_at <= filed_until,
         ]
         if ended is not None:
-            conditions.append(columns.state.in_(ENDED) if ended else columns.state.not_in(ENDED))
+            conditions.append(columns.state.in_(_ENDED) if ended else columns.state.not_in(_ENDED))
         if category is not None:
             conditions.append(columns.category.in_(category))
         async with engine.connect() as connection:

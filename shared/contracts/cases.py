@@ -27,6 +27,8 @@ CaseState = Literal[
     "merged",
     "declined",
 ]
+FINISHED: frozenset[CaseState] = frozenset({"closed", "withdrawn", "merged", "declined"})
+"""States in which nobody owes anything any more; Open311 calls such a case closed and every other open."""
 Result = Literal["solved", "explained", "unsolved"]
 Urgency = Literal["urgent", "inquiry", "normal", "complex"]
 Stars = Annotated[int, Field(ge=1, le=5)]

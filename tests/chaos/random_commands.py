@@ -537,9 +537,7 @@ class Generator:
             "rated": lambda: (motions.RateMotion(ratings=self._ratings(rng)), author),
             "cosigner-rated": lambda: (motions.RateMotion(ratings=self._ratings(rng)), signer),
             "promise-reported": lambda: (
-                motions.ReportPromise(
-                    promise=rng.randint(1, 2), outcome=rng.choice(("kept", "not-kept")), text="已落实"
-                ),
+                self._report(world),
                 lead,
             ),
             "promise-rated": lambda: (
@@ -549,6 +547,13 @@ class Generator:
             "supervised": lambda: (motions.SuperviseMotion(reason="重点"), staff),
             "withdrawn": lambda: (motions.WithdrawMotion(reason="已解决"), author),
         }
+
+    def _report(self, world: World) -> Contract:
+        rng = world.rng
+        outcome: motions.Outcome = rng.choice(("kept", "partly-kept", "not-kept"))
+        later = world.now.date() + timedelta(days=rng.choice((60, 60, 60, -1)))
+        due = rng.choice((None,) * 9 + (later,)) if outcome == "kept" else rng.choice((later,) * 9 + (None,))
+        return motions.ReportPromise(promise=rng.randint(1, 2), outcome=outcome, text="已落实", due=due)
 
     def _answer(self, world: World, motion: Motion) -> Contract:
         rng = world.rng
@@ -584,7 +589,7 @@ def _idle_in(motion: Motion) -> set[str]:
     idle |= set() if motion.extension_asked else {"extension-granted", "extension-refused"}
     idle |= {"contacted"} if motion.contacted >= motion.round else {"answered"}
     idle |= set() if motion.co_handlers else {"opinion", "co-objected"}
-    idle |= set() if any(promise.state == "open" for promise in motion.promises) else {"promise-reported"}
+    idle |= set() if any(promise.state != "kept" for promise in motion.promises) else {"promise-reported"}
     idle |= set() if any(p.state != "open" and not p.rating for p in motion.promises) else {"promise-rated"}
     if (
         motion.kind == "bill"

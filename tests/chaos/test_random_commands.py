@@ -67,6 +67,8 @@ ORPHANS = {
     "WHERE m.id IS NULL",
     "deadlines without a motion": "SELECT 1 FROM motion_deadlines d LEFT JOIN motions m ON m.id = d.motion_id "
     "WHERE m.id IS NULL",
+    "due rows without a motion": "SELECT 1 FROM motion_due d LEFT JOIN motions m ON m.id = d.motion_id "
+    "WHERE m.id IS NULL",
     "referrals of no case": "SELECT 1 FROM case_referrals r LEFT JOIN cases c ON c.id = r.case_id "
     "WHERE c.id IS NULL",
     "motions of no case": "SELECT 1 FROM motions m LEFT JOIN cases c ON c.id = m.from_case "
@@ -174,7 +176,8 @@ class Soak:
         (found,) = await rows(
             self.stack,
             "cases",
-            "SELECT (SELECT count(*) FROM outbox) + (SELECT count(*) FROM case_due WHERE at <= $1) AS waiting, "
+            "SELECT (SELECT count(*) FROM outbox) + (SELECT count(*) FROM case_due WHERE at <= $1) "
+            "+ (SELECT count(*) FROM motion_due WHERE at <= $1) AS waiting, "
             "(SELECT count(*) FROM case_steps) AS cases, (SELECT count(*) FROM motion_steps) AS motions",
             until,
         )
@@ -324,6 +327,19 @@ class Soak:
             if until is not None and any(at <= until for at in found[key].values()):
                 self.wrong.append(f"due in case {key} and not done: {found[key]}")
 
+        due: dict[str, dict[int, datetime]] = defaultdict(dict)
+        motions = await self.stored_motions()
+        for row in await self._in_parts(
+            "SELECT motion_id::text AS id, number, at FROM motion_due WHERE motion_id = ANY($1::uuid[])",
+            list(motions),
+        ):
+            due[row["id"]][row["number"]] = row["at"]
+        for key, motion in motions.items():
+            if due[key] != dict(motion_domain.due(motion)):
+                self.wrong.append(f"due in motion {key}: {due[key]}, not {motion_domain.due(motion)}")
+            if until is not None and any(at <= until for at in due[key].values()):
+                self.wrong.append(f"due in motion {key} and not done: {due[key]}")
+
     async def check_orphans(self) -> None:
         for what, statement in ORPHANS.items():
             if found := len(await rows(self.stack, "cases", statement)):
@@ -411,6 +427,10 @@ async def test_random_sequences_with_kills_in_between_end_in_a_consistent_store(
     if SEQUENCES >= 2_000:  # enough for the rarest step of both machines
         wanted = {f"case: {name}" for name in case_domain.STEPS} - {"case: redated", "case: urge-withdrawn"}
         wanted |= {f"motion: {name}" for name in motion_domain.STEPS}
+        wanted -= {
+            "motion: redated",
+            "motion: promise-unstated",
+        }  # another calendar; a limit that other places set
         assert wanted <= set(taken), wanted - set(taken)
     _say(f"{sum(taken.values())} steps of {len(taken)} kinds; {len(outcomes)} kinds of outcomes: {outcomes}")
 

@@ -24,7 +24,7 @@ from shared.contracts import cases, motions, webhooks
 from shared.testing.issuer import Issuer
 from shared.testing.messages import message
 from shared.testing.wait import wait_until
-from tests.cases_desk import cases_desk
+from tests.cases_desk import cases_desk, tick
 from tests.conftest import Processes
 from tests.database import rows
 from tests.motions_desk import (
@@ -110,6 +110,7 @@ async def place(
     issuer: Issuer,
 ) -> AsyncIterator[Place]:
     rules = WORKED[request.param]
+    await tick(stack, START)  # the business clock stands there: nothing falls due while commands are sent
     async with (
         cases_desk(
             stack, processes, as_gateway, issuer, topics=TOPICS, JURISDICTION=rules.jurisdiction, **WEBHOOKS
