@@ -82,7 +82,7 @@ SENTENCES: Mapping[Kind, str] = {
     "motion.promise-reported": "承办单位报告了您的{kind}承诺事项的落实情况，请评价。",
     "motion.overdue": "一件{kind}的{deadline}已逾期，期限：{due_at}，请督促办理。",
     "motion.late": "承办单位逾期未答复您的{kind}，期限：{due_at}，系统已催办。",
-    "motion.unstated": "您的{kind}逾期未评价，已按未表态办结。您仍可以评价。",
+    "motion.unstated": "您的{kind}逾期未评价，已按未表态办结。",
     "work.motion": "贵单位为一件{kind}的主办单位，答复期限：{due_at}。",
     "work.motion-co-handled": "贵单位为一件{kind}的会办单位，请向主办单位提出意见。",
     "work.motion-opinion": "会办单位已对一件{kind}提出会办意见。",
