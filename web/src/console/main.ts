@@ -2,12 +2,13 @@ import 'element-plus/dist/index.css'
 import './looks.css'
 import { createApp } from 'vue'
 import { recall } from '@/api/session'
+import { settle } from '@/shell/surroundings'
 import { i18n, kept, use } from '@/words'
 import App from './App.vue'
 import { router } from './router'
 
 async function begin(): Promise<void> {
-  await Promise.all([use(kept()), recall()])
+  await Promise.all([use(kept()), recall(), settle()])
   createApp(App).use(i18n).use(router).mount('#app')
 }
 void begin()

@@ -1,14 +1,18 @@
 /** The city's divisions, its departments and the time, as the gateway knows them; kept for when it is away. */
 import { computed, ref, shallowRef } from 'vue'
-import { ask, client, type Schemas } from '@/api/client'
+import { ask, client, Problem, type Schemas } from '@/api/client'
 
 type Place = Schemas['Place']
 interface Known {
   city: Place
   departments: Schemas['Department'][]
+  ahead: number
+  simulated: boolean
 }
 
 const KEPT = 'daibiaotong.surroundings'
+/** How long a page waits for the time, in milliseconds; without a connection that is none. */
+const PATIENCE_MS = 1_500
 
 export const city = shallowRef<Place>({ code: '', name: '', children: [] })
 export const departments = shallowRef<Schemas['Department'][]>([])
@@ -32,15 +36,44 @@ export const placeName = (code: string | null | undefined): string => (code ? (n
 export const departmentName = (code: string | null | undefined): string => (code ? (titles.value.get(code) ?? code) : '')
 export const now = (): Date => new Date(Date.now() + ahead.value)
 
-/** Read it all; without a connection what was known before. */
-export async function learn(): Promise<void> {
-  const kept = localStorage.getItem(KEPT)
-  if (kept !== null) ({ city: city.value, departments: departments.value } = JSON.parse(kept) as Known)
+/** What was known before; it counts until `learn` has read what is. */
+function recollect(): void {
+  const found = localStorage.getItem(KEPT)
+  if (found === null) return
+  const kept = JSON.parse(found) as Partial<Known>
+  city.value = kept.city ?? city.value
+  departments.value = kept.departments ?? departments.value
+  ahead.value = kept.ahead ?? 0
+  simulated.value = kept.simulated ?? false
+}
+
+function keep(): void {
+  const known: Known = { city: city.value, departments: departments.value, ahead: ahead.value, simulated: simulated.value }
+  localStorage.setItem(KEPT, JSON.stringify(known))
+}
+
+/** Read the city and the time, which anybody may. Throws Problem. */
+async function learnTime(): Promise<void> {
   const around = await ask(() => client.GET('/api/surroundings'))
   city.value = around.city
   simulated.value = around.simulated
   ahead.value = around.simulated ? Date.parse(around.now) - Date.now() : 0
+  keep()
+}
+
+/** Know the time before a page asks for this year or today: what was known before, and soon what is. */
+export async function settle(): Promise<void> {
+  recollect()
+  const told = learnTime().catch((error: unknown) => {
+    if (!(error instanceof Problem)) throw error
+  })
+  await Promise.race([told, new Promise((resume) => setTimeout(resume, PATIENCE_MS))])
+}
+
+/** Read it all, for who is signed in. Throws Problem; then what was known before counts. */
+export async function learn(): Promise<void> {
+  await learnTime()
   const found = await ask(() => client.GET('/api/departments', { params: { query: { size: '500' } } }))
   departments.value = found.items
-  localStorage.setItem(KEPT, JSON.stringify({ city: city.value, departments: found.items } satisfies Known))
+  keep()
 }

@@ -1,0 +1,195 @@
+"""The pages in bad weather: a late clock, a slow or broken network, a refusal, two tabs at once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.async_api import Page, Route, expect
+
+from tests.browser.conftest import DESK, Visit, open_at, sign_in
+from tests.browser.town import DEPUTY, HOUSING, STAFF, Town
+
+pytestmark = pytest.mark.timeout(240, func_only=True)
+
+_LATE_SECONDS = 0.5
+"""How late a slow clock answers: after a page would have asked, before it goes without."""
+_SLOW = {"offline": False, "latency": 700, "downloadThroughput": 50_000, "uploadThroughput": 50_000}
+"""A weak mobile connection: milliseconds, and bytes a second."""
+TEXT = "路面坑洼，夜间骑车容易摔倒，请修补。"
+
+
+async def test_a_reloaded_page_asks_for_the_year_of_the_suites_own_time(staff: Visit) -> None:
+    page = staff.page
+    years: list[str] = []
+
+    def note(url: str) -> None:
+        if asked := re.search(r"/api/standings\?.*\byear=(\d{4})", url):
+            years.append(asked[1])
+
+    async def late(route: Route) -> None:
+        await asyncio.sleep(_LATE_SECONDS)  # a network may be slow
+        answer = await route.fetch()
+        told = {**await answer.json(), "now": "2031-05-06T02:00:00Z", "simulated": True}
+        await route.fulfill(response=answer, body=json.dumps(told))
+
+    staff.expected += [r"status of 4\d\d", "ERR_FAILED"]  # nobody has a score then; no clock answers later
+    page.on("request", lambda request: note(request.url))
+    await page.route("**/api/surroundings", late)
+    await page.goto(f"{staff.url}/console/scores")
+    await expect(page.get_by_text("演示时间：2031年5月6日")).to_be_visible()
+    await expect(page.locator(".loading")).to_have_count(0)
+    assert set(years) == {"2031"}
+    years.clear()
+    await page.unroute("**/api/surroundings")
+    await page.route("**/api/surroundings", lambda route: route.abort())
+    await page.reload()
+    await expect(page.get_by_text("演示时间：2031年5月6日")).to_be_visible()
+    await expect(page.locator(".loading")).to_have_count(0)
+    assert set(years) == {"2031"}
+
+
+async def test_a_refused_question_says_why_and_not_that_the_network_is_poor(staff: Visit) -> None:
+    staff.expected.append("status of 422")
+    page = await open_at(staff, "/cases")
+    search = page.get_by_role("search").get_by_role("textbox").first
+    await search.fill("？")
+    await search.press("Enter")
+    await expect(page.get_by_role("alert").filter(has_text="请输入要搜索的文字")).to_be_visible()
+    await expect(page.get_by_text("网络不畅")).to_have_count(0)
+    await search.fill("积水")
+    await search.press("Enter")
+    await expect(page.get_by_role("link", name="高桥镇卫生院门前路面积水")).to_be_visible()
+
+
+async def test_what_is_asked_too_often_stays_and_says_so(staff: Visit) -> None:
+    staff.expected.append("status of 429")
+    page = await open_at(staff, "/cases")
+    await expect(page.get_by_role("link", name="高桥镇卫生院门前路面积水").first).to_be_visible()
+    await page.route("**/api/cases?*", lambda route: _refuse(route, 429, "too-many-requests"))
+    await page.evaluate("dispatchEvent(new Event('online'))")  # the connection came back: read it again
+    await expect(page.get_by_role("status").filter(has_text="操作太频繁")).to_be_visible()
+    await expect(page.get_by_role("link", name="高桥镇卫生院门前路面积水").first).to_be_visible()
+
+
+async def _refuse(route: Route, status: int, code: str) -> None:
+    problem = {"type": "about:blank", "title": code, "status": status, "code": code, "detail": "No."}
+    await route.fulfill(status=status, content_type="application/problem+json", body=json.dumps(problem))
+
+
+async def _fails_and_recovers(page: Page, url: str, api: str, *, loading: str, shown: str) -> None:
+    """Open a page whose reading hangs, then fails, then is asked for again."""
+    hanging: asyncio.Event = asyncio.Event()
+    statuses = iter((503, 500))
+
+    async def held(route: Route) -> None:
+        await hanging.wait()
+        await _refuse(route, next(statuses), "service-away")
+
+    await page.route(api, held, times=2)
+    await page.goto(url)
+    await expect(page.locator(loading).first).to_be_visible()
+    hanging.set()
+    for _ in range(2):
+        alert = page.get_by_role("alert").filter(has_text="暂时打不开")
+        await expect(alert.first).to_be_visible()
+        await alert.first.get_by_role("button", name="重新加载").click()
+    await expect(page.get_by_text(shown).first).to_be_visible()
+    await expect(page.get_by_role("alert").filter(has_text="暂时打不开")).to_have_count(0)
+
+
+@pytest.mark.parametrize("what", ["list", "one"])
+async def test_a_page_of_the_phone_shows_that_it_loads_that_it_failed_and_recovers(
+    what: str, deputy: Visit, town: Town
+) -> None:
+    deputy.expected.append(r"status of 50[03]")
+    title = "人行道上有裸露电线"
+    case = (await town.cases_titled(title))[0]["id"]
+    path, api = ("/cases", r"/api/cases\?") if what == "list" else (f"/cases/{case}", rf"/api/cases/{case}$")
+    url = f"{deputy.url}/m{path}"
+    await _fails_and_recovers(deputy.page, url, re.compile(api), loading=".van-skeleton", shown=title)
+
+
+@pytest.mark.parametrize("what", ["list", "one"])
+async def test_a_page_of_the_console_shows_that_it_loads_that_it_failed_and_recovers(
+    what: str, department: Visit, town: Town
+) -> None:
+    department.expected.append(r"status of 50[03]")
+    title = "人行道上有裸露电线"
+    case = (await town.cases_titled(title))[0]["id"]
+    path, api = (
+        ("/cases?q=电线", r"/api/cases\?") if what == "list" else (f"/cases/{case}", rf"/api/cases/{case}$")
+    )
+    url = f"{department.url}/console{path}"
+    await _fails_and_recovers(department.page, url, re.compile(api), loading=".loading", shown=title)
+
+
+async def test_a_wrong_address_inside_the_pages_says_so_and_leads_back(
+    deputy: Visit, department: Visit
+) -> None:
+    page = deputy.page
+    await page.goto(f"{deputy.url}/m/no-such/page")
+    await expect(page.get_by_text("可能已被删除，或地址不完整。")).to_be_visible()
+    await page.get_by_role("button", name="首页").click()
+    await expect(page.get_by_role("heading", name="方玲代表")).to_be_visible()
+    page = department.page
+    await page.goto(f"{department.url}/console/no-such/page")
+    await expect(page.get_by_role("heading", name="没有找到")).to_be_visible()
+    await page.get_by_role("link", name="返回").click()
+    await expect(page.get_by_role("heading", name="本单位督事")).to_be_visible()
+
+
+async def test_a_double_press_on_a_slow_network_files_once_and_lists_show_that_they_load(
+    deputy: Visit, town: Town
+) -> None:
+    page = await deputy.open("/cases/new")
+    await page.get_by_label("标题").fill("慢网双击只提交一次")
+    await page.get_by_label("情况说明").fill(TEXT)
+    await expect(page.get_by_label("地点")).to_have_value(re.compile("海曙区"))
+    weak = await deputy.context.new_cdp_session(page)
+    await weak.send("Network.enable")
+    await weak.send("Network.emulateNetworkConditions", _SLOW)
+    await page.get_by_role("button", name="提交", exact=True).dblclick()
+    await expect(page.locator(".van-skeleton, .van-loading").first).to_be_visible()
+    await expect(page.get_by_role("heading", name="慢网双击只提交一次")).to_be_visible()
+    assert len(await town.cases_titled("慢网双击只提交一次")) == 1
+
+
+async def test_two_tabs_of_one_person_file_what_each_was_asked_to_and_sign_out_together(
+    deputy: Visit, town: Town
+) -> None:
+    deputy.expected.append("status of 401")
+    first = await deputy.open("/cases/new")
+    second = await deputy.context.new_page()
+    deputy.watch(second)
+    await second.goto(f"{deputy.url}/m/cases/new")
+    titles = {first: "第一个页面提交", second: "第二个页面提交"}
+    for page, title in titles.items():
+        await page.get_by_label("标题").fill(title)
+        await page.get_by_label("情况说明").fill(TEXT)
+        await expect(page.get_by_label("地点")).to_have_value(re.compile("海曙区"))
+    await asyncio.gather(*(page.get_by_role("button", name="提交", exact=True).click() for page in titles))
+    for page, title in titles.items():
+        await expect(page.get_by_role("heading", name=title)).to_be_visible()
+        assert len(await town.cases_titled(title)) == 1
+    await first.goto(f"{deputy.url}/m/me")
+    await first.get_by_role("button", name="退出登录").click()
+    await first.get_by_role("dialog").get_by_role("button", name="退出登录").click()
+    await expect(first).to_have_url(re.compile("/m/sign-in"))
+    await second.get_by_role("button", name="返回").or_(second.locator(".van-nav-bar__left")).first.click()
+    await second.reload()
+    await expect(second).to_have_url(re.compile("/m/sign-in"))
+    assert await second.evaluate("localStorage.getItem('daibiaotong.me')") is None
+
+
+async def test_the_language_can_be_chosen_before_signing_in(visiting: Callable[..., Any]) -> None:
+    async with visiting(**DESK) as visit:
+        await visit.page.goto(f"{visit.url}/console/")
+        await visit.page.get_by_role("button", name="English").click()
+        await expect(visit.page.get_by_role("button", name="Sign in", exact=True)).to_be_visible()
+        await visit.page.get_by_role("button", name="中文").click()
+        await expect(visit.page.get_by_role("button", name="登录", exact=True)).to_be_visible()
