@@ -22,7 +22,7 @@ from shared.telemetry.logging import logger
 
 MEDIA_TYPE = "application/problem+json"
 STATUS_BY_KIND = {"invalid": 422, "forbidden": 403, "not-found": 404, "conflict": 409, "failed": 500}
-_CODES = {
+CODES = {
     400: "bad-request",
     401: "not-signed-in",
     403: "forbidden",
@@ -31,6 +31,9 @@ _CODES = {
     413: "too-large",
     415: "unsupported-media-type",
 }
+"""The codes of errors that the framework raises, by their status."""
+OTHER_CODE = "http-error"
+"""The code of those of any other status."""
 
 log = logger(__name__)
 
@@ -90,7 +93,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def _http(_: Request, error: HTTPException) -> JSONResponse:
-        code = _CODES.get(error.status_code, "http-error")
+        code = CODES.get(error.status_code, OTHER_CODE)
         return problem_response(Problem(error.status_code, code, str(error.detail), headers=error.headers))
 
     app.add_middleware(_LastResort)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from services.identity import roster
+from shared.http import problems
 
 SOURCES = Path(__file__).resolve().parents[2] / "web" / "src"
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
@@ -94,6 +95,50 @@ FOR_PROGRAMS = {
     *("deputy-not-there", "follow-unknown", "station-empty"),
     *("catalogue-invalid", "model-not-good-enough", "model-unknown"),
 }
+
+
+FOR_MACHINES = {
+    # What only a machine's request can do wrong: a browser or our own script makes the form.
+    *("exchange-not-allowed", "grant-type-unsupported", "idempotency-key-malformed", "length-required"),
+    *("malformed-json", "pages-not-built", "simulated-time-malformed", "simulated-time-not-allowed"),
+    *("subject-unknown", "token-type-unsupported"),
+    # Before its outcome is there a page asks again.
+    "no-outcome-yet",
+    # Said on the residents' pages.
+    *(
+        "consent-needed",
+        "county-needed",
+        "deputy-not-there",
+        "follow-unknown",
+        "intake-away",
+        "station-empty",
+    ),
+}
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_every_problem_of_the_gateway_and_of_what_it_stands_on_has_words(language: str) -> None:
+    root = SOURCES.parents[1]
+    foreign = root / "gateway" / "open311.py"  # a door for other people's programs
+    sources = [
+        *((root / "gateway").glob("*.py")),
+        *((root / "shared" / "http").glob("*.py")),
+        *((root / "services").rglob("*.py")),
+        *((root / "shared" / "messaging").glob("*.py")),
+    ]
+    made = re.compile(r'(?:Problem\(\s*[\w.]+,|Refusal\(|get\("code",)\s*"([a-z-]+)"')
+    spelled = {
+        code
+        for path in sources
+        if path != foreign and "webhooks" not in path.parts
+        for code in made.findall(path.read_text("utf-8"))
+    }
+    pages = {code for text in code().values() for code in re.findall(r"Problem\(\d+, '([a-z-]+)'", text)}
+    codes = spelled | pages | {*problems.CODES.values(), problems.OTHER_CODE}
+    assert {"internal-error", "not-signed-in", "foreign-page", "command-id-reused", "offline"} <= codes
+    for_programs = FOR_PROGRAMS | FOR_MACHINES
+    assert for_programs <= codes
+    assert {f"problem.{one}" for one in codes - for_programs} - set(words(language)) == set()
 
 
 @pytest.mark.parametrize("language", ["zh", "en"])

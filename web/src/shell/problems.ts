@@ -1,4 +1,4 @@
-/** What to tell people of a problem: the sentence for its code, else what the gateway said. */
+/** What to tell people of a problem: the sentence for its code, else one that names the code. */
 import { Problem } from '@/api/client'
 import { i18n } from '@/words'
 
@@ -6,5 +6,5 @@ export function sentenceOf(error: unknown): string {
   const { t, te } = i18n.global
   if (!(error instanceof Problem)) throw error
   const key = `problem.${error.code}`
-  return te(key) ? t(key) : t('problem.other', { detail: error.detail })
+  return te(key) ? t(key) : t('problem.other', { code: error.code })
 }
