@@ -140,6 +140,7 @@ def router(opener: Opener, rules_at: RulesAt, engine: AsyncEngine, caller: WhoCa
 
     @routes.get("/motions")
     async def motions(
+        request: Request,
         actor: who,
         state: State | None = None,
         kind: MotionKind | None = None,
@@ -167,7 +168,7 @@ def router(opener: Opener, rules_at: RulesAt, engine: AsyncEngine, caller: WhoCa
         ]
         if mine is not None:
             require(actor, "deputy")
-            every = rules_at(datetime.now(UTC)).motions.answers_to.value == "every-signer"
+            every = rules_at(request.app.state.clock.now()).motions.answers_to.value == "every-signer"
             conditions.append(queries.of_deputy(UUID(actor.person), mine, every_signer=every))
         async with engine.connect() as connection:
             found, total = await queries.page(connection, conditions, number=page, size=size)
