@@ -28,6 +28,7 @@ START = datetime(2022, 3, 1, 1, tzinfo=UTC)  # a Tuesday
 NOW = START + timedelta(days=200)
 HAISHU, JIANGBEI = "330203", "330205"
 DEPUTY = uuid4()
+UNCLEAR = "请到现场看一看。"
 FOLLOW = "f" * 64
 
 
@@ -37,9 +38,13 @@ class Town:
     def __init__(self, inside: Inside) -> None:
         self.inside = inside
 
-    async def file(self, text: str = "路口窨井盖破损。", county: str = HAISHU, at: datetime = START) -> UUID:
-        case_id = uuid4()
-        await self.say(None, self.inside.filing(case_id, text, deputy=DEPUTY, county=county, at=at))
+    async def file(
+        self, text: str = "路口窨井盖破损，下水道积水。", county: str = HAISHU, at: datetime = START
+    ) -> UUID:
+        case_id, title = uuid4(), "一件事" if text == UNCLEAR else "井盖"
+        await self.say(
+            None, self.inside.filing(case_id, text, title=title, deputy=DEPUTY, county=county, at=at)
+        )
         return case_id
 
     async def say(
@@ -119,7 +124,7 @@ async def test_a_new_calendar_dates_open_cases_anew_and_one_that_waits_when_it_g
 
 
 async def test_triage_and_answers_that_nobody_closes_fall_due_one_after_the_other(town: Town) -> None:
-    lying = await town.file("请到现场看一看。")
+    lying = await town.file(UNCLEAR)
     filed = [one["data"] for one in await town.inside.sent("case.filed")]
     assert [one["unrouted"] for one in filed] == [True]
     answered = await town.file()
@@ -137,7 +142,7 @@ async def test_figures_are_those_of_an_area_keep_what_was_late_and_refuse_the_pa
         await town.file(),
         await town.file(),
         await town.file(county=JIANGBEI, at=NOW),
-        await town.file("请到现场看一看。"),
+        await town.file(UNCLEAR),
     )
     late = START + timedelta(days=30)
     for case_id, at in ((waits, late), (fine, START)):
@@ -197,7 +202,7 @@ async def test_a_resident_sees_the_parts_split_off_and_by_when_the_parent_is_ans
     mine, part = uuid4(), uuid4()
     sealer = Sealer(town.inside.opener.public_jwk)
     concern = cases.SubmitConcern(
-        sealed=sealer.seal({"title": "两件事", "text": "路口窨井盖破损。"}),
+        sealed=sealer.seal({"title": "井盖", "text": "路口窨井盖破损，下水道积水。"}),
         deputy_id=DEPUTY,
         county=HAISHU,
         receipt="0" * 12,
