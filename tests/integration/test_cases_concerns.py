@@ -280,11 +280,11 @@ async def test_of_two_who_act_at_once_one_is_refused_and_a_repetition_changes_no
     other = Concern(desk)
     other.receipt = one.receipt
     assert (await desk.ask(other.submission())).problem is not None, "no two have one receipt number"
-    takes, withdraws = (
+    takes, explains = (
         one.command(cases.TakeUpConcern(), "deputy"),
-        one.command(cases.DeclineConcern(reason="x"), "staff"),
+        one.command(cases.ExplainConcern(text="x"), "staff"),
     )
-    outcomes = await asyncio.gather(desk.ask(takes), desk.ask(withdraws))
+    outcomes = await asyncio.gather(desk.ask(takes), desk.ask(explains))
     assert sorted(outcome.state for outcome in outcomes) == ["accepted", "rejected"]
     for data, who in ((cases.TakeUpConcern(), "deputy"), (cases.ExplainConcern(text="x"), "staff")):
         assert await one.say(data, who) == "step-not-possible"
