@@ -13,7 +13,7 @@ import pytest_asyncio
 from deploy.local.stack import LocalStack
 from services.cases.deadlines.calendar import ChinaCalendar
 from services.cases.deadlines.reckoning import CHINA
-from services.cases.motions import handlers
+from services.cases.motions import domain, handlers
 from services.cases.motions.store import (
     MotionStore,
     ReferralStore,
@@ -259,7 +259,7 @@ async def test_open_deadlines_follow_a_new_calendar_and_are_asked_for_once(house
     later = LaterCalendar()
 
     def rules(moment: datetime) -> Any:
-        return handlers.domain.Rules(later, MOTION_RULES(moment).motions)
+        return domain.Rules(later, MOTION_RULES(moment).motions)
 
     async def redate() -> int:
         async with house.inside.engine.begin() as connection:

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 import pytest
@@ -252,7 +253,7 @@ def asks(draw: st.DrawFn) -> Callable[[Motion, datetime, Rules], tuple[Step, ...
             department(code, t),
             r,
             number=number,
-            outcome=outcome,
+            outcome=outcome,  # type: ignore[arg-type]
             sealed="s",
             due=(t + timedelta(days=days)).date() if flag else None,
         ),
@@ -767,9 +768,8 @@ def test_without_a_rating_the_handling_ends_unstated_and_the_author_may_still_sp
         assert good.ratings[0].late is (rules is CHONGQING)
         again = rated(rules, BAD, motion=silent, when=later)
         assert (again.state, again.round, again.closed_at) == ("redo", 2, None)
-        assert (
-            refused(lambda m=good, r=rules: domain.rate(m, deputy(when=at(150)), r, BAD)) == "already-rated"
-        )  # type: ignore[misc]
+        twice = partial(domain.rate, good, deputy(when=later), rules, BAD)
+        assert refused(twice) == "already-rated"
 
 
 def test_open_deadlines_are_counted_again_with_a_new_calendar_and_ended_ones_are_not() -> None:
