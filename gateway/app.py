@@ -87,7 +87,7 @@ def build(parts: Parts) -> FastAPI:
         redirect_slashes=False,  # a redirect would repeat path and query
     )
     app.router.route_class = QuickRoute
-    problems.install(app)
+    problems.install(app, residents.answer)
 
     async def caller(request: Request) -> Caller:
         token = browser.token_of(request)
@@ -122,6 +122,6 @@ def build(parts: Parts) -> FastAPI:
         return PlainTextResponse(generate_latest(metrics.REGISTRY), media_type=CONTENT_TYPE_LATEST)
 
     app.include_router(health_router(parts.health))
-    app.add_middleware(Edge, settings=parts.settings)
+    app.add_middleware(Edge, settings=parts.settings, answer=residents.answer)
     openapi.complete(app)
     return app

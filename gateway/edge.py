@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import time
 
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.settings import GatewaySettings
-from shared.http.problems import Problem, problem_response
+from shared.http.problems import Answering, Problem, as_json
 from shared.telemetry import metrics
 from shared.telemetry.logging import logger
 
@@ -34,8 +35,9 @@ log = logger(__name__)
 class Edge:
     """The outermost layer."""
 
-    def __init__(self, app: ASGIApp, settings: GatewaySettings) -> None:
+    def __init__(self, app: ASGIApp, settings: GatewaySettings, answer: Answering = as_json) -> None:
         self._app = app
+        self._answer = answer
         self._settings = settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -57,7 +59,7 @@ class Edge:
 
         problem = self._too_large(scope)
         if problem is not None:
-            await problem_response(problem)(scope, receive, dressed)
+            await self._answer(Request(scope), problem)(scope, receive, dressed)
         else:
             await self._app(scope, receive, dressed)
         _note(scope, status, time.perf_counter() - started)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -26,6 +27,8 @@ _POLICY = (
 )
 _ZONE = ZoneInfo("Asia/Shanghai")
 _COOKIE, _COOKIE_SECONDS = "lang", 365 * 24 * 3600
+_ACTION = re.compile(r"^(/r/concerns/[^/]+)/.*")
+"""Where a form goes: no page, so that the other language is the concern's own."""
 _WEEKDAYS_ZH = "一二三四五六日"
 
 
@@ -89,7 +92,7 @@ def page(request: Request, template: str, *, status: int = 200, **more: Any) -> 
     text = _TEMPLATES.get_template(template).render(
         language=language,
         other="en" if language == "zh" else "zh",
-        path=request.url.path,
+        path=_ACTION.sub(r"\1", request.url.path),
         looks=LOOKS_ADDRESS,
         t=say,
         known=lambda key: key in own,

@@ -26,7 +26,7 @@ from gateway.residents.rendering import LOOKS, WORDS, page
 from gateway.services import Services
 from shared.contracts import cases
 from shared.contracts.registry import Contract
-from shared.http.problems import Problem
+from shared.http.problems import Problem, as_json
 
 RECEIPT_SHOWN_SECONDS = 15 * 60
 """How long after submitting the browser that did so is shown the follow link."""
@@ -56,7 +56,7 @@ Receipt = Annotated[str, Path(max_length=60)]
 
 def wrong(request: Request, problem: Problem) -> Response:
     """The page for what cannot be shown: what is the matter, and the ways on."""
-    return page(
+    found = page(
         request,
         "start.html",
         status=problem.status,
@@ -64,6 +64,14 @@ def wrong(request: Request, problem: Problem) -> Response:
         done=None,
         filled={},
     )
+    found.headers.update(problem.headers or {})
+    return found
+
+
+def answer(request: Request, problem: Problem) -> Response:
+    """What the gateway says of an error: to residents, who are people with a browser, as a page."""
+    path = request.url.path
+    return wrong(request, problem) if path == "/r" or path.startswith("/r/") else as_json(request, problem)
 
 
 def _word_of(problem: Problem) -> str:

@@ -8,12 +8,12 @@ server would log its text, which may hold input.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -72,38 +72,48 @@ def problem_response(problem: Problem) -> JSONResponse:
     return JSONResponse(body, problem.status, dict(problem.headers or {}), MEDIA_TYPE)
 
 
-def install(app: FastAPI) -> None:
-    """Make every error of the application a problem."""
+Answering = Callable[[Request, Problem], Response]
+
+
+def as_json(_: Request, problem: Problem) -> Response:
+    """The problem for programs, whoever asked."""
+    return problem_response(problem)
+
+
+def install(app: FastAPI, answer: Answering = as_json) -> None:
+    """Make every error of the application a problem; `answer` says it to who asked."""
 
     @app.exception_handler(Problem)
-    async def _problem(_: Request, problem: Problem) -> JSONResponse:
-        return problem_response(problem)
+    async def _problem(request: Request, problem: Problem) -> Response:
+        return answer(request, problem)
 
     @app.exception_handler(Refusal)
-    async def _refusal(_: Request, refusal: Refusal) -> JSONResponse:
-        return problem_response(Problem(STATUS_BY_KIND[refusal.kind], refusal.code, refusal.detail))
+    async def _refusal(request: Request, refusal: Refusal) -> Response:
+        return answer(request, Problem(STATUS_BY_KIND[refusal.kind], refusal.code, refusal.detail))
 
     @app.exception_handler(RequestValidationError)
-    async def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+    async def _invalid(request: Request, error: RequestValidationError) -> Response:
         errors = [{"place": ".".join(map(str, e["loc"])), "code": e["type"]} for e in error.errors()]
         if any(e["code"] == "json_invalid" for e in errors):
-            return problem_response(Problem(400, "malformed-json", "The body is not JSON.", errors=errors))
+            return answer(request, Problem(400, "malformed-json", "The body is not JSON.", errors=errors))
         detail = "The request does not have the right form; see errors for the places."
-        return problem_response(Problem(422, "invalid-request", detail, errors=errors))
+        return answer(request, Problem(422, "invalid-request", detail, errors=errors))
 
     @app.exception_handler(HTTPException)
-    async def _http(_: Request, error: HTTPException) -> JSONResponse:
+    async def _http(request: Request, error: HTTPException) -> Response:
         code = CODES.get(error.status_code, OTHER_CODE)
-        return problem_response(Problem(error.status_code, code, str(error.detail), headers=error.headers))
+        problem = Problem(error.status_code, code, str(error.detail), headers=error.headers)
+        return answer(request, problem)
 
-    app.add_middleware(_LastResort)
+    app.add_middleware(_LastResort, answer=answer)
 
 
 class _LastResort:
     """Answers an error that nobody expected, and logs where it came from without what it says."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, answer: Answering) -> None:
         self._app = app
+        self._answer = answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -125,4 +135,4 @@ class _LastResort:
             log.error("request-failed", route=route, error=type(error).__name__, places=places[-5:])  # noqa: TRY400
             if not begun:
                 failed = Problem(500, "internal-error", "The server failed; the fault has been logged.")
-                await problem_response(failed)(scope, receive, send)
+                await self._answer(Request(scope), failed)(scope, receive, send)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from http.cookies import SimpleCookie
@@ -14,7 +15,7 @@ import pytest
 
 from gateway.concerns import NOTICE
 from gateway.receipts import read_receipt
-from gateway.residents.rendering import HERE, LANGUAGES, words
+from gateway.residents.rendering import HERE, LANGUAGES, Language, words
 from gateway.services import Answer
 from services.cases.domain import STATES, STEPS
 from services.cases.routing.reasons import SENTENCES
@@ -309,6 +310,56 @@ async def test_a_wrong_link_or_number_is_a_page_for_people_and_a_problem_for_pro
     assert (await at.ask("GET", f"/f/{'0' * 26}", role=None)).code == "follow-unknown"
     typed = await sent(at, "/r/", {"receipt": "K7QX-2M9D-4T18", "secret": "0" * 26})
     assert (typed.status, field(typed, "receipt")) == (404, "K7QX-2M9D-4T18")
+
+
+async def test_after_a_form_that_failed_the_other_language_is_the_concerns_own_page(at: Door) -> None:
+    receipt, cookie = await submitted(at)
+    page = await at.ask("GET", f"/r/concerns/{receipt}", role=None, headers={"cookie": cookie})
+    form = {"token": field(page, "token")}
+    said = await sent(at, f"/r/concerns/{receipt}/withdraw", form, cookie=cookie)
+    assert (said.status, words("zh")["fault.sure"] in said.raw.decode()) == (422, True)
+    linked = re.search(r'href="([^"]+)" lang="en"', said.raw.decode())
+    assert linked is not None
+    assert linked[1] == f"/r/concerns/{receipt}?lang=en"
+    other = await at.ask("GET", linked[1], role=None, headers={"cookie": cookie})
+    assert (other.status, words("en")["concern.title"] in other.raw.decode()) == (200, True)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "word"),
+    [
+        ("GET", "/r/no/such/page", 404, "problem.not-found"),
+        ("GET", "/r/no%20code", 422, "problem.invalid-request"),
+        ("GET", "/r/concerns/K7QX-2M9D-4T18/withdraw", 405, "problem.method-not-allowed"),
+        ("GET", f"/r/{CODE}", 500, "problem.internal-error"),
+        ("POST", f"/r/{CODE}", 413, "problem.too-large"),
+    ],
+)
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_every_error_under_the_residents_address_is_a_page_in_their_language(
+    at: Door,
+    monkeypatch: pytest.MonkeyPatch,
+    language: Language,
+    method: str,
+    path: str,
+    status: int,
+    word: str,
+) -> None:
+    secret = "of nobody's business"
+
+    async def fails(*_: Any, **__: Any) -> Answer:
+        raise RuntimeError(secret)
+
+    if status == 500:
+        monkeypatch.setattr(at.services, "ask", fails)
+    headers = {"accept-language": language, "content-length": "99999999" if status == 413 else "0"}
+    said = await at.ask(method, path, role=None, headers=headers)
+    text = html.unescape(said.raw.decode())
+    assert said.status == status
+    assert said.headers["content-type"].startswith("text/html")
+    assert words(language)[word] in text
+    assert secret not in text
+    assert re.search("traceback|internal-error|urn:", text, re.IGNORECASE) is None
 
 
 def test_both_languages_have_the_same_words_with_the_same_gaps_and_every_state_and_step_has_one() -> None:
