@@ -60,14 +60,16 @@ def audiences_of(actor: Actor) -> list[str]:
 
 
 def audiences_for(envelope: Envelope) -> list[str]:
-    """The groups that a fact concerns."""
+    """The groups that a fact concerns: those of whom it names."""
     found = [_STAFF]
     if envelope.type in _FOR_DEPUTIES:
         found.append(_DEPUTIES)
-    if (deputy := envelope.data.get("deputy_id")) is not None:
-        found.append(f"deputy {deputy}")
-    if (department := envelope.data.get("department")) is not None:
-        found.append(f"department {department}")
+    data = envelope.data
+    deputies = {data.get("deputy_id"), data.get("cosigner_id")}
+    deputies.update(data.get("followers", ()), data.get("signers", ()))
+    departments = {data.get("department"), data.get("lead"), *data.get("co_handlers", ())}
+    found += [f"deputy {one}" for one in deputies if one is not None]
+    found += [f"department {one}" for one in departments if one is not None]
     return found
 
 

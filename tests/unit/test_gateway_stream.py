@@ -12,15 +12,18 @@ import pytest
 
 from gateway import stream
 from gateway.stream import TOPICS, Hints, audiences_for, audiences_of
-from shared.contracts import cases, identity, participation
+from shared.contracts import cases, identity, motions, participation
 from shared.contracts.envelope import Actor, Envelope
 from shared.testing.messages import HandRecord, encoded, message
 from shared.testing.wait import wait_until
 from tests.gateway_door import door, served, settings
 
-DEPUTY, OTHER = uuid4(), uuid4()
+DEPUTY, OTHER, FOLLOWER, INVITED = uuid4(), uuid4(), uuid4(), uuid4()
 AS_DEPUTY = Actor(str(DEPUTY), frozenset({"deputy"}))
 AS_OTHER = Actor(str(OTHER), frozenset({"deputy"}))
+AS_FOLLOWER = Actor(str(FOLLOWER), frozenset({"deputy"}))
+AS_INVITED = Actor(str(INVITED), frozenset({"deputy"}))
+AS_TRANSPORT = Actor("department:transport", frozenset({"department"}), "transport")
 AS_HOUSING = Actor("department:housing", frozenset({"department"}), "housing")
 AS_HEALTH = Actor("department:health", frozenset({"department"}), "health")
 AS_NOBODY = Actor("department:", frozenset({"department"}), None)
@@ -35,8 +38,24 @@ def _routed(case_id: UUID | None = None) -> Envelope:
         county="330203",
         department="housing",
         reason="category",
+        co_handlers=("transport",),
+        followers=(FOLLOWER,),
     )
     return message(fact, subject=fact.case_id, sequence=2)
+
+
+def _invited() -> Envelope:
+    fact = motions.MotionInvited(
+        motion_id=uuid4(),
+        deputy_id=DEPUTY,
+        kind="bill",
+        level="county",
+        state="draft",
+        signers=(DEPUTY, FOLLOWER),
+        lead="housing",
+        cosigner_id=INVITED,
+    )
+    return message(fact, subject=fact.motion_id, sequence=2)
 
 
 def _opened() -> Envelope:
@@ -72,11 +91,20 @@ def _deputy() -> Envelope:
 @pytest.mark.parametrize(
     ("fact", "concerned", "not_concerned"),
     [
-        (_routed(), [AS_DEPUTY, AS_HOUSING, AS_STAFF], [AS_OTHER, AS_HEALTH, AS_NOBODY]),
+        (
+            _routed(),
+            [AS_DEPUTY, AS_FOLLOWER, AS_HOUSING, AS_TRANSPORT, AS_STAFF],
+            [AS_OTHER, AS_HEALTH, AS_NOBODY],
+        ),
+        (
+            _invited(),
+            [AS_DEPUTY, AS_FOLLOWER, AS_INVITED, AS_HOUSING, AS_STAFF],
+            [AS_OTHER, AS_HEALTH, AS_NOBODY],
+        ),
         (_opened(), [AS_DEPUTY, AS_OTHER, AS_STAFF], [AS_HOUSING, AS_NOBODY]),
         (_deputy(), [AS_DEPUTY, AS_STAFF], [AS_OTHER, AS_HOUSING, AS_NOBODY]),
     ],
-    ids=["case", "consultation", "deputy"],
+    ids=["case", "motion", "consultation", "deputy"],
 )
 def test_a_hint_goes_to_whom_it_concerns(
     fact: Envelope, concerned: list[Actor], not_concerned: list[Actor]
