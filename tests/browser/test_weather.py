@@ -85,7 +85,7 @@ async def _refuse(route: Route, status: int, code: str) -> None:
     await route.fulfill(status=status, content_type="application/problem+json", body=json.dumps(problem))
 
 
-async def _fails_and_recovers(page: Page, url: str, api: str, *, loading: str, shown: str) -> None:
+async def _fails_and_recovers(page: Page, url: str, api: re.Pattern[str], *, loading: str, shown: str) -> None:
     """Open a page whose reading hangs, then fails, then is asked for again."""
     hanging: asyncio.Event = asyncio.Event()
     statuses = iter((503, 500))
