@@ -291,7 +291,18 @@ class Questions:
             body = {"text": words().text, "county": (place := town())[:6], "town": place}
             return Asked(self._token(role, org=self._city.code), "/cases/similar", {}, body)
 
+        def overview(org: str, days: int) -> Asked:
+            query = {
+                "filed_from": (NOW - timedelta(days=days)).isoformat(),
+                "filed_until": NOW.isoformat(),
+                "as_of": NOW.isoformat(),
+            }
+            return Asked(self._token("staff", org=org), "/overview", query)
+
         return {
+            "overview: a year of the city": lambda: overview(self._city.code, 365),
+            "overview: a month of the city": lambda: overview(self._city.code, 30),
+            "overview: a year of a county": lambda: overview(pick(counties), 365),
             "list: staff of the city": staff,
             "list: staff of a county": of_county,
             "list: a deputy's own": deputy,
@@ -360,7 +371,7 @@ async def measure(
                 took = time.perf_counter() - began
                 if answer.status != 200:
                     raise RuntimeError(f"{asked.path} answered {answer.status}: {content}")
-            return took * 1e3, content.get("next"), len(content["items"])
+            return took * 1e3, content.get("next"), len(content.get("items", ()))
 
         for name, kind in kinds.items():
             times: list[float] = []
