@@ -61,6 +61,10 @@ def test_no_chinese_stands_in_the_code() -> None:
     assert wrong == set()
 
 
+def test_no_list_is_joined_in_the_chinese_way_whatever_the_language() -> None:
+    assert {path.name for path, text in code().items() if "join('、')" in text} == set()
+
+
 @pytest.mark.parametrize("language", ["zh", "en"])
 def test_every_word_that_is_asked_for_is_there(language: str) -> None:
     known = words(language)

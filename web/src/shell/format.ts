@@ -31,6 +31,9 @@ export const points = (hundredths: number): string =>
 
 export const number = (value: number): string => new Intl.NumberFormat(locale()).format(value)
 
+/** Several names as one text. */
+export const listed = (names: readonly string[]): string => new Intl.ListFormat(locale(), { style: 'narrow' }).format(names)
+
 /** The size of a file. */
 export const fileSize = (bytes: number): string => {
   const [value, unit] = bytes < 1_000_000 ? [Math.max(1, Math.round(bytes / 1_000)), 'kilobyte'] : [bytes / 1_000_000, 'megabyte']

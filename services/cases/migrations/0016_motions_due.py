@@ -4,7 +4,7 @@ from alembic import op
 
 from shared.database.migrate import run_script
 
-revision = "cases_0020"
+revision = "cases_0016"
 down_revision = "cases_0015"
 
 
