@@ -45,13 +45,16 @@ async def test_a_reloaded_page_asks_for_the_year_of_the_suites_own_time(staff: V
     staff.expected += [r"status of 4\d\d", "ERR_FAILED"]  # nobody has a score then; no clock answers later
     page.on("request", lambda request: note(request.url))
     await page.route("**/api/surroundings", late)
-    await page.goto(f"{staff.url}/console/scores")
+    standings = re.compile(r"/api/standings\?")
+    async with page.expect_request(standings):
+        await page.goto(f"{staff.url}/console/scores")
     await expect(page.get_by_text("演示时间：2031年5月6日")).to_be_visible()
     await expect(page.locator(".loading")).to_have_count(0)
     assert set(years) == {"2031"}
     years.clear()
     away = True
-    await page.reload()
+    async with page.expect_request(standings):
+        await page.reload()
     await expect(page.get_by_text("演示时间：2031年5月6日")).to_be_visible()
     await expect(page.locator(".loading")).to_have_count(0)
     assert set(years) == {"2031"}
@@ -85,7 +88,9 @@ async def _refuse(route: Route, status: int, code: str) -> None:
     await route.fulfill(status=status, content_type="application/problem+json", body=json.dumps(problem))
 
 
-async def _fails_and_recovers(page: Page, url: str, api: re.Pattern[str], *, loading: str, shown: str) -> None:
+async def _fails_and_recovers(
+    page: Page, url: str, api: re.Pattern[str], *, loading: str, shown: str
+) -> None:
     """Open a page whose reading hangs, then fails, then is asked for again."""
     hanging: asyncio.Event = asyncio.Event()
     statuses = iter((503, 500))
