@@ -7,7 +7,7 @@ a person must look at, and replays.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import date, datetime, time
 from pathlib import Path
 from time import perf_counter
@@ -42,6 +42,8 @@ _CALM_REST_SECONDS_MAX = 4.0
 _NOTES_MAX = 10_000
 _PLACES_MAX = 250
 """So many are settled in one transaction."""
+_PLACES_FEW = 50
+"""So many while events come one by one."""
 _MANY = 300
 _BACKLOG = 5_000
 _TRY_LOCK = "SELECT pg_try_advisory_lock(727_102)"
@@ -84,12 +86,18 @@ class Settling:
         self._engine = engine
         self._clock = clock
 
-    async def settle(self) -> int:
+    async def settle(self, pace: Pace | None = None) -> int:
         """Settle all that is noted now, each deputy once; returns how many deputies and years that were."""
         async with self._engine.connect() as connection:
             ids, places = await self._store.take_unsettled(connection, limit=_NOTES_MAX)
-        for start in range(0, len(places), _PLACES_MAX):
-            await self._settle(places[start : start + _PLACES_MAX])
+        start = 0
+        while start < len(places):
+            size = await pace.size() if pace else _PLACES_MAX
+            began = perf_counter()
+            await self._settle(places[start : start + size])
+            if pace:
+                await pace.rest(perf_counter() - began)
+            start += size
         if ids:
             async with self._engine.begin() as connection:
                 await self._store.forget_unsettled(connection, ids)
@@ -121,12 +129,45 @@ class Settling:
             await work.write()
 
 
+class Pace:
+    """How much is settled at once, and how long the batches then have the processor to themselves.
+
+    While events come and go, little at a time, with nine times as long between: what is read meanwhile waits for
+    no longer than a little takes. In a backlog much at a time and one long rest after the turn, because then
+    nobody waits for a single event. Where no batch came for a second there is nothing to give way to.
+    """
+
+    def __init__(self, settling: Settling, lag: Callable[[], int]) -> None:
+        self._settling = settling
+        self._lag = lag
+        self._newest: int | None = None
+        self._came_at = float("-inf")
+        self._size = _PLACES_MAX
+        self.unrested = 0.0
+        """Seconds of work of this turn that no rest has followed."""
+
+    async def size(self) -> int:
+        """How many places the next part should be."""
+        newest, now = await self._settling.newest_note(), perf_counter()
+        if newest != self._newest:
+            self._newest, self._came_at = newest, now
+        is_calm = self._lag() <= _BACKLOG and now - self._came_at < _TURN_SECONDS
+        self._size = _PLACES_FEW if is_calm else _PLACES_MAX
+        return self._size
+
+    async def rest(self, worked: float) -> None:
+        """Rest after a part, where it was a little one."""
+        if self._size == _PLACES_FEW:
+            await asyncio.sleep(min(_RESTS * worked, _TURN_SECONDS))
+        else:
+            self.unrested += worked
+
+
 async def settle_on(store: EvaluationStore, around: Surroundings) -> None:
     """Settle again and again, a deputy at most once a second; of several processes one does it. Runs until cancelled.
 
-    After a turn with very many it rests nine times as long, because the batches wait for the processor; without
-    a backlog only for some seconds, or until no batch came for one. A score is read from the sums and does not
-    wait: what waits is the news of it.
+    How it gives way to the batches says `Pace`. A score is read from the sums and does not wait: what waits is
+    the news of it.
     """
     settling = Settling(store, around.engine, around.clock)
     while True:
@@ -144,17 +185,17 @@ async def settle_on(store: EvaluationStore, around: Surroundings) -> None:
 
 async def _settle_while_held(holding: AsyncConnection, settling: Settling, around: Surroundings) -> None:
     """Settle as long as this connection holds the lock, which it keeps until it ends."""
-    held = False
+    held, pace = False, Pace(settling, around.lag)
     while True:
         around.health.turn(SETTLE_LOOP)
-        began, settled = perf_counter(), 0
+        pace.unrested, settled = 0.0, 0
         if not held:
             held = bool((await holding.exec_driver_sql(_TRY_LOCK)).scalar())
         else:
             await holding.exec_driver_sql("SELECT 1")  # a connection that is gone holds nothing
         if held:
-            settled = await settling.settle()
-        await _rest(perf_counter() - began if settled > _MANY else 0, settling, around)
+            settled = await settling.settle(pace)
+        await _rest(pace.unrested if settled > _MANY else 0, settling, around)
 
 
 async def _rest(worked: float, settling: Settling, around: Surroundings) -> None:
