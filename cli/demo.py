@@ -112,7 +112,9 @@ def _play_on(console: Console, asked: Asked, suite: Suite, stop: threading.Event
             show_addresses(console, suite)
             show_people(console, result.people)
             secret = suite.secrets.get("operator")
-            console.print(f"  {'operator':<15} {'operator':<24} {secret}", highlight=False, markup=False)
+            console.print(
+                f"  {'operator':<15} {'operator':<24} {secret}", highlight=False, markup=False, soft_wrap=True
+            )
             console.print(
                 f"Residents write to the county deputy at {suite.gateway_url}/r/{result.code}",
                 highlight=False,

@@ -99,12 +99,12 @@ async def play(
         deputy, office = demo_pair(city, year)
         people = await demo_people(gateway, city, year, played.cast)
         who = played.cast.deputies[deputy]
-        code = str((await gateway.get(f"/api/deputies/{who}", who=who))["code"])
+        public = str((await gateway.get(f"/api/deputies/{who}", who=who))["code"])
     show(console, lines, divisor=at_scale.divisor)
     console.print("Refused by the services (the script's mistakes are meant to be):")
     for (kind, status, code), number in sorted(journal.refusals.items()):
         console.print(f"  {number:>6,} × {kind}: {status} {code}", markup=False, highlight=False)
-    return DemoResult(tuple(lines), tuple(phases.results), tuple(people), code, office.code)
+    return DemoResult(tuple(lines), tuple(phases.results), tuple(people), public, office.code)
 
 
 async def simulation_token(gateway_url: str, simulation_secret: str) -> str:
@@ -187,4 +187,5 @@ def show_people(console: Console, people: Sequence[DemoPerson]) -> None:
             f"  {person.role:<15} {person.login:<24} {person.password:<14} {person.name}  {person.note}".rstrip(),
             highlight=False,
             markup=False,
+            soft_wrap=True,
         )
