@@ -35,6 +35,9 @@ for (const kind of ['pointerdown', 'keydown'])
     { passive: true },
   )
 
+/** Whether somebody has touched the page within the time after which it renews no session. */
+export const isAttended = (): boolean => Date.now() - touchedAt <= UNTOUCHED_MS
+
 /** Begin to listen; again after signing in. */
 export function listen(): void {
   hangUp()
@@ -53,7 +56,7 @@ export function listen(): void {
 
 /** A refused stream does not say why: most likely the access token has expired, and a question renews the session. */
 async function listenAgain(): Promise<void> {
-  resting = Date.now() - touchedAt > UNTOUCHED_MS
+  resting = !isAttended()
   if (resting) return
   const refused = source
   let answered = true

@@ -2,6 +2,8 @@
 import { onScopeDispose, ref } from 'vue'
 import type { RouteLocationRaw } from 'vue-router'
 import { ask, client, type Schemas } from '@/api/client'
+import { isAttended } from '@/api/live'
+import { expired } from '@/api/session'
 
 /** What happens that people at a desk get notices of; see `useReading`. */
 export const NOTICED = ['case.', 'motion.', 'score.appealed']
@@ -18,7 +20,9 @@ export async function readNotices(query: { unread?: string; page?: string; size?
 
 /** Read now and then as well: a notice is written a moment after the hint of what it is about, and not every one has a hint. */
 export function nowAndThen(read: () => unknown): void {
-  const every = setInterval(() => document.hidden || read(), AGAIN_MS)
+  const every = setInterval(() => {
+    if (!document.hidden && !expired.value && isAttended()) read()
+  }, AGAIN_MS)
   onScopeDispose(() => clearInterval(every))
 }
 

@@ -7,7 +7,7 @@
  */
 import { openDB, type DBSchema, type IDBPDatabase } from 'idb'
 import { computed, ref, toRaw } from 'vue'
-import { client, command, newId, Problem, type Schemas } from '@/api/client'
+import { ask, client, command, newId, Problem, type Schemas } from '@/api/client'
 import { expired, me } from '@/api/session'
 import { upload, type Photo } from '@/shell/attachments'
 
@@ -52,11 +52,19 @@ interface Schema extends DBSchema {
 let opened: Promise<IDBPDatabase<Schema>> | undefined
 const database = (): Promise<IDBPDatabase<Schema>> =>
   (opened ??= openDB<Schema>('daibiaotong', 3, {
+    // A later version, open in another tab, must not wait for this one.
+    blocking: (_current, _blocked, event) => {
+      ;(event.target as IDBDatabase).close()
+      opened = undefined
+    },
     upgrade: (db, from) => {
       if (from < 1) db.createObjectStore('drafts', { keyPath: 'id' }).createIndex('person', 'person')
       if (from < 2) db.createObjectStore('photos', { keyPath: 'id' }).createIndex('draft', 'draft')
       db.createObjectStore('motions')
     },
+  }).catch((error: unknown) => {
+    opened = undefined // asked again next time
+    throw error
   }))
 
 export const drafts = ref<Draft[]>([])
@@ -96,7 +104,7 @@ export async function keep(id: string, filing: Filing, { there, state }: { there
   if (person === undefined) return false
   const work = (await database()).transaction('drafts', 'readwrite')
   const before = await work.store.get(id)
-  const kept = before !== undefined || !there
+  const kept = before === undefined ? !there : before.person === person
   if (kept) await work.store.put({ id, person, filing: { ...toRaw(filing) }, state: state ?? (before?.state === 'waiting' ? 'waiting' : 'draft'), changedAt: Date.now() })
   await work.done
   await changed()
@@ -106,6 +114,8 @@ export async function keep(id: string, filing: Filing, { there, state }: { there
 export async function discard(id: string): Promise<void> {
   const work = (await database()).transaction(['drafts', 'photos'], 'readwrite')
   const photos = work.objectStore('photos')
+  const before = await work.objectStore('drafts').get(id)
+  if (before !== undefined && before.person !== me.value?.person) return // another's
   await work.objectStore('drafts').delete(id)
   for (const photo of await photos.index('draft').getAllKeys(id)) await photos.delete(photo)
   await work.done
@@ -157,6 +167,26 @@ function bodyOf({ id, filing }: Draft, photos: string[]): Schemas['CaseFiling'] 
   }
 }
 
+/** It was taken: remove it. What was written to it while it was being sent stays, as a draft of its own. */
+async function taken(sent: Draft): Promise<void> {
+  const store = await database()
+  const kept = await store.get('drafts', sent.id)
+  const later = kept !== undefined && JSON.stringify(kept.filing) !== JSON.stringify(sent.filing)
+  if (later) await store.put('drafts', { ...kept, id: newId(), state: 'draft' })
+  await discard(sent.id)
+}
+
+/** Whether a case is there under this id, for who is signed in. */
+async function isFiled(id: string): Promise<boolean> {
+  try {
+    await ask(() => client.GET('/api/cases/{id}', { params: { path: { id } } }), { signIn: false })
+    return true
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error
+    return false
+  }
+}
+
 /** Note why a draft was refused, beside what was written to it while it was being sent. */
 async function refuse(id: string, problem: Draft['problem']): Promise<void> {
   const work = (await database()).transaction('drafts', 'readwrite')
@@ -179,8 +209,9 @@ async function sendOne(draft: Draft, again = false): Promise<Sent> {
       await uploadAgain(draft.id) // it waited for more than a day, and the gateway has put its photos away
       return sendOne(draft, true)
     }
-    if (error.code === 'case-exists') {
-      await discard(draft.id) // another tab, or an earlier try whose answer was lost
+    // Another tab, or an earlier try whose answer was lost, perhaps with other words.
+    if (error.code === 'case-exists' || (error.code === 'command-id-reused' && (await isFiled(draft.id)))) {
+      await taken(draft)
       return 'sent'
     }
     if (error.status === 401) expired.value = true
@@ -188,7 +219,7 @@ async function sendOne(draft: Draft, again = false): Promise<Sent> {
     await refuse(draft.id, { code: error.code, detail: error.detail })
     return 'refused'
   }
-  await discard(draft.id)
+  await taken(draft)
   return 'sent'
 }
 
@@ -196,8 +227,9 @@ async function sendOne(draft: Draft, again = false): Promise<Sent> {
 export async function send(): Promise<void> {
   const work = async (): Promise<void> => {
     await load()
-    for (const draft of [...waiting.value].reverse()) {
-      if ((await sendOne(toRaw(draft))) === 'later') break
+    for (const { id } of [...waiting.value].reverse()) {
+      const draft = await find(id) // it may have been changed or discarded while another was on its way
+      if (draft?.state === 'waiting' && (await sendOne(draft)) === 'later') break
     }
   }
   if ('locks' in navigator) await navigator.locks.request('daibiaotong-outbox', work)

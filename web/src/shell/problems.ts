@@ -3,8 +3,12 @@ import { Problem } from '@/api/client'
 import { i18n } from '@/words'
 
 export function sentenceOf(error: unknown): string {
-  const { t, te } = i18n.global
   if (!(error instanceof Problem)) throw error
-  const key = `problem.${error.code}`
-  return te(key) ? t(key) : t('problem.other', { code: error.code })
+  return sentenceFor(error.code)
+}
+
+export function sentenceFor(code: string): string {
+  const { t, te } = i18n.global
+  const key = `problem.${code}`
+  return te(key) ? t(key) : t('problem.other', { code })
 }

@@ -40,7 +40,12 @@ export const now = (): Date => new Date(Date.now() + ahead.value)
 function recollect(): void {
   const found = localStorage.getItem(KEPT)
   if (found === null) return
-  const kept = JSON.parse(found) as Partial<Known>
+  let kept: Partial<Known>
+  try {
+    kept = JSON.parse(found) as Partial<Known>
+  } catch {
+    return // unreadable: it will be read anew
+  }
   city.value = kept.city ?? city.value
   departments.value = kept.departments ?? departments.value
   ahead.value = kept.ahead ?? 0
@@ -49,7 +54,11 @@ function recollect(): void {
 
 function keep(): void {
   const known: Known = { city: city.value, departments: departments.value, ahead: ahead.value, simulated: simulated.value }
-  localStorage.setItem(KEPT, JSON.stringify(known))
+  try {
+    localStorage.setItem(KEPT, JSON.stringify(known))
+  } catch {
+    // no room: it is read again next time
+  }
 }
 
 /** Read the city and the time, which anybody may. Throws Problem. */
