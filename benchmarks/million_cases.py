@@ -295,7 +295,6 @@ class Questions:
             query = {
                 "filed_from": (NOW - timedelta(days=days)).isoformat(),
                 "filed_until": NOW.isoformat(),
-                "as_of": NOW.isoformat(),
             }
             return Asked(self._token("staff", org=org), "/overview", query)
 

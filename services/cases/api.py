@@ -196,11 +196,15 @@ class _Walk:
             self.items.append(case)
 
 
+_ON_THE_WAY = timedelta(minutes=1)
+"""So long ago is still now: a question takes a while, and no two clocks agree."""
+
+
 def _moment(as_of: datetime | None, now: datetime) -> datetime:
     """For which moment figures are told. Raises Refusal for one that has passed, whose states nobody knows any more."""
-    if as_of is not None and as_of < now:
+    if as_of is not None and as_of < now - _ON_THE_WAY:
         raise errors.as_of_past()
-    return as_of or now
+    return max(as_of or now, now)
 
 
 def _indicator(metric: Metric, figure: Figure) -> dict[str, Any]:

@@ -386,14 +386,20 @@ def router(
         page: Page = 1,
         size: Size = 50,
     ) -> dict[str, Any]:
-        if actor.roles.intersection(_EVERYTHING):
-            of = deputy
-        else:
+        is_deputy = "deputy" in actor.roles
+        of = deputy
+        if not actor.roles.intersection(_EVERYTHING):
             require(actor, "deputy")
             of = UUID(actor.person)
         async with engine.connect() as connection:
             rows, total = await queries.appeals(
-                connection, area=actor.organisation, state=state, deputy_id=of, page=page, size=size
+                connection,
+                area=actor.organisation,
+                own=UUID(actor.person) if is_deputy else None,
+                state=state,
+                deputy_id=of,
+                page=page,
+                size=size,
             )
             schedule = await store.read_schedule(connection)
         items = []

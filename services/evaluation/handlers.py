@@ -7,7 +7,7 @@ a person must look at, and replays.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from datetime import date, datetime, time
 from pathlib import Path
 from time import perf_counter
@@ -44,6 +44,8 @@ _PLACES_MAX = 250
 """So many are settled in one transaction."""
 _PLACES_FEW = 50
 """So many while events come one by one."""
+_LEFT_FEW = 2_000
+"""More than this are not of events that come one by one."""
 _MANY = 300
 _BACKLOG = 5_000
 _TRY_LOCK = "SELECT pg_try_advisory_lock(727_102)"
@@ -92,7 +94,7 @@ class Settling:
             ids, places = await self._store.take_unsettled(connection, limit=_NOTES_MAX)
         start = 0
         while start < len(places):
-            size = await pace.size() if pace else _PLACES_MAX
+            size = await pace.size(len(places) - start) if pace else _PLACES_MAX
             began = perf_counter()
             await self._settle(places[start : start + size])
             if pace:
@@ -137,26 +139,28 @@ class Pace:
     nobody waits for a single event. Where no batch came for a second there is nothing to give way to.
     """
 
-    def __init__(self, settling: Settling, lag: Callable[[], int]) -> None:
+    def __init__(self, settling: Settling, around: Surroundings) -> None:
         self._settling = settling
-        self._lag = lag
+        self._around = around
         self._newest: int | None = None
         self._came_at = float("-inf")
         self._size = _PLACES_MAX
         self.unrested = 0.0
         """Seconds of work of this turn that no rest has followed."""
 
-    async def size(self) -> int:
-        """How many places the next part should be."""
+    async def size(self, left: int) -> int:
+        """How many places the next part should be; where many are `left`, they come from a backlog."""
         newest, now = await self._settling.newest_note(), perf_counter()
         if newest != self._newest:
             self._newest, self._came_at = newest, now
-        is_calm = self._lag() <= _BACKLOG and now - self._came_at < _TURN_SECONDS
+        comes = now - self._came_at < _TURN_SECONDS
+        is_calm = comes and left <= _LEFT_FEW and self._around.lag() <= _BACKLOG
         self._size = _PLACES_FEW if is_calm else _PLACES_MAX
         return self._size
 
     async def rest(self, worked: float) -> None:
         """Rest after a part, where it was a little one."""
+        self._around.health.turn(SETTLE_LOOP)
         if self._size == _PLACES_FEW:
             await asyncio.sleep(min(_RESTS * worked, _TURN_SECONDS))
         else:
@@ -185,7 +189,7 @@ async def settle_on(store: EvaluationStore, around: Surroundings) -> None:
 
 async def _settle_while_held(holding: AsyncConnection, settling: Settling, around: Surroundings) -> None:
     """Settle as long as this connection holds the lock, which it keeps until it ends."""
-    held, pace = False, Pace(settling, around.lag)
+    held, pace = False, Pace(settling, around)
     while True:
         around.health.turn(SETTLE_LOOP)
         pace.unrested, settled = 0.0, 0

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic_core import to_json
-from sqlalchemy import ColumnElement, Row, and_, case, func, select
+from sqlalchemy import ColumnElement, Row, and_, case, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.evaluation import tables
@@ -365,18 +365,19 @@ async def appeals(
     connection: AsyncConnection,
     *,
     area: str | None,
+    own: UUID | None,
     state: str | None,
     deputy_id: UUID | None,
     page: int,
     size: int,
 ) -> tuple[list[dict[str, Any]], int]:
-    """Appeals of the deputies of an area's congresses, the newest first, and how many there are.
+    """Appeals of the deputies of an area's congresses and of one's `own`, the newest first, and how many there are.
 
     Each with what its row is worth now (None: there is none).
     """
     kept, ledger, known = tables.appeals.c, tables.ledger.c, tables.deputies.c
     congress = case((known.level == "county", known.county), (known.level == "town", known.town))
-    conditions = [reached(area, congress)]
+    conditions = [or_(reached(area, congress), kept.deputy_id == own)]
     if state:
         conditions.append(kept.state == state)
     if deputy_id is not None:

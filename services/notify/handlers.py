@@ -95,7 +95,7 @@ _TO_FILER: Mapping[str, Kind] = {
     "declined": "case.declined",
     "split": "case.split",
 }
-_TO_FOLLOWERS = frozenset({"answered", "informed", "reopened", "merged"})
+_TO_FOLLOWERS = frozenset({"answered", "informed", "reopened", "merged", "declined"})
 _TO_DEPARTMENT: Mapping[str, Kind] = {
     "supplied": "work.supplied",
     "resumed": "work.resumed",
@@ -306,7 +306,9 @@ def score_appealed(message: Received[evaluation.ScoreAppealed]) -> Notices:
     kind = kinds.get(fact.state)
     if kind is None:
         return ()
-    to = OnePerson(str(fact.deputy_id)) if kind != "appeal.filed" else StaffOf(fact.congress)
+    # What was written before events told the congress tells the county alone.
+    congress = fact.congress if "congress" in fact.model_fields_set else fact.county
+    to = OnePerson(str(fact.deputy_id)) if kind != "appeal.filed" else StaffOf(congress)
     return (notice(message.envelope.id, kind, fact.appeal_id, message.now, to, item=fact.item),)
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, or_
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.participation import errors, queries, tables
@@ -48,15 +48,18 @@ def _shown(row: dict[str, Any], actor: Actor, mine: tuple[str, str]) -> dict[str
 
 
 def _seen(actor: Actor) -> list[ColumnElement[bool]]:
-    """Which duties somebody sees, as conditions on `queries.DUTIES`: as staff those in the area of their congress.
+    """Which duties somebody sees, as conditions on `queries.DUTIES`: as staff those in the area of their congress, as a deputy their own.
 
     Raises Refusal for who has none.
     """
+    seen: list[ColumnElement[bool]] = []
     if _is_staff(actor):
-        return [reached(actor.organisation, tables.deputies.c.congress)]
-    if "deputy" not in actor.roles:
+        seen.append(reached(actor.organisation, tables.deputies.c.congress))
+    if "deputy" in actor.roles:
+        seen.append(tables.duties.c.deputy_id == _person(actor))
+    if not seen:
         raise Refusal("role-not-allowed", "Your role has no duties to see.", "forbidden")
-    return [tables.duties.c.deputy_id == _person(actor)]
+    return [or_(*seen)]
 
 
 def _page(items: list[dict[str, Any]], total: int, page: int, size: int) -> dict[str, Any]:

@@ -563,6 +563,16 @@ def test_there_is_no_answer_without_a_contact_in_the_same_round() -> None:
     assert refused(lambda: domain.answer(again, later, NINGBO, **give)) == "contact-missing"  # type: ignore[arg-type]
 
 
+def test_a_second_round_is_owed_by_whoever_handles_it_now() -> None:
+    again = rated(NINGBO, BAD)
+    moved = taken(again, domain.assign(again, staff(at(40)), NINGBO, lead="roads", co=(), reason=""))
+    before, after = again.open_due("redo"), moved.open_due("redo")
+    assert before is not None
+    assert after is not None
+    assert (before.department, after.department) == ("housing", "roads")
+    assert after.at == before.at
+
+
 def test_an_answer_of_a_promising_class_must_promise_something_and_the_pack_says_which() -> None:
     assert refused(lambda: answered(NINGBO, result="C")) == "promise-missing"
     assert refused(lambda: answered(NINGBO, result="B")) == "promise-missing"

@@ -192,6 +192,8 @@ def test_staff_of_the_deputys_congress_learn_of_an_appeal_and_the_deputy_of_its_
     assert told(appeal("open"))["appeal.filed"].to == StaffOf("330203005")
     of_city = appeal("open").model_copy(update={"congress": None})
     assert told(of_city)["appeal.filed"].to == StaffOf(None)
+    earlier = evaluation.ScoreAppealed.model_validate(appeal("open").model_dump(exclude={"congress"}))
+    assert told(earlier)["appeal.filed"].to == StaffOf("330203"), "written before events told the congress"
     assert told(appeal("upheld"))["appeal.upheld"].to == OnePerson(str(ANNA))
     assert told(appeal("dismissed"))["appeal.dismissed"].to == OnePerson(str(ANNA))
     assert told(appeal("withdrawn")) == {}

@@ -1,4 +1,4 @@
-"""Lateness stays: a case that was ever late is marked, and one that waits may be overdue already."""
+"""Lateness stays: a case that was late is marked (of those from before, its present round alone is known), and one that waits may be overdue already."""
 
 from alembic import op
 

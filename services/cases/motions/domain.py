@@ -770,6 +770,9 @@ def assign(
         dues = _end(dues, act, "object", "opinion", department=lead, void=True)
         dues = _begin(dues, "object", rules.motions.object, act.at, rules, department=lead)
         dues = _begin(dues, "first-contact", rules.motions.first_contact, act.at, rules, department=lead)
+        dues = tuple(
+            replace(due, department=lead) if due.kind == "redo" and due.ended is None else due for due in dues
+        )
         if motion.round <= 1:
             dues = _begin(dues, "answer", rules.motions.answer, act.at, rules, department=lead)
     handlers = {h.department: h for h in motion.handlers}
