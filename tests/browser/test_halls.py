@@ -286,6 +286,6 @@ async def test_staff_register_a_station_show_its_code_and_close_it(staff: Visit,
     await expect(page.get_by_text(station["code"])).to_be_visible()
     assert (await town.ask("GET", f"/api/codes/{station['code']}"))[0] == 200
     await choose(page, "状态", "关闭")
-    await page.get_by_role("button", name="修改").click()
+    await page.get_by_role("button", name="修改", exact=True).click()
     await expect(page.get_by_text("联络站已关闭，居民扫码打不开。")).to_be_visible()
     assert (await town.ask("GET", f"/api/codes/{station['code']}"))[0] == 404
