@@ -658,7 +658,8 @@ async def test_what_one_may_not_see_and_what_is_not_there_are_said(
     page = await deputy.open("/cases/00000000-0000-7000-8000-000000000000")
     await expect(page.get_by_text("没有找到")).to_be_visible()
     theirs = (await town.done("GET", "/api/cases", "B2"))["items"]
-    foreign = next(one["id"] for one in theirs if town.people[DEPUTY] not in one["followers"])
+    me = town.people[DEPUTY]
+    foreign = next(one["id"] for one in theirs if me not in (one["deputy_id"], *one["followers"]))
     await deputy.open(f"/cases/{foreign}")
     await expect(page.get_by_text("您没有查看权限")).to_be_visible()
     async with visiting() as staff:

@@ -116,7 +116,9 @@ async def test_a_page_of_the_phone_shows_that_it_loads_that_it_failed_and_recove
     what: str, deputy: Visit, town: Town
 ) -> None:
     deputy.expected.append(r"status of 50[03]")
-    newest = (await town.done("GET", "/api/cases", DEPUTY))["items"][0]  # the list's first, whatever went before
+    newest = (await town.done("GET", "/api/cases", DEPUTY))["items"][
+        0
+    ]  # the list's first, whatever went before
     title, case = newest["title"], newest["id"]
     path, api = ("/cases", r"/api/cases\?") if what == "list" else (f"/cases/{case}", rf"/api/cases/{case}$")
     url = f"{deputy.url}/m{path}"
