@@ -70,10 +70,13 @@ async function learnTime(): Promise<void> {
   keep()
 }
 
+let settling: Promise<void> | undefined
+
 /** Know the time before a page asks for this year or today: what was known before, and soon what is. */
 export async function settle(): Promise<void> {
   recollect()
-  const told = learnTime().catch((error: unknown) => {
+  settling = learnTime()
+  const told = settling.catch((error: unknown) => {
     if (!(error instanceof Problem)) throw error
   })
   await Promise.race([told, new Promise((resume) => setTimeout(resume, PATIENCE_MS))])
@@ -81,7 +84,9 @@ export async function settle(): Promise<void> {
 
 /** Read it all, for who is signed in. Throws Problem; then what was known before counts. */
 export async function learn(): Promise<void> {
-  await learnTime()
+  const time = settling ?? learnTime() // a page's first question is asked once
+  settling = undefined
+  await time
   const found = await ask(() => client.GET('/api/departments', { params: { query: { size: '500' } } }))
   departments.value = found.items
   keep()
