@@ -19,6 +19,7 @@ import asyncpg
 from benchmarks.evaluation import city
 from benchmarks.evaluation.reference import TOPICS, WRITE, columns_of, tell
 from services.evaluation.scoring import Row, Scorer
+from services.evaluation.store import in_key_order
 from shared.contracts.registry import contract_of
 from shared.contracts.structs import decoder_of
 from shared.settings import KafkaSettings
@@ -49,7 +50,7 @@ class Ledger:
     def flush(self) -> None:
         """Write what was kept; the library commits the offsets next."""
         if self._rows:
-            self._loop.run_until_complete(self._write(columns_of(sorted(self._rows.values()))))
+            self._loop.run_until_complete(self._write(columns_of(in_key_order(self._rows.values()))))
             self._rows.clear()
         self._done = self._taken
         if not self._warm and self._done >= self._events / 10:

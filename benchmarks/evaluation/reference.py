@@ -21,6 +21,7 @@ from aiokafka import AIOKafkaConsumer
 
 from benchmarks.evaluation import city
 from services.evaluation.scoring import Row, Scorer
+from services.evaluation.store import in_key_order
 from shared.contracts.registry import contract_of
 from shared.contracts.structs import decoder_of
 from shared.messaging.kafka import connection_options
@@ -37,7 +38,7 @@ WITH written AS (
                              points, rubric, rubric_version)
     SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::text[], $6::bigint[],
                          $7::timestamptz[], $8::date[], $9::int[], $10::text[], $11::int[])
-    ON CONFLICT (deputy_id, item, evidence) DO UPDATE SET
+    ON CONFLICT (evidence, deputy_id, item) DO UPDATE SET
         event_id = excluded.event_id, event_type = excluded.event_type, sequence = excluded.sequence,
         time = excluded.time, happened_on = excluded.happened_on, points = excluded.points,
         rubric = excluded.rubric, rubric_version = excluded.rubric_version
@@ -110,7 +111,7 @@ async def run(events: int) -> None:
                         rows[row[:3]] = row
             done += len(records)
         if rows:
-            columns = columns_of(sorted(rows.values()))
+            columns = columns_of(in_key_order(rows.values()))
             async with connection.transaction():
                 await write.fetch(*columns)
         if batches:

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.evaluation.domain import Schedule
 from services.evaluation.scoring import Row, Scorer, SetAside
-from services.evaluation.store import TAKE_IN, EvaluationStore, columns
+from services.evaluation.store import TAKE_IN, EvaluationStore, columns, in_key_order
 from shared.contracts.evaluation import ScoreCorrected
 from shared.contracts.identity import DeputyChanged
 from shared.contracts.registry import Declaration
@@ -95,4 +95,4 @@ class EventReading:
             time = message.time
             if tally.latest is None or tally.latest < time:
                 tally.latest = time
-        return Batch((self._version, *columns(sorted(newest.values()))), tallies, set_aside)
+        return Batch((self._version, *columns(in_key_order(newest.values()))), tallies, set_aside)

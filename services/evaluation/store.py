@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import count
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -66,7 +67,7 @@ written AS (
              WITH ORDINALITY AS w (item, event_type, happened_on, points, rubric, rubric_version, n) ON w.n = r.worth
     WHERE {only_if}
     ORDER BY r.n
-    ON CONFLICT (deputy_id, item, evidence) DO UPDATE SET
+    ON CONFLICT (evidence, deputy_id, item) DO UPDATE SET
         event_id = excluded.event_id, event_type = excluded.event_type, sequence = excluded.sequence,
         time = excluded.time, happened_on = excluded.happened_on, points = excluded.points,
         rubric = excluded.rubric, rubric_version = excluded.rubric_version
@@ -89,6 +90,11 @@ written AS (
     SELECT array_agg(deputy_id), array_agg(year)
     FROM (SELECT DISTINCT deputy_id, month / 12 AS year FROM differences) AS d HAVING count(*) > 0
 )"""
+
+
+def in_key_order(rows: Iterable[Row]) -> list[Row]:
+    """Rows in the order of the ledger's key: batches that hold rows in one order cannot deadlock."""
+    return sorted(rows, key=itemgetter(2, 0, 1))
 
 
 def columns(rows: Sequence[Row]) -> tuple[Any, ...]:
@@ -306,7 +312,7 @@ class EvaluationStore:
 
     async def enter(self, connection: AsyncConnection, entries: Iterable[LedgerEntry]) -> None:
         """Write ledger rows, move the buckets, and note whose totals are to be derived anew."""
-        rows = sorted(map(_row, newest(entries).values()))
+        rows = in_key_order(map(_row, newest(entries).values()))
         if rows:
             await connection.exec_driver_sql(_ENTER, columns(rows))
 

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
+    PrimaryKeyConstraint,
     Sequence,
     Table,
     Text,
@@ -40,14 +41,15 @@ rubrics = Table(
     Column("adopted_at", DateTime(timezone=True), nullable=False),
 )
 
-# One row per fact, deputy and item, in its newest version. The key begins with the deputy, whose rows
-# are read together.
+# One row per fact, deputy and item, in its newest version. The key begins with the evidence: ids of things
+# follow time, so that what comes new finds its place at the end of the index, however long it has grown. A
+# deputy's rows are read together by an index of one column, which keeps equal keys as one.
 ledger = Table(
     "ledger",
     metadata,
-    Column("deputy_id", UUID, primary_key=True),
-    Column("item", Text, primary_key=True),
-    Column("evidence", Text, primary_key=True),
+    Column("deputy_id", UUID, nullable=False, index=True),
+    Column("item", Text, nullable=False),
+    Column("evidence", Text, nullable=False),
     Column("event_id", UUID, nullable=False),
     Column("event_type", Text, nullable=False),
     Column("sequence", BigInteger, nullable=False),
@@ -56,6 +58,7 @@ ledger = Table(
     Column("points", Integer, nullable=False),
     Column("rubric", Text, nullable=False),
     Column("rubric_version", Integer, nullable=False),
+    PrimaryKeyConstraint("evidence", "deputy_id", "item"),
 )
 
 # Uncapped sums of the ledger. `month` counts from January of year 0 (`domain.month_of`), so that every
