@@ -145,9 +145,14 @@ def test_the_same_words_about_another_town_are_another_matter() -> None:
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.randoms(use_true_random=False), st.integers(0, 25), st.floats(0.05, 0.95))
+@given(
+    st.randoms(use_true_random=False),
+    st.integers(0, 25),
+    st.floats(0.05, 0.95),
+    st.sampled_from([1, 2, 7, 64]),
+)
 def test_a_report_joins_the_group_whose_first_is_most_like_it(
-    rng: random.Random, count: int, alike: float
+    rng: random.Random, count: int, alike: float, at_once: int
 ) -> None:
     """Against the definition, with sketches of every likeness and some without a word."""
     seeds = [rng.getrandbits(SKETCH_BITS) for _ in range(4)] + [0]
@@ -164,7 +169,7 @@ def test_a_report_joins_the_group_whose_first_is_most_like_it(
             group.append((one, best))
         else:
             expected.append([(one, 1.0)])
-    found = clusters_of(reports, Sketches, least=1, alike=alike)
+    found = clusters_of(reports, Sketches, least=1, alike=alike, at_once=at_once)
     assert {c.reports for c in found} == {tuple(group) for group in expected}
 
 

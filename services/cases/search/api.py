@@ -7,6 +7,7 @@ alike in tenths; never its words, its filer, nor who joined. Clusters are for st
 # No postponed annotations here: FastAPI could not find names that are made inside `router`.
 
 import asyncio
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
@@ -20,7 +21,7 @@ from services.cases import queries as lists
 from services.cases.domain import STEPS
 from services.cases.handlers import Words, read_words
 from services.cases.search import queries
-from services.cases.search.clusters import Cluster, clusters_of
+from services.cases.search.clusters import Cluster, Report, clusters_of
 from services.cases.search.grams import Keyed
 from services.cases.search.sketches import Sketches
 from shared.contracts.envelope import Actor
@@ -130,12 +131,19 @@ def router(opener: Opener, keyed: Keyed, engine: AsyncEngine, caller: WhoCalls) 
             conditions += api.in_place(county)
         since = request.app.state.clock.now() - timedelta(days=days)
         async with engine.connect() as connection:
-            reports = await queries.open_reports(connection, conditions, since=since, most=_MOST_REPORTS)
+            reports, states = await queries.open_reports(
+                connection, conditions, since=since, most=_MOST_REPORTS
+            )
         clusters = (await asyncio.to_thread(clusters_of, reports, Sketches, least=least))[:size]
+        parents = [_parent(cluster, states) for cluster in clusters]
         async with engine.connect() as connection:
-            ids = [report.id for cluster in clusters for report, _ in cluster.reports]
-            cases = await queries.cases_of(connection, ids)
-        return {"items": [_cluster(cluster, cases, opener) for cluster in clusters]}
+            known = await queries.parents(connection, [parent.id for parent in parents])
+        return {
+            "items": [
+                _cluster(cluster, parent.id, known.get(parent.id), states, opener)
+                for cluster, parent in zip(clusters, parents, strict=True)
+            ]
+        }
 
     return routes
 
@@ -163,17 +171,25 @@ def _similar(
     return shown
 
 
-def _cluster(cluster: Cluster, cases: dict[UUID, dict[str, Any]], opener: Opener) -> dict[str, Any]:
-    """A cluster with the case proposed as parent: the first that a department works on, else the first filed."""
-    reports = [(report, alike) for report, alike in cluster.reports if report.id in cases]
+def _parent(cluster: Cluster, states: Mapping[UUID, str]) -> Report:
+    """The case proposed as parent: the first that a department works on, else the first filed."""
     worked_on = STEPS["answered"].before | {"waiting"}
-    parent = next((r for r, _ in reports if cases[r.id]["state"] in worked_on), cluster.first)
-    known = cases.get(parent.id, {})
+    reports = (report for report, _ in cluster.reports)
+    return next((report for report in reports if states[report.id] in worked_on), cluster.first)
+
+
+def _cluster(
+    cluster: Cluster,
+    parent: UUID,
+    known: Mapping[str, Any] | None,
+    states: Mapping[UUID, str],
+    opener: Opener,
+) -> dict[str, Any]:
     return {
-        "parent": parent.id,
+        "parent": parent,
         "title": _title(known["sealed"], opener) if known else None,
-        "category": known.get("category"),
-        "department": known.get("department"),
+        "category": known["category"] if known else None,
+        "department": known["department"] if known else None,
         "county": cluster.first.county,
         "town": cluster.first.town,
         "size": len(cluster.reports),
@@ -182,11 +198,11 @@ def _cluster(cluster: Cluster, cases: dict[UUID, dict[str, Any]], opener: Opener
         "cases": [
             {
                 "id": report.id,
-                "state": cases[report.id]["state"],
+                "state": states[report.id],
                 "filed_at": report.filed_at,
                 "likeness": round(alike, 2),
             }
-            for report, alike in reports
+            for report, alike in cluster.reports
         ],
     }
 

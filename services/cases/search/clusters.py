@@ -21,6 +21,9 @@ ALIKE = 0.18
 Two residents' messages about different things reach it once in some ten thousand times.
 """
 
+AT_ONCE = 64
+"""So many reports are held beside the groups that there are; beside the groups that these begin, each by itself."""
+
 
 @dataclass(frozen=True)
 class Report:
@@ -56,34 +59,48 @@ class Firsts(Protocol):
     def add(self, sketch: int) -> None:
         """Put one more at the end."""
 
-    def possible(self, sketch: int, alike: float) -> list[int]:
-        """The places of those that may have at least this likeness with a sketch, and perhaps of others."""
+    def nearest(self, sketches: Sequence[int]) -> list[tuple[float, int]]:
+        """For each of some sketches the most like it: `likeness` and place; the first of several, (0, 0) of none."""
 
 
 def clusters_of(
-    reports: Iterable[Report], firsts: Callable[[int], Firsts], *, least: int, alike: float = ALIKE
+    reports: Iterable[Report],
+    firsts: Callable[[int], Firsts],
+    *,
+    least: int,
+    alike: float = ALIKE,
+    at_once: int = AT_ONCE,
 ) -> list[Cluster]:
     """The groups of at least so many reports, the largest first; `firsts` makes room for so many sketches."""
     by_place: defaultdict[tuple[str, str | None], list[Report]] = defaultdict(list)
     for report in sorted(reports, key=lambda r: (r.filed_at, r.id)):
         by_place[report.county, report.town].append(report)
     found = [
-        group for of_place in by_place.values() for group in _groups(of_place, firsts(len(of_place)), alike)
+        group
+        for of_place in by_place.values()
+        for group in _groups(of_place, firsts(len(of_place)), alike, at_once)
     ]
     large = [Cluster(tuple(group)) for group in found if len(group) >= least]
     return sorted(large, key=lambda c: (-len(c.reports), c.first.filed_at, c.first.id))
 
 
-def _groups(reports: Sequence[Report], firsts: Firsts, alike: float) -> list[list[tuple[Report, float]]]:
+def _groups(
+    reports: Sequence[Report], firsts: Firsts, alike: float, at_once: int
+) -> list[list[tuple[Report, float]]]:
     """The groups of one place's reports, which stand in the order of filing."""
     groups: list[list[tuple[Report, float]]] = []
-    for report in reports:
-        possible = firsts.possible(report.sketch, alike)
-        likely = [(likeness(groups[i][0][0].sketch, report.sketch), -i) for i in possible]
-        best, place = max(likely, default=(0.0, 0))
-        if best >= alike:
-            groups[-place].append((report, best))
-        else:
-            firsts.add(report.sketch)
-            groups.append([(report, 1.0)])
+    for begin in range(0, len(reports), at_once):
+        some = reports[begin : begin + at_once]
+        known = len(groups)
+        for report, (like, place) in zip(some, firsts.nearest([r.sketch for r in some]), strict=True):
+            new = [
+                (likeness(group[0][0].sketch, report.sketch), -number)
+                for number, group in enumerate(groups[known:], known)
+            ]
+            best, place_down = max([(like, -place), *new])
+            if best >= alike:
+                groups[-place_down].append((report, best))
+            else:
+                firsts.add(report.sketch)
+                groups.append([(report, 1.0)])
     return groups

@@ -99,15 +99,20 @@ class Keyed:
         )
 
 
+def size_of(bits: int) -> float:
+    """How many pairs fill so many bits of a sketch, on average."""
+    return _SIZES[bits]
+
+
+_SIZES = tuple(
+    -SKETCH_BITS * math.log(1 - min(bits, SKETCH_BITS - 0.5) / SKETCH_BITS) for bits in range(SKETCH_BITS + 1)
+)
+
+
 def likeness(one: int, other: int) -> float:
     """How many of all their pairs two texts have in common, 0 to 1, as their sketches tell."""
-    together = _size((one | other).bit_count())
+    together = _SIZES[(one | other).bit_count()]
     if together == 0:
         return 0.0
-    common = _size(one.bit_count()) + _size(other.bit_count()) - together
+    common = _SIZES[one.bit_count()] + _SIZES[other.bit_count()] - together
     return min(max(common / together, 0.0), 1.0)
-
-
-def _size(bits: int) -> float:
-    """How many pairs fill so many bits, on average."""
-    return -SKETCH_BITS * math.log(1 - min(bits, SKETCH_BITS - 0.5) / SKETCH_BITS)

@@ -314,25 +314,26 @@ def _integer(bits: asyncpg.BitString) -> int:
 
 async def open_reports(
     connection: AsyncConnection, conditions: Sequence[ColumnElement[bool]], *, since: datetime, most: int
-) -> list[Report]:
-    """Cases that can be merged, the newest so many."""
+) -> tuple[list[Report], dict[UUID, str]]:
+    """Cases that can be merged, the newest so many, and the state of each."""
     cases = tables.cases.c
     found: Select[Any] = (
-        select(cases.id, cases.county, cases.town, cases.filed_at, _SKETCH_READ)
+        select(cases.id, cases.county, cases.town, cases.filed_at, _SKETCH_READ, cases.state)
         .join(case_words, case_words.c.case_id == cases.id)
         .where(*conditions, _one_of(STEPS["merged"].before), cases.filed_at >= since)
         .order_by(cases.filed_at.desc(), cases.id)
         .limit(most)
     )
-    return [
-        Report(row.id, row.county, row.town, row.filed_at, _integer(row.sketch))
-        for row in await connection.execute(found)
+    rows = (await connection.execute(found)).all()
+    reports = [
+        Report(id_, county, town, filed_at, _integer(bits)) for id_, county, town, filed_at, bits, _ in rows
     ]
+    return reports, {row[0]: row[-1] for row in rows}
 
 
-async def cases_of(connection: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, dict[str, Any]]:
-    """What a cluster shows of its cases, by id."""
+async def parents(connection: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, dict[str, Any]]:
+    """What clusters show of the cases proposed as parents, by id."""
     cases = tables.cases.c
-    columns = (cases.id, cases.state, cases.category, cases.department, cases.sealed)
+    columns = (cases.id, cases.category, cases.department, cases.sealed)
     rows = dictionaries(await connection.execute(select(*columns).where(cases.id.in_(ids))))
     return {row["id"]: row for row in rows}
