@@ -23,6 +23,7 @@ from services.cases.domain import State
 from services.cases.handlers import read_contact, read_supplied, read_words
 from services.cases.metrics import METRICS, REASONS, Figure, Metric, measure_groups
 from services.cases.overview import overview
+from services.cases.search import marks
 from services.cases.search import queries as search
 from services.cases.search.grams import Keyed, contains
 from services.cases.store import note_contact_read
@@ -75,6 +76,14 @@ def visible(actor: Actor) -> list[ColumnElement[bool]]:
     if own:
         return own
     raise Refusal("role-not-allowed", "Your role has no cases to see.", "forbidden")
+
+
+def _scope(actor: Actor) -> tuple[str, ...]:
+    """Marks that every case has which somebody may see; see `visible`."""
+    if actor.roles & {"deputy", *SEE_ALL}:
+        return ()
+    own = actor.organisation
+    return marks.asked(place=own) if "staff" in actor.roles else marks.asked(department=own)
 
 
 def _followed(actor: Actor) -> ColumnElement[bool]:
@@ -292,7 +301,11 @@ def router(opener: Opener, keyed: Keyed, engine: AsyncEngine, caller: WhoCalls) 
             else:
                 unhashed = await search.waiting(connection, conditions)
                 also = [one["id"] for one in unhashed if _contains(opener, one["sealed"], q)]
-                wanted = search.Wanted(conditions, values, also)
+                told = marks.asked(
+                    department=department, category=category, county=county, place=place, state=state
+                )
+                listed = marks.Marks((*_scope(actor), *told), marks.months(filed_from, filed_until))
+                wanted = search.Wanted(conditions, values, also, listed)
                 matches, is_counted = await search.matches(connection, wanted), False
                 total = matches.total
                 candidates = search.Candidates(connection, wanted, matches)

@@ -106,6 +106,13 @@ TOWN = func.left(cases.c.town, text(str(TOWN_DIGITS)))
 """The town of a case, also of one whose place is a village in it."""
 Index("cases_town_filed_at_idx", TOWN, cases.c.filed_at)
 Index("cases_category_filed_at_idx", cases.c.category, cases.c.filed_at)
+Index(
+    "cases_county_category_filed_at_idx",
+    cases.c.county,
+    cases.c.category,
+    cases.c.filed_at,
+    postgresql_include=["state"],
+)
 Index("cases_department_filed_at_idx", cases.c.department, cases.c.filed_at)
 Index(
     "cases_owed_idx",

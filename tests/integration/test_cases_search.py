@@ -278,6 +278,69 @@ async def test_where_few_of_a_list_have_common_words_no_page_leaves_one_out(
     assert [item["id"] for _, body in numbered for item in body["items"]] == expected
 
 
+async def test_marks_follow_a_case_so_that_each_way_finds_the_same(
+    there: Inside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whose, where and what a case is changes after its words were hashed; every kind of filter is asked."""
+    ids = [uuid4() for _ in range(7)]
+    plain, moved, helped, elsewhere, other, gone, early = ids
+    filed = {early: START - timedelta(days=40)}
+    filings = [
+        there.filing(one, "有标记的鼹鼠", deputy=DEPUTY, county=HAISHU, town=TOWN, at=filed.get(one, START))
+        for one in ids
+    ]
+    await there.tell(*filings)
+    await there.index()
+    changes = {
+        moved: "department = 'water'",
+        helped: """department = 'water', co_handlers = '["roads"]'""",
+        elsewhere: f"county = '{JIANGBEI}', town = '{JIANGBEI}001001'",
+        other: "category = '环境保护'",
+        gone: "state = 'withdrawn'",
+        plain: "state = 'closed'",
+    }
+    stale = "SELECT id FROM cases JOIN case_words ON id = case_id WHERE marks <> case_marks(cases)"
+    february = {"filed_from": "2022-01-01T00:00:00Z", "filed_until": "2022-02-01T00:00:00Z"}
+    asked: list[tuple[tuple[Any, ...], dict[str, Any], set[UUID]]] = [
+        ((), {}, set(ids)),
+        (("department",), {"org": "water"}, {moved, helped}),
+        (("department",), {"org": "roads"}, {helped}),
+        ((), {"department": "water"}, {moved, helped}),
+        ((), {"org": JIANGBEI}, {elsewhere}),
+        ((), {"county": HAISHU, "category": "环境保护"}, {other}),
+        ((), {"place": f"{JIANGBEI}001"}, {elsewhere}),
+        ((), {"place": f"{JIANGBEI}001001"}, {elsewhere}),
+        ((), {"place": "3302"}, set(ids)),
+        ((), {"state": "withdrawn"}, {gone}),
+        ((), {"state": "closed"}, {plain}),
+        ((), {**february}, {early}),
+        (("staff", "deputy"), {"org": JIANGBEI, "person": DEPUTY}, set(ids)),
+        (("deputy",), {"org": JIANGBEI, "person": DEPUTY}, set(ids)),
+    ]
+    try:
+        for one, change in changes.items():
+            await there.rows(f"UPDATE cases SET {change} WHERE id = $1", one)
+        assert await there.rows(stale) == []
+        for roles, more, expected in asked:
+            for sort in ("newest", "oldest", "deadline"):
+                answers = []
+                for looked_through, few in ((3_000, 0), (1, 20), (1, 0)):
+                    monkeypatch.setattr(search, "LOOKED_THROUGH", looked_through)
+                    monkeypatch.setattr(search, "FEW", few)
+                    monkeypatch.setattr(search, "RARE", 20)
+                    monkeypatch.setattr(search, "PARTS_MAX", 1)
+                    monkeypatch.setattr(search, "LONG", 0)
+                    status, body = await there.ask("/cases", *roles, q="鼹鼠", sort=sort, **more)
+                    assert status == 200, body
+                    answers.append([item["id"] for item in body["items"]])
+                assert answers[0] == answers[1] == answers[2], (roles, more, sort)
+                assert set(answers[0]) == set(map(str, expected)), (roles, more, sort)
+        await there.rows("UPDATE cases SET department = NULL, state = 'triage' WHERE id = ANY($1)", ids)
+        assert await there.rows(stale) == []
+    finally:
+        await there.rows("DELETE FROM cases WHERE id = ANY($1)", ids)
+
+
 @pytest.mark.parametrize(("looked_through", "few"), [(3_000, 20), (1, 0), (1, 20)])
 async def test_a_case_is_found_before_its_words_are_hashed(
     there: Inside, monkeypatch: pytest.MonkeyPatch, looked_through: int, few: int

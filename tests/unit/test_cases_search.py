@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from uuid import UUID
 
 from hypothesis import given, settings
@@ -20,6 +20,7 @@ from services.cases.search.grams import (
     pairs,
     runs,
 )
+from services.cases.search.marks import MONTHS_MAX, asked, months
 from services.cases.search.sketches import Sketches
 from shared.security.sealing import Opener, new_private_key
 
@@ -182,3 +183,28 @@ def test_groups_do_not_depend_on_the_order_in_which_reports_come(given_: list[tu
     found = clusters_of(reports, Sketches, least=1)
     assert found == clusters_of(reversed(reports), Sketches, least=1)
     assert sorted(r.id for c in found for r, _ in c.reports) == sorted(r.id for r in reports)
+
+
+moments = st.integers(0, 8 * 365 * 86_400).map(lambda seconds: START + timedelta(seconds=seconds))
+zones = st.integers(-12, 14).map(lambda hours: timezone(timedelta(hours=hours)))
+
+
+@given(moments, st.timedeltas(timedelta(0), timedelta(days=400)), st.floats(0, 1), zones)
+def test_what_was_filed_between_two_moments_has_one_of_their_months_marks(
+    since: datetime, length: timedelta, part: float, zone: timezone
+) -> None:
+    found = months(since.astimezone(zone), (since + length).astimezone(zone))
+    if found:
+        assert f"{since + length * part:m:%Y-%m}" in found
+        assert len(found) == len(set(found)) <= MONTHS_MAX
+    else:
+        assert length > timedelta(days=330), "a long time alone has none"
+    assert months(None, since) == months(since, None) == ()
+
+
+def test_a_place_has_the_marks_of_its_county_and_town_and_common_states_have_none() -> None:
+    assert asked(place="3302") == ()
+    assert asked(place="330203") == ("p:330203",)
+    assert asked(place="330203001005") == ("p:330203", "p:330203001")
+    assert asked(state="closed") == asked() == ()
+    assert asked(state="withdrawn", department="housing") == ("d:housing", "s:withdrawn")

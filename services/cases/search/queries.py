@@ -2,8 +2,8 @@
 
 What is searched for may be in every other case or in one of a million, and the database cannot tell which. So the
 first of a list are looked through one by one: where enough of them have the words, that is all. Where hardly one
-has them, and few of all cases do, the index of words gives them; where only this list has few, it is asked after
-some more have been looked through, for it costs most then.
+has them, and few of all cases with the list's marks do, the index of words and marks gives them; else it is asked
+after some more have been looked through, for it costs most then.
 
 Invariant: a case is found from the moment it is filed. Its words are hashed a little later; until then whoever
 searches reads them (`waiting`), as long as no more than WAITING_MAX wait.
@@ -12,7 +12,7 @@ searches reads them (`waiting`), as long as no more than WAITING_MAX wait.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -20,8 +20,10 @@ from uuid import UUID
 import asyncpg
 from sqlalchemy import (
     ARRAY,
+    CTE,
     BindParameter,
     ColumnElement,
+    CompoundSelect,
     Integer,
     RowMapping,
     Select,
@@ -35,8 +37,10 @@ from sqlalchemy import (
     or_,
     select,
     type_coerce,
+    union,
 )
 from sqlalchemy.dialects.postgresql import BIT
+from sqlalchemy.dialects.postgresql import UUID as UUID_TYPE
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.selectable import LateralFromClause
 from sqlalchemy.types import NullType
@@ -46,6 +50,7 @@ from services.cases import tables
 from services.cases.domain import STEPS
 from services.cases.search.clusters import Report
 from services.cases.search.grams import SKETCH_BITS
+from services.cases.search.marks import NO_MARKS, Marks
 from services.cases.search.tables import case_words, cases_to_index
 from shared.database.plans import estimated_rows
 from shared.database.rows import dictionaries
@@ -59,9 +64,9 @@ PARTS_MAX = 2
 LONG = 20_000
 """A list of about so many cases is long; of a shorter one, looking through all is cheaper than the index."""
 RARE = 20
-"""Where no more of these have the words, it is worth asking whether they are rare everywhere."""
+"""Where no more of these have the words, it is worth asking whether they are rare in the whole list."""
 FEW = 3_000
-"""Words that no more cases than this have, of all, are looked up in the index of words."""
+"""Words that no more cases than this with the list's marks have are looked up in the index of words."""
 WAITING_MAX = 200
 """So many cases whose words wait to be hashed are read for a search; only while all are hashed anew wait more."""
 COMPARED_MAX = 5_000
@@ -85,6 +90,10 @@ def _has(hashes: ColumnElement[Any], values: Sequence[int]) -> ColumnElement[boo
     return hashes.contains(cast(literal(list(values), ARRAY(Integer)), ARRAY(Integer)))
 
 
+def _texts(values: Sequence[str]) -> ColumnElement[Any]:
+    return cast(literal(list(values), ARRAY(Text)), ARRAY(Text))
+
+
 def _first(found: Select[Any]) -> tuple[Subquery, LateralFromClause]:
     """The first of some cases, and beside each its hashes, looked up one by one."""
     first = found.limit(LOOKED_THROUGH).subquery("first")
@@ -105,42 +114,67 @@ async def waiting(
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is searched for: among the cases under `conditions` those with all values, and `also` these."""
+    """What is searched for: among the cases under `conditions` those with all values, and `also` these.
+
+    `marks` are such that every case under the conditions has.
+    """
 
     conditions: Sequence[ColumnElement[bool]]
     values: Sequence[int]
     also: Sequence[UUID] = ()
+    marks: Marks = NO_MARKS
 
     def has(self, id_: ColumnElement[UUID], hashes: ColumnElement[Any]) -> ColumnElement[bool]:
         """Whether a case is one of them."""
         has = _has(hashes, self.values)
         return or_(has, id_.in_(self.also)) if self.also else has
 
+    def indexed(self) -> Select[tuple[UUID]]:
+        """The cases with all values and marks: all that are hashed and wanted, and some that are not."""
+        found = select(case_words.c.case_id).where(_has(case_words.c.hashes, self.values))
+        if self.marks.each:
+            found = found.where(case_words.c.marks.contains(_texts(self.marks.each)))
+        if self.marks.some:
+            found = found.where(case_words.c.marks.overlap(_texts(self.marks.some)))
+        return found
 
-def _among_given(wanted: Wanted, conditions: Sequence[ColumnElement[bool]]) -> Select[tuple[Any, ...]]:
-    """The cases among those that the index of words gives; materialised, so that nothing else is tried."""
-    index = select(case_words.c.case_id).where(_has(case_words.c.hashes, wanted.values))
-    also = select(tables.cases.c.id).where(tables.cases.c.id.in_(wanted.also))
-    given = index.union(also) if wanted.also else index
-    words = given.cte("given").prefix_with("MATERIALIZED")
-    return select(tables.cases.c.id).join(words, words.c.case_id == tables.cases.c.id).where(*conditions)
+
+def _given(wanted: Wanted, *, most: int | None = None) -> tuple[CTE, Select[tuple[UUID]]]:
+    """What the index of words gives, and which cases among that and `also` are under the conditions."""
+    # Materialised, so that nothing else is tried.
+    index = wanted.indexed().limit(most).cte("given").prefix_with("MATERIALIZED")
+    every: Select[tuple[UUID]] | CompoundSelect[tuple[UUID]] = select(index.c.case_id)
+    if wanted.also:
+        every = union(every, select(tables.cases.c.id).where(tables.cases.c.id.in_(wanted.also)))
+    words = every.subquery()
+    found = select(tables.cases.c.id).join(words, words.c.case_id == tables.cases.c.id)
+    return index, found.where(*wanted.conditions)
+
+
+async def _few(connection: AsyncConnection, wanted: Wanted) -> list[UUID] | None:
+    """All that the index of words leads to; None where it gives more than FEW."""
+    index, found = _given(wanted, most=FEW + 1)
+    given = select(func.count()).select_from(index).scalar_subquery()
+    listed = found.subquery()
+    count, ids = (await connection.execute(select(given, func.array_agg(listed.c.id)))).one()
+    return list(ids or ()) if count <= FEW else None
 
 
 @dataclass(frozen=True)
 class Matches:
     """About how many cases have what is searched for, and by which way they are found.
 
-    `rare`: by the index of words. Else by looking through the list, up to `parts` times for a page.
+    `few` are all of them, and some others. Else by looking through the list, up to `parts` times for a page.
     """
 
     total: int
-    rare: bool = False
+    few: Sequence[UUID] | None = None
     parts: int = PARTS_MAX
 
 
 async def matches(connection: AsyncConnection, wanted: Wanted) -> Matches:
     """How many there are: counted where they are few, else reckoned from the newest."""
-    cases, conditions, values = tables.cases.c, wanted.conditions, wanted.values
+    cases, conditions = tables.cases.c, wanted.conditions
     first, words = _first(select(cases.id).where(*conditions).order_by(*lists.order("newest")))
     seen, having = (
         await connection.execute(
@@ -151,11 +185,8 @@ async def matches(connection: AsyncConnection, wanted: Wanted) -> Matches:
     ).one()
     if seen < LOOKED_THROUGH:
         return Matches(having)
-    if having <= RARE:
-        anywhere = select(literal(1)).where(_has(case_words.c.hashes, values)).limit(FEW + 1).subquery()
-        if (await connection.scalar(select(func.count()).select_from(anywhere)) or 0) <= FEW:
-            some = _among_given(wanted, conditions).subquery()
-            return Matches(await connection.scalar(select(func.count()).select_from(some)) or 0, rare=True)
+    if having <= RARE and (few := await _few(connection, wanted)) is not None:
+        return Matches(len(few), few)
     whole = max(await estimated_rows(connection, select(cases.id).where(*conditions)), seen)
     parts = PARTS_MAX if whole > LONG else -(-LONG // LOOKED_THROUGH)
     return Matches(round(having / seen * whole), parts=parts)
@@ -175,18 +206,29 @@ class Candidates:
 
     async def __call__(self, *, sort: lists.Sort, after: Position | None, skip: int, size: int) -> lists.Part:
         """As `queries.part`."""
+        if self._found.few is not None:
+            given = cast(literal(list(self._found.few), ARRAY(UUID_TYPE)), ARRAY(UUID_TYPE))
+            return await lists.part(
+                self._connection,
+                [tables.cases.c.id == func.any(given)],
+                sort=sort,
+                after=after,
+                skip=skip,
+                size=size,
+            )
         conditions = self._wanted.conditions
         if after is not None:
             conditions = (*conditions, lists.behind(sort, after))
         self._parts += 1
-        if self._found.rare or self._parts > self._found.parts:
+        if self._parts > self._found.parts:
             return await self._by_index(conditions, sort, skip, size)
         return await self._by_looking(conditions, sort, skip, size)
 
     async def _by_index(
         self, conditions: Sequence[ColumnElement[bool]], sort: lists.Sort, skip: int, size: int
     ) -> lists.Part:
-        found = _among_given(self._wanted, conditions).order_by(*lists.order(sort)).limit(size).offset(skip)
+        _, found = _given(replace(self._wanted, conditions=conditions))
+        found = found.order_by(*lists.order(sort)).limit(size).offset(skip)
         rows = await self._rows((await self._connection.scalars(found)).all(), sort)
         return lists.Part(rows, lists.position_of(rows[-1], sort) if len(rows) == size else None)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Index, Integer, Table, Text
+from sqlalchemy import Column, FetchedValue, Index, Integer, Table, Text
 from sqlalchemy.dialects.postgresql import ARRAY, BIT, UUID
 
 from services.cases.metadata import metadata
@@ -14,8 +14,9 @@ case_words = Table(
     Column("case_id", UUID, primary_key=True),
     Column("hashes", ARRAY(Integer), nullable=False),
     Column("sketch", BIT(SKETCH_BITS), nullable=False),
+    Column("marks", ARRAY(Text), nullable=False, server_default=FetchedValue()),  # by a trigger; see `marks`
 )
-Index("case_words_hashes_idx", case_words.c.hashes, postgresql_using="gin")
+Index("case_words_hashes_idx", case_words.c.hashes, case_words.c.marks, postgresql_using="gin")
 
 cases_to_index = Table("cases_to_index", metadata, Column("case_id", UUID, primary_key=True))
 """Filled by a trigger when words are written."""
