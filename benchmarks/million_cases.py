@@ -327,6 +327,10 @@ class Questions:
             "search: a common word, closed, category": lambda: staff(
                 q=pick(common), state="closed", category=category()
             ),
+            "search: a common word, town, category": lambda: staff(
+                q=pick(common), place=town(), category=category()
+            ),
+            "search: a common word, withdrawn": lambda: staff(q=pick(common), state="withdrawn"),
             "search: a common word, a month": lambda: staff(q=pick(common), **between()),
             "search: a common word, triage": lambda: staff(q=pick(common), state="triage"),
             "search: a street": lambda: staff(q=street()),

@@ -11,7 +11,8 @@ searches reads them (`waiting`), as long as no more than WAITING_MAX wait.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -151,12 +152,25 @@ def _given(wanted: Wanted, *, most: int | None = None) -> tuple[CTE, Select[tupl
     return index, found.where(*wanted.conditions)
 
 
+@asynccontextmanager
+async def _by_indices(connection: AsyncConnection) -> AsyncIterator[None]:
+    """What is asked here is asked of an index.
+
+    The planner takes values and marks for independent; where it then expects many it would go through all rows
+    for the first of them, and there may be none.
+    """
+    await connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+    yield
+    await connection.exec_driver_sql("SET LOCAL enable_seqscan = on")
+
+
 async def _few(connection: AsyncConnection, wanted: Wanted) -> list[UUID] | None:
     """All that the index of words leads to; None where it gives more than FEW."""
     index, found = _given(wanted, most=FEW + 1)
     given = select(func.count()).select_from(index).scalar_subquery()
     listed = found.subquery()
-    count, ids = (await connection.execute(select(given, func.array_agg(listed.c.id)))).one()
+    async with _by_indices(connection):
+        count, ids = (await connection.execute(select(given, func.array_agg(listed.c.id)))).one()
     return list(ids or ()) if count <= FEW else None
 
 
@@ -229,7 +243,9 @@ class Candidates:
     ) -> lists.Part:
         _, found = _given(replace(self._wanted, conditions=conditions))
         found = found.order_by(*lists.order(sort)).limit(size).offset(skip)
-        rows = await self._rows((await self._connection.scalars(found)).all(), sort)
+        async with _by_indices(self._connection):
+            ids = (await self._connection.scalars(found)).all()
+        rows = await self._rows(ids, sort)
         return lists.Part(rows, lists.position_of(rows[-1], sort) if len(rows) == size else None)
 
     async def _by_looking(
