@@ -991,6 +991,9 @@ class Motion(Answer):
     closed_at: datetime | None
     due: Due | None
     title: str | None
+    committee: str | None = Field(description="the special committee 专门委员会 that deliberates a bill")
+    advice: motions.BillDecision | None = Field(description="what that committee advises on the bill")
+    bill_outcome: motions.BillOutcome | None = Field(description="how the bill ended")
 
 
 class WholeMotion(Motion):
@@ -1052,6 +1055,7 @@ class MotionReport(Answer):
     supervised: int
     promises: dict[str, int]
     promises_kept: Share
+    bills: dict[str, int]
     measures: dict[str, str]
 
 

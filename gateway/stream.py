@@ -67,7 +67,8 @@ def audiences_for(envelope: Envelope) -> list[str]:
     data = envelope.data
     deputies = {data.get("deputy_id"), data.get("cosigner_id")}
     deputies.update(data.get("followers", ()), data.get("signers", ()))
-    departments = {data.get("department"), data.get("lead"), *data.get("co_handlers", ())}
+    departments = {data.get("department"), data.get("lead"), data.get("owing")}
+    departments.update(data.get("co_handlers", ()))
     found += [f"deputy {one}" for one in deputies if one is not None]
     found += [f"department {one}" for one in departments if one is not None]
     return found

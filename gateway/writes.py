@@ -218,6 +218,17 @@ WRITES = (
     ),
     Write("POST", "/motions/{subject}/accept", motions.AcceptMotion, "Accept and register a motion 受理登记"),
     Write("POST", "/motions/{subject}/refuse", motions.RefuseMotion, "Do not accept a motion 不予受理"),
+    Write(
+        "POST", "/motions/{subject}/refer", motions.ReferBill, "Refer a bill to a committee 交专门委员会审议"
+    ),
+    Write("POST", "/motions/{subject}/advise", motions.AdviseOnBill, "Record a committee's report 审议报告"),
+    Write(
+        "POST",
+        "/motions/{subject}/decide",
+        motions.DecideOnBill,
+        "Put a bill on the agenda, or decide on the report 列入议程、审议结果报告",
+    ),
+    Write("POST", "/motions/{subject}/conclude", motions.ConcludeBill, "Record a bill's end 表决"),
     Write("POST", "/motions/{subject}/assign", motions.AssignMotion, "Assign a motion to departments 交办"),
     Write(
         "POST",

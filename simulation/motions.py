@@ -54,7 +54,7 @@ _SUBJECTS = (
 class Motion:
     """One motion; people are places in `City.deputies`, `lead` and `co` are department codes.
 
-    `fate` is accepted, turned (a bill handled as a suggestion), not-accepted, withdrawn, or draft where it was
+    `fate` is accepted, turned (a bill handled as a suggestion), passed (a bill put to the vote), not-accepted, withdrawn, or draft where it was
     never submitted; what does not come to pass is None.
     """
 
@@ -95,7 +95,7 @@ def write_session(city: City, seed: int, scale: Scale) -> tuple[Motion, ...]:
     bills = scale.of(BILLS) if len(deputies) > BILL_SIGNERS + 1 else 0
     suggestions, drafts = scale.of(SUGGESTIONS), scale.of(DRAFTS_KEPT)
     fates = ["turned"] * (bills * BILLS_TURNED // BILLS)
-    fates += ["accepted"] * (bills - len(fates))
+    fates += ["passed"] * (bills - len(fates))
     own = ["not-accepted"] * scale.of(NOT_ACCEPTED) + ["withdrawn"] * scale.of(WITHDRAWN)
     own += ["accepted"] * (suggestions - len(own))
     rng.shuffle(own)
@@ -144,7 +144,7 @@ def _motion(
     back = submitted + timedelta(minutes=rng.randint(120, 600)) if submitted and given_back else None
     examined = submitted + timedelta(minutes=rng.randint(24 * 60, 4 * 24 * 60)) if submitted else None
     assigned = None
-    if examined and fate in ("accepted", "turned"):
+    if examined and fate in ("accepted", "turned", "passed"):
         assigned = examined + timedelta(minutes=rng.randint(12 * 60, 4 * 24 * 60))
     rated = RATED + timedelta(minutes=rng.randint(0, 6 * 24 * 60)) if assigned else None
     again = RATED_AGAIN + timedelta(minutes=rng.randint(0, 2 * 24 * 60)) if assigned and unsatisfied else None

@@ -163,6 +163,11 @@ def _session_lines(year: Year) -> tuple[tuple[str, int | None, int, Ask], ...]:
     return (
         ("motions submitted 议案建议", None, len(put), _session("submitted", "total")),
         *((("  bills 议案", None, bills, _session("submitted", "kinds", "bill", "city")),) if bills else ()),
+        *(
+            (("  bills passed 通过", None, fates["passed"], _session("bills", "passed")),)
+            if fates["passed"]
+            else ()
+        ),
         ("  with co-signers 联名", None, len(cosigned), _session("cosigned")),
         ("  co-signatures", None, signatures, _session("signatures")),
         ("  turned into suggestions 转为建议", None, fates["turned"], _session("turned")),

@@ -15,6 +15,12 @@ from simulation.phases import Phases
 
 _BAD = {"attitude": "satisfied", "result": "unsatisfied"}
 _GOOD = {"attitude": "satisfied", "result": "mostly-satisfied"}
+_BILL_STEPS: tuple[tuple[str, str, Mapping[str, Any]], ...] = (
+    ("bills referred 交专门委员会", "refer", {"committee": "城建环境资源委员会"}),
+    ("bills reported on 审议报告", "advise", {"advice": "agenda", "text": "建议列入会议议程。"}),
+    ("bills on the agenda 列入议程", "decide", {"decision": "agenda"}),
+    ("bills voted on 表决", "conclude", {"outcome": "passed"}),
+)
 _STRANGE_DIGEST = "0" * 64
 
 
@@ -57,6 +63,8 @@ class SessionPlay:
         await self._all("and submitted again", self._resubmissions())
         await self._all("motions examined 审查", self._examinations())
         await self._all("motions assigned 交办", self._assignments())
+        for hour, (title, verb, body) in enumerate(_BILL_STEPS):
+            await self._all(title, self._bills(verb, body, timedelta(hours=hour)))
 
     async def answered_and_rated(self, patience: float) -> None:
         """Wait for the departments; rate; wait for the second answers; rate those.
@@ -184,7 +192,7 @@ class SessionPlay:
             elif motion.fate == "withdrawn":
                 who, body = self._deputies[motion.author], {"reason": "已有同类建议"}
                 yield self._of("withdraw", motion, who, motion.examined_at, body, "withdraw")
-            elif motion.handled:
+            elif motion.handled or motion.fate == "passed":
                 body = {"number": f"2022-{n:03}", "turn": motion.fate == "turned"}
                 yield self._of("accept", motion, self._clerk, motion.examined_at, body, "accept")
 
@@ -193,6 +201,11 @@ class SessionPlay:
             if motion.handled:
                 body = {"lead": motion.lead, "co_handlers": list(motion.co)}
                 yield self._of("assign", motion, self._clerk, motion.assigned_at, body, "assign")
+
+    def _bills(self, verb: str, body: Mapping[str, Any], after: timedelta) -> Iterator[Write]:
+        for motion in self._motions:
+            if motion.fate == "passed" and motion.assigned_at is not None:
+                yield self._of(verb, motion, self._clerk, motion.assigned_at + after, body, verb)
 
     def _ratings(self) -> Iterator[Write]:
         for motion in self._motions:

@@ -74,47 +74,59 @@ _TO_AUTHOR: Mapping[str, Kind] = {
     "supervised": "motion.supervised",
     "promise-reported": "motion.promise-reported",
     "unstated": "motion.unstated",
+    "referred": "motion.referred",
+    "advised": "motion.advised",
+    "tabled": "motion.tabled",
+    "explained": "motion.concluded",
+    "concluded": "motion.concluded",
 }
 _TO_LEAD: Mapping[str, Kind] = {
     "opinion": "work.motion-opinion",
     "extension-granted": "work.motion-extension-granted",
     "extension-refused": "work.motion-extension-refused",
     "supervised": "work.motion-supervised",
-    "promise-rated": "work.motion-promise-rated",
     "withdrawn": "work.motion-withdrawn",
     "unstated": "work.motion-unstated",
+}
+_TO_OWING: Mapping[str, Kind] = {
+    "overdue": "work.motion-overdue",
     "redated": "work.motion-redated",
+    "promise-rated": "work.motion-promise-rated",
 }
 _TO_STAFF: Mapping[str, Kind] = {
     "objected": "motion.reassign",
     "co-objected": "motion.reassign",
     "extension-asked": "motion.decide-extension",
+    "overdue": "motion.overdue",
 }
+_OF_AUTHORS = frozenset({"feedback", "unstated", "rate-promise"})
+"""Deadlines by which the author rates."""
 
 
 def progressed(message: Received[motions.MotionProgressed]) -> Notices:
-    """Each step is told to whom it concerns."""
+    """Each step is told to whom it concerns; a deadline, or a promise, to whose it is now.
+
+    Of an answer that is late the author learns as well, and of a date of nobody's department whoever it binds.
+    """
     fact = message.data
-    if fact.step == "overdue":
-        return _overdue(message)
     told: list[Notice] = []
     if kind := _TO_AUTHOR.get(fact.step):
         told.append(_deputy(message, kind, fact.deputy_id))
     if (kind := _TO_LEAD.get(fact.step)) and fact.lead is not None:
         told.append(_about(message, kind, department(fact.lead)))
+    if (kind := _TO_OWING.get(fact.step)) and fact.owing is not None:
+        told.append(_about(message, kind, department(fact.owing)))
     if kind := _TO_STAFF.get(fact.step):
         told += _staff(message, kind)
-    return tuple(told)
-
-
-def _overdue(message: Received[motions.MotionProgressed]) -> Notices:
-    """Staff learn what is late, the department that it is, and the author that there is no answer yet."""
-    fact = message.data
-    told: list[Notice] = [*_staff(message, "motion.overdue")]
-    if fact.owing is not None:
-        told.append(_about(message, "work.motion-overdue", department(fact.owing)))
-    if fact.deadline in ("answer", "redo"):
+    if fact.step == "overdue" and fact.deadline in ("answer", "redo"):
         told.append(_deputy(message, "motion.late", fact.deputy_id))
+    if fact.step == "redated" and fact.deadline is not None and fact.owing is None:
+        bound = fact.deadline in _OF_AUTHORS
+        told += (
+            [_deputy(message, "motion.redated", fact.deputy_id)]
+            if bound
+            else _staff(message, "motion.redated")
+        )
     return tuple(told)
 
 

@@ -28,7 +28,13 @@ MotionState = Literal[
     "closed",
     "not-accepted",
     "withdrawn",
+    "in-committee",
+    "reported",
+    "on-agenda",
+    "concluded",
 ]
+BillDecision = Literal["agenda", "suggestion", "explained"]
+BillOutcome = Literal["passed", "not-passed", "withdrawn", "explained"]
 AnswerClass = Literal["A", "B", "C", "D"]
 ContactForm = Literal["face-to-face", "phone", "video", "letter", "inspection"]
 Outcome = Literal["kept", "partly-kept", "not-kept"]
@@ -44,6 +50,10 @@ MotionDeadline = Literal[
     "redo",
     "promise",
     "rate-promise",
+    "refer",
+    "committee",
+    "adopt",
+    "conclude",
 ]
 Reason = Annotated[str, Field(min_length=1, max_length=500, repr=False)]
 Note = Annotated[str, Field(max_length=500, repr=False)]
@@ -136,6 +146,38 @@ class RefuseMotion(Contract):
     """Do not accept a motion 不予受理, on one of the grounds that the rule pack lists."""
 
     ground: Code
+    reason: Note = ""
+
+
+@command("motion.refer", owner="cases", roles=("staff",), key="motion id")
+class ReferBill(Contract):
+    """Refer a bill to a special committee 交专门委员会审议, or to another one."""
+
+    committee: str = Field(pattern=r"^[^\x00-\x1f]{0,39}[^\x00-\x20]$", description="专门委员会名称")
+    reason: Note = ""
+
+
+@command("motion.advise", owner="cases", roles=("staff",), key="motion id")
+class AdviseOnBill(Contract):
+    """Record what the committee reports on a bill 提出审议报告."""
+
+    advice: BillDecision
+    text: str = Field(min_length=1, max_length=5000, repr=False)
+
+
+@command("motion.decide", owner="cases", roles=("staff",), key="motion id")
+class DecideOnBill(Contract):
+    """Record that a bill goes on the agenda 列入议程, or what was decided on the committee's report 审议结果报告."""
+
+    decision: BillDecision
+    reason: Note = ""
+
+
+@command("motion.conclude", owner="cases", roles=("staff",), key="motion id")
+class ConcludeBill(Contract):
+    """Record what became of a bill on the agenda: the vote 表决, or its withdrawal by consent 经同意撤回."""
+
+    outcome: Literal["passed", "not-passed", "withdrawn"]
     reason: Note = ""
 
 
@@ -278,6 +320,7 @@ class MotionFact(Contract):
     result: AnswerClass | None = None
     on_time: bool | None = None
     supervised: bool = False
+    bill_outcome: BillOutcome | None = Field(default=None, description="how a bill ended")
     due_at: AwareDatetime | None = Field(default=None, description="what handling must meet next")
     from_case: UUID | None = None
 
@@ -331,9 +374,18 @@ class MotionProgressed(MotionFact):
         "unstated",
         "overdue",
         "redated",
+        "referred",
+        "advised",
+        "tabled",
+        "explained",
+        "concluded",
     ] = Field(description="`unstated`: the author did not rate in time, and the handling ended")
-    deadline: MotionDeadline | None = Field(default=None, description="which passed, where one did")
-    owing: DepartmentCode | None = Field(default=None, description="the department that is late, if one is")
+    deadline: MotionDeadline | None = Field(
+        default=None, description="which passed, or has another date; one event for each that has"
+    )
+    owing: DepartmentCode | None = Field(
+        default=None, description="the department whose deadline or promise it is, if it is one's"
+    )
     ground: Code | None = None
     promise: int | None = None
     outcome: Outcome | None = None

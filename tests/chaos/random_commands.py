@@ -515,7 +515,26 @@ class Generator:
             "submitted": lambda: (motions.SubmitMotion(informed=True), author),
             "returned": lambda: (motions.GiveBackMotion(reason="请补充"), staff),
             "accepted": lambda: (motions.AcceptMotion(number="2022-1"), staff),
-            "turned": lambda: (motions.AcceptMotion(number="2022-2", turn=True), staff),
+            "turned": lambda: (
+                motions.DecideOnBill(decision="suggestion")
+                if motion.state == "reported"
+                else motions.AcceptMotion(number="2022-2", turn=True),
+                staff,
+            ),
+            "referred": lambda: (
+                motions.ReferBill(committee=rng.choice(("法制委员会", "城建委员会"))),
+                staff,
+            ),
+            "advised": lambda: (
+                motions.AdviseOnBill(advice=rng.choice(("agenda", "suggestion", "explained")), text="可行"),
+                staff,
+            ),
+            "tabled": lambda: (motions.DecideOnBill(decision="agenda"), staff),
+            "explained": lambda: (motions.DecideOnBill(decision="explained"), staff),
+            "concluded": lambda: (
+                motions.ConcludeBill(outcome=rng.choice(("passed", "not-passed", "withdrawn"))),
+                staff,
+            ),
             "refused": lambda: (motions.RefuseMotion(ground=rng.choice(("personal", "none-such"))), staff),
             "assigned": lambda: (
                 motions.AssignMotion(
@@ -596,7 +615,7 @@ def _idle_in(motion: Motion) -> set[str]:
         and len(motion.signers) < MOTION_RULES(START).motions.signers.value["bill"]["county"]
     ):
         idle |= {"submitted"}
-    return idle | ({"turned"} if motion.kind == "suggestion" else set())
+    return idle | ({"assigned"} if motion.goes_as_bill else {"turned", "referred", "tabled"})
 
 
 def _weight(name: str, idle: set[str]) -> float:
@@ -624,6 +643,8 @@ _RARE: Mapping[str, float] = {
     "cosigned": 8.0,
     "submitted": 3.0,
     "turned": 2.0,
+    "referred": 2.0,
+    "tabled": 0.5,
     "assigned": 0.8,
     "rated": 1.5,
     "promise-reported": 2.0,

@@ -123,6 +123,22 @@ class House:
         assert await self.say(motions.SubmitMotion(informed=True), motion, author, at) == "accepted"
         return motion
 
+    async def signed_bill(self) -> UUID:
+        """A bill that ten deputies have signed."""
+        motion, (author, *asked) = uuid4(), self.deputies[:10]
+        sealed = Sealer(self.inside.opener.public_jwk).seal(
+            {"title": "加装电梯", "text": "下楼难。", "cause": "案由", "basis": "案据", "plan": "方案"}
+        )
+        draft = motions.DraftMotion(sealed=sealed, kind="bill")
+        assert await self.say(draft, motion, author, START) == "accepted"
+        invite = motions.InviteCosigners(deputies=tuple(asked))
+        assert await self.say(invite, motion, author, START) == "accepted"
+        (kept,) = await self.inside.rows("SELECT digest FROM motions WHERE id = $1", motion)
+        for who in asked:
+            cosign = motions.CosignMotion(digest=kept["digest"])
+            assert await self.say(cosign, motion, who, START) == "accepted"
+        return motion
+
     async def assigned(self, at: datetime = START, lead: str = "housing") -> UUID:
         motion = await self.submitted(at)
         assert await self.say(motions.AcceptMotion(number="1"), motion, COUNTY, at) == "accepted"
@@ -230,28 +246,73 @@ async def test_an_answer_that_nobody_rates_ends_unstated(house: House) -> None:
     assert (await house.read(motion))["state"] == "closed"
 
 
+async def test_a_bill_goes_its_own_way_and_is_chased_on_it(house: House) -> None:
+    bill = await house.signed_bill()
+    assert await house.say(motions.SubmitMotion(), bill, house.deputies[0], START) == "accepted"
+    assert await house.say(motions.AcceptMotion(number="议1"), bill, COUNTY, START) == "accepted"
+    assert await house.say(motions.AssignMotion(lead="housing"), bill, COUNTY, START) == "bill-not-assigned"
+    refer = motions.ReferBill(committee="城建环境资源委员会")
+    assert await house.say(refer, bill, "housing", START) == "role-not-allowed"
+    assert await house.say(refer, bill, COUNTY, START) == "accepted"
+    shown = await house.read(bill)
+    assert (shown["state"], shown["committee"]) == ("in-committee", "城建环境资源委员会")
+    assert shown["due"]["kind"] == "committee"
+
+    assert await house.pass_time(START + timedelta(days=31)) > 0
+    (late,) = await house.told(bill, "overdue")
+    assert (late["deadline"], late.get("owing")) == ("committee", None)
+    later = START + timedelta(days=32)
+    advise = motions.AdviseOnBill(advice="agenda", text="建议列入会议议程。")
+    assert await house.say(advise, bill, COUNTY, later) == "accepted"
+    assert await house.say(motions.DecideOnBill(decision="agenda"), bill, COUNTY, later) == "accepted"
+    assert await house.say(motions.ConcludeBill(outcome="passed"), bill, COUNTY, later) == "accepted"
+    shown = await house.read(bill)
+    assert (shown["state"], shown["bill_outcome"], shown["due"]) == ("concluded", "passed", None)
+    assert [d["met"] for d in shown["deadlines"]] == [True, False, True, True]
+    (told,) = await house.told(bill, "concluded")
+    assert told["bill_outcome"] == "passed"
+    assert await house.inside.rows("SELECT 1 FROM motion_due WHERE motion_id = $1", bill) == []
+
+
 async def test_who_has_left_is_no_signer_when_it_is_submitted(house: House) -> None:
-    author, *others = house.deputies
-    motion = uuid4()
-    sealed = Sealer(house.inside.opener.public_jwk).seal(
-        {"title": "加装电梯", "text": "下楼难。", "cause": "案由", "basis": "案据", "plan": "方案"}
-    )
-    asked = others[:9]
-    assert (
-        await house.say(motions.DraftMotion(sealed=sealed, kind="bill"), motion, author, START) == "accepted"
-    )
-    invite = motions.InviteCosigners(deputies=tuple(asked))
-    assert await house.say(invite, motion, author, START) == "accepted"
-    (digest,) = await house.inside.rows("SELECT digest FROM motions WHERE id = $1", motion)
-    for who in asked:
-        assert (
-            await house.say(motions.CosignMotion(digest=digest["digest"]), motion, who, START) == "accepted"
-        )
+    author, *asked = house.deputies[:10]
+    motion = await house.signed_bill()
     await house.known(asked[0], 2, "suspended")
     submit = motions.SubmitMotion(informed=True)
     assert await house.say(submit, motion, author, START) == "too-few-signers"
     await house.known(asked[0], 3, "active")
     assert await house.say(submit, motion, author, START) == "accepted"
+
+
+async def test_what_was_owed_before_it_had_a_date_is_dated_at_the_next_start_and_once(house: House) -> None:
+    begin = START - timedelta(days=200)
+    silent = await house.answered(at=begin)
+    postponed = await house.answered(date(2021, 10, 1), at=begin)
+    again = motions.ReportPromise(promise=1, outcome="partly-kept", text="过半", due=date(2022, 3, 1))
+    assert await house.say(again, postponed, "housing", begin + timedelta(days=20)) == "accepted"
+    for motion, kind in ((silent, "unstated"), (postponed, "promise")):  # as they were left in former times
+        await house.inside.rows(
+            "UPDATE motion_deadlines SET ended = begin WHERE motion_id = $1 AND kind = $2 AND ended IS NULL",
+            motion,
+            kind,
+        )
+
+    async def redate() -> int:
+        async with house.inside.engine.begin() as connection:
+            work = Work(connection, "cases")
+            asked = await redate_open_motions(work, ChinaCalendar().version, NOW)
+            await work.write()
+        await house.inside.pump()
+        return asked
+
+    assert await redate() == 2
+    owed = [d for d in (await house.read(postponed))["deadlines"] if d["ended"] is None]
+    assert [(d["kind"], d["department"]) for d in owed if d["kind"] == "promise"] == [("promise", "housing")]
+    (told,) = await house.told(postponed, "redated")
+    assert (told["owing"], told["deadline"]) == ("housing", "promise")
+    assert await redate() == 0
+    assert await house.pass_time(NOW) > 0
+    assert (await house.read(silent))["state"] == "closed"
 
 
 async def test_open_deadlines_follow_a_new_calendar_and_are_asked_for_once(house: House) -> None:

@@ -66,6 +66,11 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         ("motions.unstated", "2021-12-28", OWN),
         # §20: what was promised is followed up and answered again once done; no figure.
         ("motions.promise", "2021-10-28", OWN),
+        # Bills: 上海's fifteen and thirty days between sessions; two months and a year are how often must be met.
+        ("motions.refer", "2021-10-13", OWN),
+        ("motions.committee", "2021-10-28", OWN),
+        ("motions.adopt", "2021-11-29", OWN),  # 28 November is a Sunday
+        ("motions.conclude", "2022-09-28", OWN),
     ),
     "qingdao-2021": (
         ("cases.take_up", "2022-01-30", OWN),
@@ -103,6 +108,10 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         # §31 lets it be worked on again and names no figure; Shandong's rules: one month.
         ("motions.redo", "2022-02-28", "山东办法"),
         ("motions.promise", "2022-02-28", OWN),  # §27: progress is reported without delay
+        ("motions.refer", "2022-02-14", OWN),  # 12 February is a Saturday off
+        ("motions.committee", "2022-02-28", OWN),  # 27 February is a Sunday
+        ("motions.adopt", "2022-03-28", OWN),
+        ("motions.conclude", "2023-01-28", OWN),  # a Saturday that is worked
     ),
     "chongqing-2018": (
         ("cases.take_up", "2025-01-27", OWN),
@@ -139,6 +148,10 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         # §27: an answer that does not satisfy is given anew within two months of being asked to.
         ("motions.redo", "2025-03-24", "重庆条例第二十七条"),
         ("motions.promise", "2025-02-24", OWN),  # §24: once a year in the fourth quarter; no day
+        ("motions.refer", "2025-02-08", OWN),  # a Saturday that is worked
+        ("motions.committee", "2025-02-24", OWN),  # 23 February is a Sunday
+        ("motions.adopt", "2025-03-24", OWN),
+        ("motions.conclude", "2026-01-26", OWN),  # 24 January is a Saturday
     ),
 }
 

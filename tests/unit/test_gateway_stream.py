@@ -58,6 +58,21 @@ def _invited() -> Envelope:
     return message(fact, subject=fact.motion_id, sequence=2)
 
 
+def _owed() -> Envelope:
+    fact = motions.MotionProgressed(
+        motion_id=uuid4(),
+        deputy_id=DEPUTY,
+        kind="suggestion",
+        level="county",
+        state="closed",
+        lead="transport",
+        step="overdue",
+        deadline="promise",
+        owing="housing",
+    )
+    return message(fact, subject=fact.motion_id, sequence=9)
+
+
 def _opened() -> Envelope:
     fact = participation.ConsultationOpened.model_validate(
         {
@@ -101,10 +116,11 @@ def _deputy() -> Envelope:
             [AS_DEPUTY, AS_FOLLOWER, AS_INVITED, AS_HOUSING, AS_STAFF],
             [AS_OTHER, AS_HEALTH, AS_NOBODY],
         ),
+        (_owed(), [AS_DEPUTY, AS_HOUSING, AS_TRANSPORT, AS_STAFF], [AS_OTHER, AS_HEALTH, AS_NOBODY]),
         (_opened(), [AS_DEPUTY, AS_OTHER, AS_STAFF], [AS_HOUSING, AS_NOBODY]),
         (_deputy(), [AS_DEPUTY, AS_STAFF], [AS_OTHER, AS_HOUSING, AS_NOBODY]),
     ],
-    ids=["case", "motion", "consultation", "deputy"],
+    ids=["case", "motion", "promise", "consultation", "deputy"],
 )
 def test_a_hint_goes_to_whom_it_concerns(
     fact: Envelope, concerned: list[Actor], not_concerned: list[Actor]

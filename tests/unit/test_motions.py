@@ -17,7 +17,7 @@ from deploy.local.runfolder import CHECKOUT
 from services.cases.deadlines import pack as packs
 from services.cases.deadlines.calendar import ChinaCalendar
 from services.cases.deadlines.reckoning import CHINA
-from services.cases.motions import domain, figures
+from services.cases.motions import bills, domain, figures
 from services.cases.motions.domain import STEPS, Act, Deputy, Due, Motion, Pledge, Rules, Step, Text
 from shared.refusals import Refusal
 
@@ -120,6 +120,27 @@ def assigned(rules: Rules = NINGBO, *, when: datetime = START, co: tuple[str, ..
     return taken(motion, domain.assign(motion, staff(when), rules, lead="housing", co=co, reason=""))
 
 
+def bill(rules: Rules = NINGBO, *, when: datetime = START) -> Motion:
+    """A bill that was taken in as one."""
+    motion = submitted(rules, kind="bill", cosigners=9)
+    return taken(motion, domain.accept(motion, staff(when), rules, number="12", turn=False, reason=""))
+
+
+def referred(rules: Rules = NINGBO, *, when: datetime = START) -> Motion:
+    motion = bill(rules)
+    return taken(motion, bills.refer(motion, staff(when), rules, committee="城建环保委员会", reason=""))
+
+
+def reported(rules: Rules = NINGBO, *, when: datetime | None = None) -> Motion:
+    motion = referred(rules)
+    return taken(motion, bills.advise(motion, staff(when or at(9)), rules, advice="agenda", text="可行"))
+
+
+def deciding(motion: Motion, decision: str, when: datetime | None = None, rules: Rules = NINGBO) -> Motion:
+    steps = bills.decide(motion, staff(when or at(10)), rules, decision=decision, reason="")  # type: ignore[arg-type]
+    return taken(motion, steps)
+
+
 def contacted(motion: Motion, when: datetime) -> Motion:
     day = when.astimezone(CHINA).date()
     act = department("housing", when)
@@ -209,6 +230,8 @@ def asks(draw: st.DrawFn) -> Callable[[Motion, datetime, Rules], tuple[Step, ...
     number, days, flag = draw(st.integers(1, 3)), draw(st.integers(-5, 200)), draw(st.booleans())
     place = draw(st.sampled_from(["3302", "330203", "330299"]))
     outcome = draw(st.sampled_from(["kept", "not-kept"]))
+    decision = draw(st.sampled_from(["agenda", "suggestion", "explained"]))
+    ended = draw(st.sampled_from(["passed", "not-passed", "withdrawn"]))
     known: dict[str, Callable[[Motion, datetime, Rules], tuple[Step, ...]]] = {
         "revise": lambda m, t, _: domain.revise(
             m, deputy(who, t), Text("s", digest, domain.BILL_PARTS), kind=None, secret=flag
@@ -246,6 +269,10 @@ def asks(draw: st.DrawFn) -> Callable[[Motion, datetime, Rules], tuple[Step, ...
             public=flag,
             pledges=[Pledge("s", (t + timedelta(days=days)).date())],
         ),
+        "refer": lambda m, t, r: bills.refer(m, staff(t, place), r, committee=code, reason=""),
+        "advise": lambda m, t, r: bills.advise(m, staff(t, place), r, advice=decision, text="so"),  # type: ignore[arg-type]
+        "decide_bill": lambda m, t, r: bills.decide(m, staff(t, place), r, decision=decision, reason=""),  # type: ignore[arg-type]
+        "conclude": lambda m, t, _: bills.conclude(m, staff(t, place), outcome=ended, reason=""),  # type: ignore[arg-type]
         "supervise": lambda m, t, _: domain.supervise(m, staff(t, place), "important"),
         "rate": lambda m, t, r: domain.rate(m, deputy(who, t), r, values),
         "report": lambda m, t, r: domain.report_promise(
@@ -276,6 +303,8 @@ BEGINNINGS: list[Callable[[Rules], Motion]] = [
     answered,
     lambda rules: rated(rules, BAD),
     lambda rules: answered(rules, result="B", pledges=(Pledge("s", at(90).date()),)),
+    bill,
+    reported,
 ]
 
 
@@ -308,14 +337,28 @@ def test_no_path_leaves_the_diagram_and_every_deadline_has_a_reason(
         assert all(holds(due) for due in motion.deadlines)
         assert [due.number for due in motion.deadlines] == list(range(1, len(motion.deadlines) + 1))
         still_open = {due.kind for due in motion.deadlines if due.ended is None}
-        if motion.state in ("closed", "withdrawn", "not-accepted", "submitted", "draft", "correcting"):
+        ended = ("closed", "withdrawn", "not-accepted", "concluded")
+        if motion.state in (*ended, "submitted", "draft", "correcting"):
             assert still_open <= {"promise", "rate-promise"}
+        if motion.goes_as_bill:
+            assert {OWED_BY_STATE.get(motion.state)} - {None} == still_open
+            assert not motion.handlers
+        assert (motion.bill_outcome is not None) == (motion.state == "concluded")
         if motion.state == "assigned":
             assert still_open & {"answer", "redo"}, "whoever handles it stands under a deadline"
         assert motion.contacted <= motion.round <= 2
         assert all(answer.round <= motion.round for answer in motion.answers)
         assert {c.digest for c in motion.cosigners if c.state == "confirmed"} <= {motion.digest}
     figures.report([motion], rules.motions, now)
+
+
+OWED_BY_STATE = {
+    "accepted": "refer",
+    "in-committee": "committee",
+    "reported": "adopt",
+    "on-agenda": "conclude",
+}
+"""What a bill stands under."""
 
 
 def holds(due: Due) -> bool:
@@ -451,6 +494,50 @@ def test_a_bill_becomes_a_suggestion_and_a_suggestion_does_not() -> None:
     assert (turned.kind, turned.turned, turned.state) == ("suggestion", True, "accepted")
     code = refused(lambda: domain.accept(submitted(), staff(), NINGBO, number="1", turn=True, reason=""))
     assert code == "not-a-bill"
+
+
+def test_a_bill_is_put_on_the_agenda_and_voted_on_and_no_department_ever_has_it() -> None:
+    assert refused(lambda: domain.assign(bill(), staff(), NINGBO, lead="housing", co=(), reason="")) == (
+        "bill-not-assigned"
+    )
+    tabled = deciding(bill(), "agenda")
+    for outcome, met in (("passed", True), ("not-passed", True), ("withdrawn", None)):
+        steps = bills.conclude(tabled, staff(at(12)), outcome=outcome, reason="")  # type: ignore[arg-type]
+        ended = taken(tabled, steps)
+        assert (ended.state, ended.bill_outcome, ended.closed_at) == ("concluded", outcome, at(12))
+        assert [d.met for d in ended.deadlines if d.kind == "conclude"] == [met]
+        assert refused(partial(domain.rate, ended, deputy(), NINGBO, GOOD)) == "step-not-possible"
+    assert refused(lambda: domain.withdraw(tabled, deputy(), "no more")) == "step-not-possible"
+    assert domain.withdraw(referred(), deputy(), "no more"), "before it is on the agenda, it is the author's"
+
+
+def test_a_committee_reports_and_what_is_decided_on_its_report_ends_the_bill_or_its_being_one() -> None:
+    # 上海市人民代表大会关于代表议案的规定: 十五日, 三十日; then the packs' own.
+    assert (open_until(bill(), "refer"), open_until(referred(), "committee")) == ("2022-03-16", "2022-03-31")
+    assert (reported().advice, open_until(reported(), "adopt")) == ("agenda", "2022-05-10")
+    tabled = deciding(reported(), "agenda")
+    assert (tabled.state, open_until(tabled, "conclude")) == ("on-agenda", "2023-03-13")
+    told = deciding(reported(), "explained")
+    assert (told.state, told.bill_outcome, told.next_due) == ("concluded", "explained", None)
+    turned = deciding(reported(), "suggestion")
+    assert (turned.state, turned.kind, turned.turned) == ("accepted", "suggestion", True)
+    assert open_until(turned, "assign") == "2022-03-18"
+    assert domain.assign(turned, staff(at(11)), NINGBO, lead="housing", co=(), reason="")
+
+
+def test_without_a_report_a_bill_is_not_explained_away_and_a_suggestion_goes_to_no_committee() -> None:
+    for decision in ("suggestion", "explained"):
+        assert refused(partial(deciding, bill(), decision)) == "step-not-possible"
+        assert refused(partial(deciding, referred(), decision)) == "step-not-possible"
+    with_it = partial(bills.refer, rules=NINGBO, reason="")
+    assert refused(lambda: with_it(accepted(), staff(), committee="城建环保委员会")) == "not-a-bill"
+    assert refused(lambda: with_it(referred(), staff(), committee="城建环保委员会")) == "same-committee"
+    assert (
+        refused(lambda: with_it(bill(), staff(place="330212"), committee="法制委员会")) == "not-your-motion"
+    )
+    moved = taken(referred(), with_it(referred(), staff(at(20)), committee="法制委员会"))
+    assert (moved.committee, open_until(moved, "committee")) == ("法制委员会", "2022-04-20")
+    assert [d.met for d in moved.deadlines if d.kind == "committee"] == [None, None]
 
 
 def test_staff_of_another_congress_decide_nothing() -> None:
@@ -734,6 +821,10 @@ def test_a_kept_promise_is_rated_within_the_packs_time_for_feedback() -> None:
         ("first-contact", "housing", assigned(CHONGQING)),
         ("redo", "housing", rated(NINGBO, BAD)),
         ("promise", "housing", answered(NINGBO, result="B", pledges=(Pledge("s", at(60).date()),))),
+        ("refer", None, bill()),
+        ("committee", None, referred()),
+        ("adopt", None, reported()),
+        ("conclude", None, deciding(bill(), "agenda")),
     ],
 )
 def test_what_is_owed_when_its_time_is_over_is_overdue_once(
@@ -805,6 +896,24 @@ def test_a_deadline_that_moves_after_it_had_passed_can_pass_again() -> None:
     assert passing(moved, "answer").steps[-1].kind == "overdue"
 
 
+def test_what_was_owed_before_it_had_a_date_gets_one_as_if_it_always_had() -> None:
+    def undated(motion: Motion, kind: str) -> Motion:
+        ended = [replace(d, ended=at(30)) if d.kind == kind else d for d in motion.deadlines]
+        return replace(motion, deadlines=tuple(ended))
+
+    motion = answered(result="B", pledges=(Pledge("s", at(60).date()),))
+    silent = undated(motion, "unstated")
+    dated = taken(silent, domain.redate(silent, lambda _: NINGBO))
+    assert open_until(dated, "unstated") == open_until(motion, "unstated")
+    assert dated.steps[-1].detail["moved"] == [dated.deadlines[-1].number]
+    assert domain.redate(dated, lambda _: NINGBO) == ()
+    late = reporting(motion, department("housing", at(61)), "not-kept", due=at(90).date())
+    forgotten = undated(late, "promise")
+    owed = taken(forgotten, domain.redate(forgotten, lambda _: NINGBO))
+    assert open_until(owed, "promise", "housing") == open_until(late, "promise", "housing")
+    assert domain.redate(late, lambda _: NINGBO) == ()
+
+
 # -- figures ---------------------------------------------------------------------------------------------
 
 
@@ -815,8 +924,16 @@ def test_on_time_counts_what_is_overdue_and_not_answered() -> None:
         "share": 0.3333,
         "numerator": 1,
         "denominator": 3,
-        "left_out": {"not_yet_due": 1, "withdrawn": 0},
+        "left_out": {"not_yet_due": 1, "withdrawn": 0, "bills": 0},
     }
+
+
+def test_bills_are_told_apart_by_where_they_stand_and_are_nobodys_to_answer() -> None:
+    motions = [bill(), referred(), deciding(reported(), "explained"), deciding(reported(), "suggestion")]
+    told = figures.report([*motions, accepted()], NINGBO.motions, at(100))
+    assert told["bills"] == {"accepted": 1, "in-committee": 1, "explained": 1}
+    assert (told["turned"], told["on_time"]["left_out"]["bills"]) == (1, 3)
+    assert told["on_time"]["denominator"] == 2
 
 
 def test_what_nobody_assigned_in_time_is_overdue_as_well() -> None:

@@ -84,8 +84,8 @@ MOTION: dict[str, Any] = {
 }
 MOTION_STEPS = (
     *("returned", "accepted", "turned", "refused", "objected", "co-objected", "opinion", "supervised"),
-    *("extension-asked", "extension-granted", "extension-refused", "promise-reported", "promise-rated"),
-    *("withdrawn", "unstated", "redated"),
+    *("extension-asked", "extension-granted", "extension-refused", "promise-reported"),
+    *("withdrawn", "unstated", "referred", "advised", "tabled", "explained", "concluded"),
 )
 RATED = {"rater_id": ANNA, "rated_round": 1, "ratings": {"result": "unsatisfied"}}
 COSIGNER = UUID(int=0xB)
@@ -97,6 +97,9 @@ MOTIONS: list[Contract] = [
     motions.MotionAssigned(**MOTION, state="assigned"),
     *(motions.MotionProgressed(**MOTION, state="assigned", step=step) for step in MOTION_STEPS),  # type: ignore[arg-type]
     motions.MotionProgressed(**MOTION, state="assigned", step="overdue", deadline="answer", owing="housing"),
+    motions.MotionProgressed(**MOTION, state="assigned", step="redated", deadline="answer", owing="roads"),
+    motions.MotionProgressed(**MOTION, state="answered", step="redated", deadline="unstated"),
+    motions.MotionProgressed(**MOTION, state="closed", step="promise-rated", promise=1, owing="roads"),
     motions.MotionAnswered(**MOTION, state="answered", to_every_signer=False),
     motions.MotionRated(**MOTION, **RATED, state="closed", by_lead=True),
     motions.MotionRated(**MOTION, **RATED, state="redo", by_lead=True),
@@ -258,6 +261,23 @@ def test_what_is_overdue_is_told_to_who_owes_it_and_to_staff_and_an_answer_to_th
         )
     )
     assert "会办意见已逾期" in sentence("motion.overdue", said["motion.overdue"].parameters)
+
+
+def test_a_date_counted_again_is_told_to_whom_it_binds_now_and_to_nobody_else() -> None:
+    def moved(kind: Any, owing: str | None) -> dict[Kind, Any]:
+        fact = {**MOTION, "step": "redated", "deadline": kind, "owing": owing}
+        return {k: n.to for k, n in told(motions.MotionProgressed(**fact, state="redo")).items()}
+
+    assert moved("redo", "roads") == {"work.motion-redated": OnePerson("department:roads")}
+    assert moved("unstated", None) == {"motion.redated": OnePerson(str(ANNA))}
+    assert moved("committee", None) == {"motion.redated": StaffOf("330203")}
+
+
+def test_the_rating_of_a_promise_is_told_to_who_made_it_whoever_leads_now() -> None:
+    rated = motions.MotionProgressed(**MOTION, state="closed", step="promise-rated", promise=1, owing="roads")
+    assert {k: n.to for k, n in told(rated).items()} == {
+        "work.motion-promise-rated": OnePerson("department:roads")
+    }
 
 
 def test_a_notice_keeps_the_business_time_of_its_event() -> None:

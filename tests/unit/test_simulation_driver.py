@@ -296,6 +296,9 @@ class SmallGateway:
                 assert motion["state"] == "submitted"
                 state = {"refuse": "not-accepted", "withdraw": "withdrawn", "accept": "accepted"}[verb]
                 motion.update(state=state, turned=body.get("turn", False))
+            case "refer" | "advise" | "decide" | "conclude":
+                assert motion["state"] in ("accepted", "bill")
+                motion["state"] = "concluded" if verb == "conclude" else "bill"
             case "assign":
                 motion.update(state="answered", round=1)  # the department answers at once
             case "rate":
@@ -323,6 +326,7 @@ class SmallGateway:
             "turned": sum(m.get("turned", False) for m in put),
             "states": Counter(m["state"] for m in put),
             "withdrawn": sum(m["state"] == "withdrawn" for m in put),
+            "bills": {"passed": sum(m["state"] == "concluded" for m in put)},
             "on_time": {"numerator": len(answered)},
             "redone": sum(m["round"] > 1 for m in put),
             "satisfaction": {"result": {"numerator": sum(m["good"] for m in put)}},

@@ -199,13 +199,13 @@ def test_a_case_is_sent_back_before_it_is_closed_and_never_with_others_in_it(yea
 
 def test_a_session_has_every_fate_of_a_motion_and_bills_have_their_signers(city: City, year: Year) -> None:
     fates = Counter(motion.fate for motion in year.motions)
-    assert set(fates) == {"accepted", "turned", "not-accepted", "withdrawn", "draft"}
+    assert set(fates) == {"accepted", "turned", "passed", "not-accepted", "withdrawn", "draft"}
     for motion in year.motions:
         people = [motion.author, *motion.cosigners, *motion.declining]
         assert len(set(people)) == len(people)
         assert {city.deputies[who].level for who in people} == {"city"}
         assert motion.kind == "suggestion" or len(motion.cosigners) + 1 >= BILL_SIGNERS
-        assert motion.fate != "turned" or motion.kind == "bill"
+        assert motion.fate not in ("turned", "passed") or motion.kind == "bill"
         assert motion.lead not in motion.co
     assert any(motion.rated_again_at for motion in year.motions)
     assert any(motion.given_back_at for motion in year.motions)

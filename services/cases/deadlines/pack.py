@@ -65,6 +65,10 @@ _TITLES: dict[str, tuple[str, str]] = {
     "motions.unstated": ("未表态办结日期", "收到答复"),
     "motions.redo": ("再次办理答复期限", "要求再次办理"),
     "motions.promise": ("承诺事项再次答复期限", "承诺到期"),
+    "motions.refer": ("列入议程或者交专门委员会期限", "立案"),
+    "motions.committee": ("专门委员会报告期限", "交专门委员会"),
+    "motions.adopt": ("常务委员会审议报告期限", "专门委员会报告"),
+    "motions.conclude": ("表决期限", "列入议程"),
 }
 
 _UNITS: dict[str, Unit] = {
@@ -299,6 +303,10 @@ class _Motions(_Part):
     unsatisfied: _Value[tuple[Key, ...]]
     redo: _Limit
     promise: _Limit
+    refer: _Limit
+    committee: _Limit
+    adopt: _Limit
+    conclude: _Limit
 
 
 class _Pack(_Part):

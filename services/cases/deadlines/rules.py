@@ -109,6 +109,10 @@ class MotionRules:
         unsatisfied: the values of `satisfaction` that lead to a second round.
         redo: the answer of the second round 再次办理, since the rating 不满意.
         promise: the new answer after a promised date 承诺事项再次答复, since that date.
+        refer: a bill is put on the agenda or referred to a committee 列入议程或者交专门委员会, since it was taken in 立案.
+        committee: the committee reports on it 提出审议报告, since it was referred.
+        adopt: the standing committee adopts the report 审议结果报告, since the report.
+        conclude: a bill on the agenda is voted on 表决, since it was put there.
     """
 
     signers: Setting[Mapping[MotionKind, Mapping[Level, int]]]
@@ -132,6 +136,10 @@ class MotionRules:
     unsatisfied: Setting[tuple[str, ...]]
     redo: Limit
     promise: Limit
+    refer: Limit
+    committee: Limit
+    adopt: Limit
+    conclude: Limit
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,9 @@ _LISTED = (
     "answered_at",
     "closed_at",
     "changed_at",
+    "committee",
+    "advice",
+    "bill_outcome",
 )
 
 

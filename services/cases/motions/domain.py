@@ -9,6 +9,8 @@ confirmation given to an earlier one; only the departments assigned act on a mot
 contact with the deputy in the same round; whether something was in time is judged by when it was said; every
 deadline carries the sentence that explains it; what was promised is a ledger of its own and outlives the end
 of handling.
+
+What becomes of a bill 议案 that is taken in as one stands in `bills`, with steps of the same machine.
 """
 
 from __future__ import annotations
@@ -35,6 +37,10 @@ State = Literal[
     "closed",
     "not-accepted",
     "withdrawn",
+    "in-committee",
+    "reported",
+    "on-agenda",
+    "concluded",
 ]
 StepKind = Literal[
     "drafted",
@@ -68,6 +74,11 @@ StepKind = Literal[
     "unstated",
     "overdue",
     "redated",
+    "referred",
+    "advised",
+    "tabled",
+    "explained",
+    "concluded",
 ]
 DueKind = Literal[
     "assign",
@@ -81,7 +92,15 @@ DueKind = Literal[
     "redo",
     "promise",
     "rate-promise",
+    "refer",
+    "committee",
+    "adopt",
+    "conclude",
 ]
+BillDecision = Literal["agenda", "suggestion", "explained"]
+"""列入议程, 不列入而作建议办理, 已审议并说明: what a committee advises on a bill, and what is decided on its report."""
+BillOutcome = Literal["passed", "not-passed", "withdrawn", "explained"]
+"""How a bill ended: 通过, 未通过, 经同意撤回, 已审议并说明."""
 CosignState = Literal["invited", "confirmed", "declined", "withdrawn"]
 HandlingState = Literal["assigned", "objected", "opined", "released"]
 PromiseState = Literal["open", "kept", "partly-kept", "not-kept"]
@@ -118,11 +137,16 @@ STATES: Mapping[State, str] = {
     "closed": "办结",
     "not-accepted": "不予受理",
     "withdrawn": "撤回",
+    "in-committee": "专门委员会审议",
+    "reported": "专门委员会已报告",
+    "on-agenda": "列入议程",
+    "concluded": "审议终结",
 }
 _WRITING = "draft correcting"
 _HANDLED = "assigned redo"
 _AFTER_ANSWER = "answered redo assigned objected closed withdrawn"
-_COUNTED = f"accepted {_AFTER_ANSWER}"
+_BILLS = "in-committee reported on-agenda"
+_COUNTED = f"accepted {_AFTER_ANSWER} {_BILLS}"
 STEPS: Mapping[StepKind, Rule] = {
     "drafted": _rule("", "draft", "起草"),
     "revised": _rule(_WRITING, None, "修改"),
@@ -133,7 +157,7 @@ STEPS: Mapping[StepKind, Rule] = {
     "submitted": _rule(_WRITING, "submitted", "提交"),
     "returned": _rule("submitted", "correcting", "退回修改"),
     "accepted": _rule("submitted", "accepted", "受理"),
-    "turned": _rule("submitted", "accepted", "转为建议"),
+    "turned": _rule("submitted reported", "accepted", "转为建议"),
     "refused": _rule("submitted", "not-accepted", "不予受理"),
     "assigned": _rule(f"accepted objected {_HANDLED}", "assigned", "交办"),
     "objected": _rule(_HANDLED, "objected", "主办单位申请退回"),
@@ -152,11 +176,20 @@ STEPS: Mapping[StepKind, Rule] = {
     "promise-rated": _rule(_AFTER_ANSWER, None, "评价承诺落实"),
     "promise-unstated": _rule(_AFTER_ANSWER, None, "承诺落实未表态"),
     "supervised": _rule("accepted assigned objected redo", None, "重点督办"),
-    "withdrawn": _rule(f"{_WRITING} submitted accepted assigned objected redo", "withdrawn", "撤回"),
+    "withdrawn": _rule(
+        f"{_WRITING} submitted accepted assigned objected redo in-committee reported", "withdrawn", "撤回"
+    ),
     "overdue": _rule(_COUNTED, None, "逾期"),
     "redated": _rule(_COUNTED, None, "重算期限"),
+    "referred": _rule("accepted in-committee", "in-committee", "交专门委员会审议"),
+    "advised": _rule("in-committee", "reported", "专门委员会报告"),
+    "tabled": _rule("accepted reported", "on-agenda", "列入议程"),
+    "explained": _rule("reported", "concluded", "已审议并说明"),
+    "concluded": _rule("on-agenda", "concluded", "表决或者终止审议"),
 }
-UNDER_WAY: frozenset[State] = frozenset({"accepted", "assigned", "objected", "answered", "redo"})
+UNDER_WAY: frozenset[State] = frozenset(
+    {"accepted", "assigned", "objected", "answered", "redo", "in-committee", "reported", "on-agenda"}
+)
 """Taken in and not at its end."""
 PRIVATE: frozenset[State] = frozenset({"draft", "correcting"})
 """Seen by the author and those invited alone; a motion withdrawn before it was submitted stays so."""
@@ -321,7 +354,8 @@ class Motion:
     """A motion as it stands. `version` counts its steps; `steps` are those not yet written.
 
     `round` is 0 before the first assignment, then 1, and one more with every 再次办理. `contacted` is the last
-    round in which a contact with the deputy was recorded.
+    round in which a contact with the deputy was recorded. `committee`, `advice` and `bill_outcome` belong to the
+    way of a bill (`bills`).
     """
 
     id: UUID
@@ -358,6 +392,9 @@ class Motion:
     answers: tuple[Answer, ...] = field(default=(), repr=False)
     promises: tuple[Promise, ...] = field(default=(), repr=False)
     ratings: tuple[Rating, ...] = ()
+    committee: str | None = None
+    advice: BillDecision | None = None
+    bill_outcome: BillOutcome | None = None
     deadlines: tuple[Due, ...] = ()
     steps: tuple[Step, ...] = field(default=(), repr=False)
 
@@ -372,6 +409,11 @@ class Motion:
         if self.level == "city":
             return self.county[:CITY_DIGITS] if self.county else None
         return self.county if self.level == "county" else self.town or self.county
+
+    @property
+    def goes_as_bill(self) -> bool:
+        """Whether it is dealt with as a bill, and not by departments."""
+        return self.kind == "bill" and self.lead is None
 
     @property
     def co_handlers(self) -> tuple[str, ...]:
@@ -389,8 +431,8 @@ class Motion:
 
     @property
     def next_due(self) -> Due | None:
-        """The deadline that handling stands under now: assigning, answering, rating."""
-        leading: tuple[DueKind, ...] = ("assign", "reassign", "answer", "redo", "feedback")
+        """The deadline that handling stands under now: assigning, answering, rating, or of a bill's way."""
+        leading: tuple[DueKind, ...] = ("assign", "reassign", "answer", "redo", "feedback", *OF_BILLS)
         found = [d for d in self.deadlines if d.ended is None and d.kind in leading]
         return min(found, key=lambda d: d.at, default=None)
 
@@ -432,7 +474,8 @@ def _drawn(state: str) -> str:
 # -- who may ---------------------------------------------------------------------------------------------
 
 
-def _possible(motion: Motion, kind: StepKind) -> None:
+def possible(motion: Motion, kind: StepKind) -> None:
+    """Refuse a step that the machine has not from here."""
     if motion.state not in STEPS[kind].before:
         raise errors.step_not_possible(kind, motion.state)
 
@@ -442,7 +485,8 @@ def _author(motion: Motion, act: Act) -> None:
         raise errors.not_your_motion()
 
 
-def _staff(motion: Motion, act: Act) -> None:
+def staff_only(motion: Motion, act: Act) -> None:
+    """Refuse whoever is not staff of the congress."""
     if not _reached(motion, act):
         raise errors.not_your_motion()
 
@@ -491,13 +535,15 @@ _OF_PROMISES: tuple[DueKind, ...] = ("promise", "rate-promise")
 """Deadlines that outlive the handling."""
 _OF_AUTHORS: tuple[DueKind, ...] = ("feedback", "unstated")
 """By when the author rates an answer; the handling ends without it."""
+OF_BILLS: tuple[DueKind, ...] = ("refer", "committee", "adopt", "conclude")
+"""By when a bill is referred or put on the agenda, a committee reports, its report is adopted, the bill voted on."""
 _OVERDUE: frozenset[DueKind] = frozenset(
-    {"assign", "reassign", "first-contact", "opinion", "answer", "redo", "promise"}
+    {"assign", "reassign", "first-contact", "opinion", "answer", "redo", "promise", *OF_BILLS}
 )
 """What is owed still when its time is over."""
 
 
-def _begin(
+def begun(
     dues: Sequence[Due],
     kind: DueKind,
     limit: Limit | None,
@@ -531,7 +577,7 @@ def _due(
     )
 
 
-def _end(
+def ended(
     dues: Sequence[Due],
     act: Act,
     *kinds: DueKind,
@@ -571,7 +617,7 @@ def revise(
 ) -> tuple[Step, ...]:
     """The author changes it 修改; another text voids every confirmation of the one before."""
     _author(motion, act)
-    _possible(motion, "revised")
+    possible(motion, "revised")
     cosigners = motion.cosigners
     if text.digest != motion.digest:
         cosigners = tuple(
@@ -595,7 +641,7 @@ def invite(
 ) -> tuple[Step, ...]:
     """The author asks deputies of the same congress to co-sign 邀请联名; one step for each."""
     _author(motion, act)
-    _possible(motion, "invited")
+    possible(motion, "invited")
     steps: list[Step] = []
     cosigners = motion.cosigners
     for deputy in dict.fromkeys(invited):
@@ -632,7 +678,7 @@ def _cosigner(motion: Motion, act: Act, *states: CosignState) -> UUID:
 def _cosigner_step(
     motion: Motion, act: Act, kind: StepKind, deputy: UUID, state: CosignState, digest: str | None = None
 ) -> tuple[Step, ...]:
-    _possible(motion, kind)
+    possible(motion, kind)
     cosigners = tuple(
         Cosigner(deputy, state, act.at, digest) if c.deputy == deputy else c for c in motion.cosigners
     )
@@ -667,7 +713,7 @@ def submit(
     the congress any more signs nothing.
     """
     _author(motion, act)
-    _possible(motion, "submitted")
+    possible(motion, "submitted")
     if not _of_congress(motion, known.get(motion.author_id)):
         raise errors.deputy_unknown()
     if motion.kind == "bill" and not set(motion.parts) >= BILL_PARTS:
@@ -694,7 +740,7 @@ def submit(
 def withdraw(motion: Motion, act: Act, reason: str) -> tuple[Step, ...]:
     """The author withdraws it in writing 撤回, which ends its handling."""
     _author(motion, act)
-    _possible(motion, "withdrawn")
+    possible(motion, "withdrawn")
     change = {"deadlines": _void(motion.deadlines, act, but=_OF_PROMISES), "extension_asked": None}
     return (Step("withdrawn", act.actor, act.at, note=reason, change=change),)
 
@@ -704,24 +750,27 @@ def withdraw(motion: Motion, act: Act, reason: str) -> tuple[Step, ...]:
 
 def give_back(motion: Motion, act: Act, reason: str) -> tuple[Step, ...]:
     """Staff return it to the author for correction 退回修改."""
-    _staff(motion, act)
-    _possible(motion, "returned")
+    staff_only(motion, act)
+    possible(motion, "returned")
     return (Step("returned", act.actor, act.at, note=reason),)
 
 
 def accept(
     motion: Motion, act: Act, rules: Rules, *, number: str, turn: bool, reason: str
 ) -> tuple[Step, ...]:
-    """Staff accept and register it 受理登记; with `turn` a bill becomes a suggestion 转为建议."""
-    _staff(motion, act)
+    """Staff accept and register it 受理登记, a bill 立案; with `turn` a bill becomes a suggestion 转为建议."""
+    staff_only(motion, act)
     kind: StepKind = "turned" if turn else "accepted"
-    _possible(motion, kind)
+    possible(motion, "accepted")
     if turn and motion.kind != "bill":
         raise errors.not_a_bill()
+    due: tuple[DueKind, Limit] = (
+        ("assign", rules.motions.assign) if turn or motion.kind != "bill" else ("refer", rules.motions.refer)
+    )
     change: dict[str, Any] = {
         "number": number,
         "accepted_at": act.at,
-        "deadlines": _begin(motion.deadlines, "assign", rules.motions.assign, act.at, rules),
+        "deadlines": begun(motion.deadlines, *due, act.at, rules),
     }
     if turn:
         change |= {"kind": "suggestion", "turned": True}
@@ -730,8 +779,8 @@ def accept(
 
 def refuse(motion: Motion, act: Act, rules: Rules, *, ground: str, reason: str) -> tuple[Step, ...]:
     """Staff do not accept it, on one of the rule pack's grounds 不予受理."""
-    _staff(motion, act)
-    _possible(motion, "refused")
+    staff_only(motion, act)
+    possible(motion, "refused")
     if ground not in rules.motions.grounds.value:
         raise errors.ground_unknown(", ".join(rules.motions.grounds.value))
     change = {"ground": ground, "closed_at": act.at}
@@ -752,29 +801,31 @@ def assign(
     own, so that an objection that is turned down wins no time. In a second round the limit that began with
     the rating goes on whoever handles it.
     """
-    _staff(motion, act)
-    _possible(motion, "assigned")
+    staff_only(motion, act)
+    possible(motion, "assigned")
+    if motion.state == "accepted" and motion.goes_as_bill:
+        raise errors.bill_not_assigned()
     if lead in co or len(set(co)) < len(co):
         raise errors.already_there()
     if motion.state == "assigned" and motion.lead == lead and set(motion.co_handlers) == set(co):
         raise errors.already_there()
     moved = motion.lead != lead
     gone = {h.department for h in motion.handlers} - {lead, *co}
-    dues = _end(motion.deadlines, act, "assign", "reassign")
+    dues = ended(motion.deadlines, act, "assign", "reassign")
     for department in gone:
-        dues = _end(dues, act, "object", "opinion", department=department, void=True)
+        dues = ended(dues, act, "object", "opinion", department=department, void=True)
     if moved:
-        dues = _end(dues, act, "answer", "first-contact", void=True)
+        dues = ended(dues, act, "answer", "first-contact", void=True)
         if motion.lead is not None:
-            dues = _end(dues, act, "object", "opinion", department=motion.lead, void=True)
-        dues = _end(dues, act, "object", "opinion", department=lead, void=True)
-        dues = _begin(dues, "object", rules.motions.object, act.at, rules, department=lead)
-        dues = _begin(dues, "first-contact", rules.motions.first_contact, act.at, rules, department=lead)
+            dues = ended(dues, act, "object", "opinion", department=motion.lead, void=True)
+        dues = ended(dues, act, "object", "opinion", department=lead, void=True)
+        dues = begun(dues, "object", rules.motions.object, act.at, rules, department=lead)
+        dues = begun(dues, "first-contact", rules.motions.first_contact, act.at, rules, department=lead)
         dues = tuple(
             replace(due, department=lead) if due.kind == "redo" and due.ended is None else due for due in dues
         )
         if motion.round <= 1:
-            dues = _begin(dues, "answer", rules.motions.answer, act.at, rules, department=lead)
+            dues = begun(dues, "answer", rules.motions.answer, act.at, rules, department=lead)
     handlers = {h.department: h for h in motion.handlers}
     for department in gone:
         handlers[department] = replace(handlers[department], state="released")
@@ -788,9 +839,9 @@ def assign(
         held = handlers.get(department)
         if held is None or held.role != "co" or held.state in ("released", "objected"):
             handlers[department] = Handling(department, "co", "assigned", act.at)
-            dues = _end(dues, act, "object", "opinion", department=department, void=True)
-            dues = _begin(dues, "object", rules.motions.object, act.at, rules, department=department)
-            dues = _begin(dues, "opinion", rules.motions.opinion, act.at, rules, department=department)
+            dues = ended(dues, act, "object", "opinion", department=department, void=True)
+            dues = begun(dues, "object", rules.motions.object, act.at, rules, department=department)
+            dues = begun(dues, "opinion", rules.motions.opinion, act.at, rules, department=department)
     change: dict[str, Any] = {
         "lead": lead,
         "round": max(1, motion.round),
@@ -818,15 +869,15 @@ def object_to(motion: Motion, act: Act, rules: Rules, reason: str) -> tuple[Step
     handling = _handler(motion, act)
     is_lead = handling.department == motion.lead
     kind: StepKind = "objected" if is_lead else "co-objected"
-    _possible(motion, kind)
+    possible(motion, kind)
     due = motion.open_due("object", handling.department)
     if due is None or act.said_at > due.at or handling.state == "objected":
         raise errors.too_late()
-    dues = _end(motion.deadlines, act, "object", department=handling.department)
+    dues = ended(motion.deadlines, act, "object", department=handling.department)
     if is_lead:
-        dues = _begin(dues, "reassign", rules.motions.reassign, act.at, rules)
+        dues = begun(dues, "reassign", rules.motions.reassign, act.at, rules)
     else:
-        dues = _end(dues, act, "opinion", department=handling.department, void=True)
+        dues = ended(dues, act, "opinion", department=handling.department, void=True)
     change = {"handlers": _handled(motion, handling, "objected"), "deadlines": dues}
     return (Step(kind, act.actor, act.at, department=handling.department, note=reason, change=change),)
 
@@ -838,13 +889,13 @@ def _handled(motion: Motion, handling: Handling, state: HandlingState) -> tuple[
 def contact(motion: Motion, act: Act, *, on: date, form: ContactForm, note: str) -> tuple[Step, ...]:
     """The lead department records that it spoke with the deputy 与代表沟通, without which it cannot answer."""
     lead = _lead(motion, act)
-    _possible(motion, "contacted")
+    possible(motion, "contacted")
     since = max(motion.assigned_at or motion.drafted_at, _begin_of_round(motion))
     if not since.astimezone(CHINA).date() <= on <= act.at.astimezone(CHINA).date():
         raise errors.contact_date_wrong()
     change = {
         "contacted": motion.round,
-        "deadlines": _end(motion.deadlines, act, "first-contact"),
+        "deadlines": ended(motion.deadlines, act, "first-contact"),
     }
     detail = {"on": on.isoformat(), "form": form, "round": motion.round}
     return (
@@ -865,12 +916,12 @@ def give_opinion(motion: Motion, act: Act, text: str) -> tuple[Step, ...]:
     handling = _handler(motion, act)
     if handling.role != "co":
         raise errors.not_your_motion()
-    _possible(motion, "opinion")
+    possible(motion, "opinion")
     if handling.state != "assigned":
         raise errors.opinion_given()
     change = {
         "handlers": _handled(motion, handling, "opined"),
-        "deadlines": _end(motion.deadlines, act, "opinion", "object", department=handling.department),
+        "deadlines": ended(motion.deadlines, act, "opinion", "object", department=handling.department),
     }
     return (Step("opinion", act.actor, act.at, department=handling.department, note=text, change=change),)
 
@@ -878,7 +929,7 @@ def give_opinion(motion: Motion, act: Act, text: str) -> tuple[Step, ...]:
 def ask_extension(motion: Motion, act: Act, rules: Rules, *, more: int, reason: str) -> tuple[Step, ...]:
     """The lead asks for more time 申请延期, in the unit of the pack's limit for the answer."""
     lead = _lead(motion, act)
-    _possible(motion, "extension-asked")
+    possible(motion, "extension-asked")
     if motion.extension_asked is not None:
         raise errors.extension_pending()
     due = motion.open_due("answer")
@@ -913,8 +964,8 @@ def decide_extension(
     motion: Motion, act: Act, rules: Rules, *, granted: bool, reason: str
 ) -> tuple[Step, ...]:
     """Staff grant or refuse what was asked 审批延期."""
-    _staff(motion, act)
-    _possible(motion, "extension-granted")
+    staff_only(motion, act)
+    possible(motion, "extension-granted")
     due = motion.open_due("answer")
     if motion.extension_asked is None or due is None:
         raise errors.no_extension_asked()
@@ -954,7 +1005,7 @@ def answer(
 ) -> tuple[Step, ...]:
     """The lead answers 答复, with a class, who signed, and what it promises by when 承诺事项."""
     lead = _lead(motion, act)
-    _possible(motion, "answered")
+    possible(motion, "answered")
     if result not in rules.motions.classes.value:
         raise errors.class_unknown()
     if motion.contacted < motion.round:
@@ -968,12 +1019,8 @@ def answer(
         raise errors.promise_date_wrong()
     due = motion.open_due("answer") or motion.open_due("redo")
     on_time = due is None or act.said_at <= due.at
-    dues = _end(motion.deadlines, act, "answer", "redo")
-    dues = _void(dues, act, but=_OF_PROMISES)
-    if rules.motions.feedback is not None:
-        dues = _begin(dues, "feedback", rules.motions.feedback, act.at, rules)
-    else:
-        dues = _begin(dues, "unstated", rules.motions.unstated, act.at, rules)
+    dues = ended(motion.deadlines, act, "answer", "redo")
+    dues = _to_be_rated(_void(dues, act, but=_OF_PROMISES), act.at, rules)
     promises = list(motion.promises)
     for pledge in pledges:
         number = len(promises) + 1
@@ -991,10 +1038,16 @@ def answer(
     return (Step("answered", act.actor, act.at, department=lead, detail=detail, change=change),)
 
 
+def _to_be_rated(dues: Sequence[Due], answered_at: datetime, rules: Rules) -> tuple[Due, ...]:
+    if rules.motions.feedback is not None:
+        return begun(dues, "feedback", rules.motions.feedback, answered_at, rules)
+    return begun(dues, "unstated", rules.motions.unstated, answered_at, rules)
+
+
 def supervise(motion: Motion, act: Act, reason: str) -> tuple[Step, ...]:
     """Staff put it among those under key supervision 重点督办."""
-    _staff(motion, act)
-    _possible(motion, "supervised")
+    staff_only(motion, act)
+    possible(motion, "supervised")
     return (Step("supervised", act.actor, act.at, note=reason, change={"supervised": True}),)
 
 
@@ -1020,7 +1073,7 @@ def rate(motion: Motion, act: Act, rules: Rules, values: Mapping[str, str]) -> t
         by_lead and motion.round == 1 and bool(set(values.values()) & set(rules.motions.unsatisfied.value))
     )
     kind: StepKind = ("unsatisfied" if again else "rated") if by_lead else "cosigner-rated"
-    _possible(motion, kind)
+    possible(motion, kind)
     if any(r.deputy == deputy and r.round == motion.round for r in motion.ratings):
         raise errors.already_rated()
     limit = next((d for d in reversed(motion.deadlines) if d.kind == "feedback"), None)
@@ -1028,9 +1081,9 @@ def rate(motion: Motion, act: Act, rules: Rules, values: Mapping[str, str]) -> t
     rating = Rating(motion.round, deputy, dict(values), act.at, late)
     change: dict[str, Any] = {"ratings": (*motion.ratings, rating)}
     if by_lead:
-        dues = _end(motion.deadlines, act, *_OF_AUTHORS)
+        dues = ended(motion.deadlines, act, *_OF_AUTHORS)
         if again:
-            dues = _begin(dues, "redo", rules.motions.redo, act.at, rules, department=motion.lead)
+            dues = begun(dues, "redo", rules.motions.redo, act.at, rules, department=motion.lead)
             change |= {"round": motion.round + 1, "closed_at": None}
         else:
             change |= {"closed_at": motion.closed_at or act.at}
@@ -1056,7 +1109,7 @@ def _kept(motion: Motion, promise: Promise) -> tuple[Promise, ...]:
 def _promised(dues: Sequence[Due], due: date, number: int, department: str, rules: Rules) -> tuple[Due, ...]:
     begin = datetime.combine(due, time.min, CHINA)
     limit = rules.motions.promise
-    return _begin(dues, "promise", limit, begin, rules, department=department, promise=number)
+    return begun(dues, "promise", limit, begin, rules, department=department, promise=number)
 
 
 def report_promise(
@@ -1070,7 +1123,7 @@ def report_promise(
     due: date | None,
 ) -> tuple[Step, ...]:
     """The department that promised reports how it kept its word 报告承诺落实; unless kept, it promises a new date."""
-    _possible(motion, "promise-reported")
+    possible(motion, "promise-reported")
     promise = _promise(motion, number)
     if act.department is None or promise.department != act.department:
         raise errors.not_your_motion()
@@ -1092,11 +1145,11 @@ def report_promise(
         late=False,
         postponed=promise.postponed + (not kept),
     )
-    dues = _end(motion.deadlines, act, "promise", promise=number)
+    dues = ended(motion.deadlines, act, "promise", promise=number)
     if due is not None:
         dues = _promised(dues, due, number, promise.department, rules)
     else:
-        dues = _begin(dues, "rate-promise", rules.motions.feedback, act.at, rules, promise=number)
+        dues = begun(dues, "rate-promise", rules.motions.feedback, act.at, rules, promise=number)
     change = {"promises": _kept(motion, done), "deadlines": dues}
     detail: dict[str, Any] = {"promise": number, "outcome": outcome}
     if due is not None:
@@ -1111,7 +1164,7 @@ def report_promise(
 def rate_promise(motion: Motion, act: Act, rules: Rules, *, number: int, value: str) -> tuple[Step, ...]:
     """The lead rates how a promise was kept 评价承诺落实: the second rating."""
     _author(motion, act)
-    _possible(motion, "promise-rated")
+    possible(motion, "promise-rated")
     promise = _promise(motion, number)
     if promise.state == "open" or promise.rating is not None:
         raise errors.promise_unknown()
@@ -1122,7 +1175,7 @@ def rate_promise(motion: Motion, act: Act, rules: Rules, *, number: int, value: 
     rated = replace(promise, rating=value, rated_at=act.at, late=late)
     change = {
         "promises": _kept(motion, rated),
-        "deadlines": _end(motion.deadlines, act, "rate-promise", promise=number),
+        "deadlines": ended(motion.deadlines, act, "rate-promise", promise=number),
     }
     detail = {"promise": number, "value": value, "late": late}
     return (Step("promise-rated", act.actor, act.at, deputy=act.deputy, detail=detail, change=change),)
@@ -1172,17 +1225,35 @@ def _with(motion: Motion, *changed: Due) -> tuple[Due, ...]:
 
 
 def redate(motion: Motion, rules_at: Callable[[datetime], Rules]) -> tuple[Step, ...]:
-    """Count the open deadlines again with the present calendar 重算期限, each by the rules that it began under."""
+    """Count the open deadlines again with the present calendar 重算期限, each by the rules that it began under.
+
+    What is owed without a date, from before it had one, gets it as if it always had 补定期限.
+    """
     if motion.state not in STEPS["redated"].before:
         return ()
     counted = [_counted_again(motion, d, rules_at) for d in motion.deadlines if d.ended is None]
     before = {d.number: d for d in motion.deadlines}
     changed = [d for d in counted if d != before[d.number]]
-    if not changed:
+    dues = _dated(motion, _with(motion, *changed), rules_at)
+    new = dues[len(before) :]
+    if not changed and not new:
         return ()
-    moved = [d.number for d in changed if d.at != before[d.number].at]
-    change = {"deadlines": _with(motion, *changed)}
+    moved = [d.number for d in (*changed, *new) if d.number not in before or d.at != before[d.number].at]
+    change = {"deadlines": dues}
     return (Step("redated", "system", motion.changed_at, detail={"moved": moved}, change=change),)
+
+
+def _dated(motion: Motion, dues: tuple[Due, ...], rules_at: Callable[[datetime], Rules]) -> tuple[Due, ...]:
+    """The deadlines with those of promises not kept in full and of an answer to rate that have none."""
+    still_open = {(d.kind, d.promise) for d in dues if d.ended is None}
+    for promise in motion.promises:
+        if promise.state != "kept" and ("promise", promise.number) not in still_open:
+            begin = min(datetime.combine(promise.due, time.min, CHINA), motion.changed_at)
+            dues = _promised(dues, promise.due, promise.number, promise.department, rules_at(begin))
+    unrated = motion.state == "answered" and not {(kind, None) for kind in _OF_AUTHORS} & still_open
+    if unrated and motion.answered_at is not None:
+        dues = _to_be_rated(dues, motion.answered_at, rules_at(motion.answered_at))
+    return dues
 
 
 def _counted_again(motion: Motion, old: Due, rules_at: Callable[[datetime], Rules]) -> Due:
@@ -1208,5 +1279,9 @@ _LIMITS: Mapping[DueKind, Callable[[MotionRules], Limit | None]] = {
     "redo": lambda rules: rules.redo,
     "promise": lambda rules: rules.promise,
     "rate-promise": lambda rules: rules.feedback,
+    "refer": lambda rules: rules.refer,
+    "committee": lambda rules: rules.committee,
+    "adopt": lambda rules: rules.adopt,
+    "conclude": lambda rules: rules.conclude,
 }
 """Which limit of the rule pack a deadline is counted with."""

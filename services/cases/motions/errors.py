@@ -95,8 +95,20 @@ def ground_unknown(known: str) -> Refusal:
 
 
 def not_a_bill() -> Refusal:
-    """Only a bill can be turned into a suggestion."""
-    return Refusal("not-a-bill", "Only a bill can be turned into a suggestion.")
+    """Only a bill can be turned into a suggestion, go to a committee or be put on the agenda."""
+    detail = "Only a bill can be turned into a suggestion, go to a committee or be put on the agenda."
+    return Refusal("not-a-bill", detail)
+
+
+def bill_not_assigned() -> Refusal:
+    """A bill goes to departments only once it is handled as a suggestion."""
+    detail = "A bill is put on the agenda or referred to a committee; it is assigned once it is a suggestion."
+    return Refusal("bill-not-assigned", detail)
+
+
+def same_committee() -> Refusal:
+    """The committee named has the bill already."""
+    return Refusal("same-committee", "This committee has the bill already; name another one.")
 
 
 def already_there() -> Refusal:

@@ -20,10 +20,11 @@ MEASURES: Mapping[str, str] = {
     "cosigned": "Of those, with at least one co-signer who confirmed 联名.",
     "signatures": "The co-signers of those, a deputy once for each motion.",
     "accepted": "Of those, taken in as what they were.",
-    "turned": "Of those, bills taken in as suggestions 转为建议.",
+    "turned": "Of those, bills taken in or, after a committee's report, handled as suggestions 转为建议.",
+    "bills": "Of those, bills taken in as bills 立案, by how they ended, else by where they stand.",
     "not_accepted": "Of those, not accepted, by ground 不予受理.",
     "on_time": "First answers given by their deadline, of all first answers and of those that are overdue and "
-    "not given; left out: not yet due, withdrawn before an answer.",
+    "not given; left out: not yet due, withdrawn before an answer, bills, which departments do not answer.",
     "classes": "The class of each motion's last answer 办理结果分类.",
     "satisfaction": "On each axis: lead authors' ratings of the last answer that are neither unsatisfied nor "
     "unstated, of all that count. No rating by the deadline is unstated 未表态 and left out. Where the pack says "
@@ -74,6 +75,7 @@ def report(motions: Iterable[Motion], rules: MotionRules, now: datetime) -> dict
         "states": dict(Counter(m.state for m in taken)),
         "accepted": sum(m.accepted_at is not None and not m.turned for m in taken),
         "turned": sum(m.turned for m in taken),
+        "bills": dict(Counter(m.bill_outcome or m.state for m in taken if m.accepted_at and m.goes_as_bill)),
         "not_accepted": dict(Counter(m.ground for m in taken if m.ground)),
         "withdrawn": sum(m.state == "withdrawn" for m in taken),
         "on_time": _on_time(taken, now).shown(),
@@ -91,11 +93,13 @@ def _kind(motion: Motion) -> str:
 
 
 def _on_time(motions: Sequence[Motion], now: datetime) -> Share:
-    good = given = overdue = waiting = withdrawn = 0
+    good = given = overdue = waiting = withdrawn = as_bills = 0
     for motion in motions:
         if motion.answers:
             given += 1
             good += motion.answers[0].on_time
+        elif motion.accepted_at is not None and motion.goes_as_bill:
+            as_bills += 1
         elif motion.state == "withdrawn":
             withdrawn += motion.accepted_at is not None
         elif motion.accepted_at is not None:
@@ -104,7 +108,7 @@ def _on_time(motions: Sequence[Motion], now: datetime) -> Share:
             late = due is not None and now > due.at
             overdue += late
             waiting += not late
-    return Share(good, given + overdue, {"not_yet_due": waiting, "withdrawn": withdrawn})
+    return Share(good, given + overdue, {"not_yet_due": waiting, "withdrawn": withdrawn, "bills": as_bills})
 
 
 def _satisfied(motions: Sequence[Motion], axis: str, rules: MotionRules, now: datetime) -> Share:

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from services.cases.motions import domain, errors
+from services.cases.motions import bills, domain, errors
 from services.cases.motions.domain import Act, Motion, Step
 from services.cases.motions.store import Context, Referral
 from shared.contracts import motions as contract
@@ -277,6 +277,7 @@ def _fields(motion: Motion) -> dict[str, Any]:
         "result": last.result if last else None,
         "on_time": last.on_time if last else None,
         "supervised": motion.supervised,
+        "bill_outcome": motion.bill_outcome,
         "due_at": due.at if due else None,
         "from_case": motion.from_case,
     }
@@ -321,11 +322,18 @@ def _facts(before: Motion, motion: Motion, step: Step, context: Context) -> list
             ]
         case "withdrawn" if before.submitted_at is None:
             return []
-        case "redated" if not step.detail["moved"]:
-            return []
+        case "redated":
+            moved = [due for due in motion.deadlines if due.number in step.detail["moved"]]
+            return [
+                _progressed({**fields, "due_at": due.at, "owing": due.department, "deadline": due.kind}, step)
+                for due in moved
+            ]
         case "overdue":
             passed = {"due_at": step.detail["due"], "owing": step.department}
             return [_progressed({**fields, **passed}, step)]
+        case "promise-reported" | "promise-rated":
+            promise = motion.promises[step.detail["promise"] - 1]
+            return [_progressed({**fields, "owing": promise.department}, step)]
         case kind if kind in _SILENT:
             return []
         case _:
@@ -451,6 +459,22 @@ DECISIONS: dict[type[Contract], Decide[Motion]] = {
         lambda motion, act, data, rules: domain.refuse(
             motion, act, rules, ground=data.ground, reason=data.reason
         )
+    ),
+    contract.ReferBill: _step(
+        lambda motion, act, data, rules: bills.refer(
+            motion, act, rules, committee=data.committee.strip(), reason=data.reason
+        )
+    ),
+    contract.AdviseOnBill: _step(
+        lambda motion, act, data, rules: bills.advise(motion, act, rules, advice=data.advice, text=data.text)
+    ),
+    contract.DecideOnBill: _step(
+        lambda motion, act, data, rules: bills.decide(
+            motion, act, rules, decision=data.decision, reason=data.reason
+        )
+    ),
+    contract.ConcludeBill: _step(
+        lambda motion, act, data, _: bills.conclude(motion, act, outcome=data.outcome, reason=data.reason)
     ),
     contract.AssignMotion: assign_motion,
     contract.ObjectToMotion: _step(

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import TypeAdapter
-from sqlalchemy import RowMapping, delete, select
+from sqlalchemy import RowMapping, delete, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.cases import tables as case_tables
@@ -340,15 +340,34 @@ async def claim_motions_due(work: Work, now: datetime, *, most: int) -> int:
     return len(claimed)
 
 
-async def redate_open_motions(work: Work, calendar: str, now: datetime) -> int:
-    """Ask for new dates of every motion with an open deadline of another calendar; returns how many."""
-    deadlines = tables.motion_deadlines.c
-    rows = await work.connection.execute(
-        select(deadlines.motion_id)
-        .where(deadlines.ended.is_(None), deadlines.calendar != calendar)
-        .distinct()
+_UNDATED = text(
+    """
+    SELECT id AS motion_id FROM motions WHERE state = 'answered' AND NOT EXISTS (
+        SELECT FROM motion_deadlines d
+        WHERE d.motion_id = motions.id AND d.kind IN ('feedback', 'unstated') AND d.ended IS NULL
     )
-    ids = sorted(rows.scalars().all())
+    UNION
+    SELECT id FROM motions, jsonb_to_recordset(promises) AS promise(number integer, state text)
+    WHERE promise.state <> 'kept' AND NOT EXISTS (
+        SELECT FROM motion_deadlines d
+        WHERE d.motion_id = motions.id AND d.kind = 'promise' AND d.promise = promise.number AND d.ended IS NULL
+    )
+    """
+).columns(tables.motion_deadlines.c.motion_id)
+"""Motions answered before an answer had to be rated by a date, or with promises reported before those had one anew."""
+
+
+async def redate_open_motions(work: Work, calendar: str, now: datetime) -> int:
+    """Ask for new dates of every motion with an open deadline of another calendar, or with none for what it owes.
+
+    Returns how many.
+    """
+    deadlines = tables.motion_deadlines.c
+    counted_otherwise = select(deadlines.motion_id).where(
+        deadlines.ended.is_(None), deadlines.calendar != calendar
+    )
+    asked = [await work.connection.scalars(query) for query in (counted_otherwise, _UNDATED)]
+    ids = sorted({motion_id for found in asked for motion_id in found})
     for motion_id in ids:
         work.announce(RedateMotion(), subject=motion_id, time=now)
     return len(ids)

@@ -633,6 +633,74 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/motions/{subject}/refer": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Refer a bill to a committee 交专门委员会审议 */
+        post: operations["post_ReferBill"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/motions/{subject}/advise": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Record a committee's report 审议报告 */
+        post: operations["post_AdviseOnBill"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/motions/{subject}/decide": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Put a bill on the agenda, or decide on the report 列入议程、审议结果报告 */
+        post: operations["post_DecideOnBill"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/motions/{subject}/conclude": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Record a bill's end 表决 */
+        post: operations["post_ConcludeBill"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/motions/{subject}/assign": {
         parameters: {
             query?: never;
@@ -2716,6 +2784,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/exports/promises": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The list /motion-promises under its filters as a file 导出 */
+        get: operations["get_export_of_promises"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/exports/duties": {
         parameters: {
             query?: never;
@@ -3003,6 +3088,19 @@ export interface components {
             rubric: {
                 [key: string]: unknown;
             };
+        };
+        /**
+         * AdviseOnBill
+         * @description Record what the committee reports on a bill 提出审议报告.
+         */
+        AdviseOnBill: {
+            /**
+             * Advice
+             * @enum {string}
+             */
+            advice: "agenda" | "suggestion" | "explained";
+            /** Text */
+            text: string;
         };
         /**
          * AnnounceActivity
@@ -3639,6 +3737,22 @@ export interface components {
             deputy?: string | null;
         };
         /**
+         * ConcludeBill
+         * @description Record what became of a bill on the agenda: the vote 表决, or its withdrawal by consent 经同意撤回.
+         */
+        ConcludeBill: {
+            /**
+             * Outcome
+             * @enum {string}
+             */
+            outcome: "passed" | "not-passed" | "withdrawn";
+            /**
+             * Reason
+             * @default
+             */
+            reason: string;
+        };
+        /**
          * Consultation
          * @description A consultation 意见征集; no county means the whole city.
          *
@@ -3927,6 +4041,22 @@ export interface components {
         DecideMotionExtension: {
             /** Granted */
             granted: boolean;
+            /**
+             * Reason
+             * @default
+             */
+            reason: string;
+        };
+        /**
+         * DecideOnBill
+         * @description Record that a bill goes on the agenda 列入议程, or what was decided on the committee's report 审议结果报告.
+         */
+        DecideOnBill: {
+            /**
+             * Decision
+             * @enum {string}
+             */
+            decision: "agenda" | "suggestion" | "explained";
             /**
              * Reason
              * @default
@@ -4427,7 +4557,7 @@ export interface components {
              * State
              * @enum {string}
              */
-            state: "draft" | "correcting" | "submitted" | "accepted" | "assigned" | "objected" | "answered" | "redo" | "closed" | "not-accepted" | "withdrawn";
+            state: "draft" | "correcting" | "submitted" | "accepted" | "assigned" | "objected" | "answered" | "redo" | "closed" | "not-accepted" | "withdrawn" | "in-committee" | "reported" | "on-agenda" | "concluded";
             /** Version */
             version: number;
             /**
@@ -4469,6 +4599,21 @@ export interface components {
             due: components["schemas"]["Due"] | null;
             /** Title */
             title: string | null;
+            /**
+             * Committee
+             * @description the special committee 专门委员会 that deliberates a bill
+             */
+            committee: string | null;
+            /**
+             * Advice
+             * @description what that committee advises on the bill
+             */
+            advice: ("agenda" | "suggestion" | "explained") | null;
+            /**
+             * Bill Outcome
+             * @description how the bill ended
+             */
+            bill_outcome: ("passed" | "not-passed" | "withdrawn" | "explained") | null;
         };
         /**
          * MotionAnswer
@@ -4645,6 +4790,10 @@ export interface components {
                 [key: string]: number;
             };
             promises_kept: components["schemas"]["Share"];
+            /** Bills */
+            bills: {
+                [key: string]: number;
+            };
             /** Measures */
             measures: {
                 [key: string]: string;
@@ -5262,6 +5411,22 @@ export interface components {
             answers?: {
                 [key: string]: number;
             };
+        };
+        /**
+         * ReferBill
+         * @description Refer a bill to a special committee 交专门委员会审议, or to another one.
+         */
+        ReferBill: {
+            /**
+             * Committee
+             * @description 专门委员会名称
+             */
+            committee: string;
+            /**
+             * Reason
+             * @default
+             */
+            reason: string;
         };
         /**
          * ReferCase
@@ -6356,7 +6521,7 @@ export interface components {
              * State
              * @enum {string}
              */
-            state: "draft" | "correcting" | "submitted" | "accepted" | "assigned" | "objected" | "answered" | "redo" | "closed" | "not-accepted" | "withdrawn";
+            state: "draft" | "correcting" | "submitted" | "accepted" | "assigned" | "objected" | "answered" | "redo" | "closed" | "not-accepted" | "withdrawn" | "in-committee" | "reported" | "on-agenda" | "concluded";
             /** Version */
             version: number;
             /**
@@ -6398,6 +6563,21 @@ export interface components {
             due: components["schemas"]["Due"] | null;
             /** Title */
             title: string | null;
+            /**
+             * Committee
+             * @description the special committee 专门委员会 that deliberates a bill
+             */
+            committee: string | null;
+            /**
+             * Advice
+             * @description what that committee advises on the bill
+             */
+            advice: ("agenda" | "suggestion" | "explained") | null;
+            /**
+             * Bill Outcome
+             * @description how the bill ended
+             */
+            bill_outcome: ("passed" | "not-passed" | "withdrawn" | "explained") | null;
             /** Text */
             text?: string | null;
             /** Cause */
@@ -8207,6 +8387,198 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": components["schemas"]["RefuseMotion"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Accepted"];
+                };
+            };
+            /** @description No outcome yet: ask again at `Location` */
+            202: {
+                headers: {
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_ReferBill: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description the command's id; the same id again acts once and gets the first outcome */
+                "Idempotency-Key"?: string;
+                /** @description business time; only for the simulation, where it is allowed */
+                "Simulated-Time"?: string;
+            };
+            path: {
+                subject: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReferBill"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Accepted"];
+                };
+            };
+            /** @description No outcome yet: ask again at `Location` */
+            202: {
+                headers: {
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_AdviseOnBill: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description the command's id; the same id again acts once and gets the first outcome */
+                "Idempotency-Key"?: string;
+                /** @description business time; only for the simulation, where it is allowed */
+                "Simulated-Time"?: string;
+            };
+            path: {
+                subject: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AdviseOnBill"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Accepted"];
+                };
+            };
+            /** @description No outcome yet: ask again at `Location` */
+            202: {
+                headers: {
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_DecideOnBill: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description the command's id; the same id again acts once and gets the first outcome */
+                "Idempotency-Key"?: string;
+                /** @description business time; only for the simulation, where it is allowed */
+                "Simulated-Time"?: string;
+            };
+            path: {
+                subject: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DecideOnBill"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Accepted"];
+                };
+            };
+            /** @description No outcome yet: ask again at `Location` */
+            202: {
+                headers: {
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_ConcludeBill: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description the command's id; the same id again acts once and gets the first outcome */
+                "Idempotency-Key"?: string;
+                /** @description business time; only for the simulation, where it is allowed */
+                "Simulated-Time"?: string;
+            };
+            path: {
+                subject: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConcludeBill"];
             };
         };
         responses: {
@@ -13266,6 +13638,42 @@ export interface operations {
                 mine?: string;
                 from?: string;
                 until?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_export_of_promises: {
+        parameters: {
+            query?: {
+                form?: "xlsx" | "csv";
+                lang?: "zh" | "en";
+                department?: string;
+                state?: string;
+                overdue?: string;
             };
             header?: never;
             path?: never;
