@@ -104,7 +104,14 @@ TABLES = (
         "motions",
         "/motions",
         "number title kind level state author_id lead co_handlers submitted_at due answered_at closed_at"
-        " supervised",
+        " supervised committee bill_outcome",
+        roles=_EVERY_DESK,
+        page_size=200,
+    ),
+    Table(
+        "promises",
+        "/motion-promises",
+        "motion_number title department text due state postponed report_by overdue reported_at report rating",
         roles=_EVERY_DESK,
         page_size=200,
     ),
@@ -193,7 +200,7 @@ class Wording:
             return self._names[column].get(str(value), str(value))
         if isinstance(value, bool):
             return self._words["flag"][str(value).lower()]
-        if column == "due":
+        if column == "due" and isinstance(value, dict):
             return self.cell("due_at", value["at"])
         if column.endswith(("_at", "_by")):
             return f"{datetime.fromisoformat(value).astimezone(_ZONE):%Y-%m-%d %H:%M}"

@@ -445,6 +445,7 @@ PAGES = {
     "course-new": "/courses/new",
     "motions": "/motions",
     "motion-report": "/motions/report",
+    "promises": "/motions/promises",
     "activity": "/activity",
     "scores": "/scores",
     "appeals": "/appeals",

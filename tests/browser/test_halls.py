@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import pytest
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Locator, Page, Route, expect
 
 from tests.browser.conftest import Visit, open_at
 from tests.browser.town import DEPUTY, HOUSING, STAFF, STATION, Town
@@ -219,6 +221,15 @@ async def test_a_motion_goes_from_examination_to_answer_and_report_in_the_consol
     await form.get_by_role("button", name="提交").click()
     await expect(desk.locator("main .chip", has_text="已落实")).to_be_visible()
 
+    # the ledger of promises has it, and what is filtered out stays out
+    ledger = await open_at(staff, "/motions/promises?state=kept")
+    row = ledger.get_by_role("row").filter(has_text=title)
+    await expect(row).to_contain_text("更新六十台电梯")
+    await expect(row).to_contain_text("市住房和城乡建设局")
+    await staff.picture("console-promises-kept")
+    await open_at(staff, "/motions/promises?state=kept&only=overdue")
+    await expect(ledger.get_by_text("没有符合条件的承诺事项")).to_be_visible()
+
     # the session's report counts it
     year = (await local(town))[:4]
     report = await open_at(staff, f"/motions/report?year={year}")
@@ -241,6 +252,61 @@ async def test_staff_do_not_accept_a_motion_on_a_ground_of_the_rule_pack(staff: 
     await expect(page.locator("main .chip", has_text="不予受理")).to_be_visible()
     await expect(page.locator("aside").get_by_text("解决代表本人或者亲属的个人问题")).to_be_visible()
     assert (await town.done("GET", f"/api/motions/{motion}", STAFF))["ground"] == "personal"
+
+
+async def test_staff_record_each_step_of_a_bills_own_way(staff: Visit, town: Town) -> None:
+    motion = await submitted(town, "关于制定绿色建筑管理规定的议案")
+    read = await town.done("GET", f"/api/motions/{motion}", STAFF)
+    # A bill needs ten signers, more than the town has deputies: this one only looks like one.
+    shown = {**read, "kind": "bill", "state": "accepted", "number": "议1"}
+    follows = {
+        "refer": {"state": "in-committee", "committee": "城建环境资源委员会"},
+        "advise": {"state": "reported", "advice": "suggestion"},
+        "decide": {"state": "on-agenda"},
+        "conclude": {"state": "concluded", "bill_outcome": "not-passed"},
+    }
+    sent: list[tuple[str, Any]] = []
+
+    async def answer(route: Route) -> None:
+        if route.request.method == "GET":
+            await route.fulfill(json=shown)
+            return
+        verb = route.request.url.rsplit("/", 1)[-1]
+        sent.append((verb, route.request.post_data_json))
+        shown.update(follows[verb], version=shown["version"] + 1)
+        await route.fulfill(json={"id": motion, "command_id": motion, "state": "accepted", "version": 9})
+
+    await staff.page.route(re.compile(rf"/api/motions/{motion}(/[a-z]+)?$"), answer)
+    page = await open_at(staff, f"/motions/{motion}")
+    await expect(page.get_by_role("button", name="交办", exact=True)).to_have_count(0)
+    await expect(page.get_by_role("button", name="列入议程", exact=True)).to_be_visible()
+    form = await act(page, "交专门委员会")
+    await form.get_by_role("button", name="提交").click()
+    await expect(form.get_by_text("请填写专门委员会名称")).to_be_visible()
+    await form.get_by_label("专门委员会").fill("城建环境资源委员会")
+    await form.get_by_role("button", name="提交").click()
+    await expect(page.locator("aside").get_by_text("城建环境资源委员会")).to_be_visible()
+    form = await act(page, "专委会报告")
+    await form.get_by_text("不列入议程，作建议办理").click()
+    await form.get_by_label("审议报告").fill("已有省级规定，宜先行落实。")
+    await staff.picture("console-bill-report")
+    await form.get_by_role("button", name="提交").click()
+    form = await act(page, "常委会决定")
+    await form.get_by_text("列入议程", exact=True).click()
+    await form.get_by_role("button", name="提交").click()
+    form = await act(page, "审议结果")
+    await form.get_by_text("未通过", exact=True).click()
+    await form.get_by_role("button", name="提交").click()
+    await expect(page.locator("aside").get_by_text("未通过")).to_be_visible()
+    await expect(page.locator("main .head").get_by_role("button")).to_have_count(0)
+    await staff.picture("console-bill-concluded")
+    assert sent == [
+        ("refer", {"committee": "城建环境资源委员会", "reason": ""}),
+        ("advise", {"advice": "suggestion", "text": "已有省级规定，宜先行落实。"}),
+        ("decide", {"decision": "agenda", "reason": ""}),
+        ("conclude", {"outcome": "not-passed", "reason": ""}),
+    ]
+    await town.done("POST", f"/api/motions/{motion}/withdraw", DEPUTY, {"reason": "试用"})
 
 
 async def test_a_department_says_that_a_motion_is_not_its_business(

@@ -889,6 +889,27 @@ async def test_a_promise_that_was_reported_waits_on_the_home_page_and_is_rated(
     assert promise["rating"] == "satisfied"
 
 
+async def test_who_put_a_bill_forward_sees_where_it_is(deputy: Visit, town: Town) -> None:
+    (like,) = (await town.done("GET", "/api/motions?size=1", DEPUTY))["items"]
+    whole = await town.done("GET", f"/api/motions/{like['id']}", DEPUTY)
+    due = {
+        "kind": "committee",
+        "at": "2036-03-31T15:59:59Z",
+        "reason": "专门委员会报告期限",
+        "department": None,
+    }
+    more = {"provisional": False, "promise": None, "ended": None, "met": None}
+    bill = {**whole, "kind": "bill", "state": "in-committee", "committee": "法制委员会", "lead": None}
+    bill |= {"due": {**due, **more}, "deadlines": [{**due, **more}], "author_id": town.people[DEPUTY]}
+    await deputy.page.route(f"**/api/motions/{like['id']}", lambda route: route.fulfill(json=bill))
+    page = await deputy.open(f"/motions/{like['id']}")
+    await expect(page.locator(".chip").filter(has_text="专委会审议")).to_be_visible()
+    await expect(page.locator("dl.facts")).to_contain_text("法制委员会")
+    await expect(page.locator("dl.facts")).to_contain_text("专委会报告 2036年3月31日")
+    await expect(page.get_by_role("button", name="撤回")).to_be_visible()
+    await deputy.picture("phone-bill")
+
+
 async def test_what_waits_is_shown_whole_on_request(deputy: Visit, town: Town) -> None:
     (like,) = (await town.done("GET", "/api/motions?size=1", DEPUTY))["items"]
     items = [

@@ -67,6 +67,20 @@ MOTION: dict[str, Any] = {
     "closed_at": None,
     "supervised": True,
 }
+PROMISE: dict[str, Any] = {
+    "motion_number": "第7号",
+    "title": "关于电梯的建议",
+    "department": "housing",
+    "text": "更新六十台",
+    "due": "2026-05-01",
+    "state": "partly-kept",
+    "postponed": 1,
+    "report_by": "2026-06-01T18:30:00Z",
+    "overdue": True,
+    "reported_at": None,
+    "report": None,
+    "rating": None,
+}
 DUTY: dict[str, Any] = {
     "deputy_id": "d2",
     "kind": "visit",
@@ -212,6 +226,19 @@ async def test_scores_are_whole_points_and_the_words_follow_the_language(at: Doo
                 "重点督办": "是",
             },
         ),
+        (
+            "promises",
+            PROMISE,
+            {
+                "编号": "第7号",
+                "承办单位": "住建局",
+                "完成日期": "2026-05-01",
+                "状态": "部分落实",
+                "报告期限": "2026-06-02 02:30",
+                "逾期未报告": "是",
+                "代表评价": "",
+            },
+        ),
         ("duties", DUTY, {"代表": "水生", "类别": "走访", "状态": "未通过", "退回原因": "请写明地点"}),
         (
             "appeals",
@@ -251,6 +278,8 @@ def test_states_and_kinds_are_called_in_files_as_on_the_pages() -> None:
         for table, name in (("motions", "motion"), ("duties", "duty"), ("appeals", "appeal")):
             for column in ("kind", "state"):
                 assert WORDS[language][f"{table}.{column}"] == pages[f"{name}{column.capitalize()}"]
+        assert WORDS[language]["motions.bill_outcome"] == pages["billOutcome"]
+        assert WORDS[language]["promises.state"].items() <= pages["promiseState"].items()
 
 
 async def test_the_roster_tells_occupations_in_words_and_leaves_empty_what_is_not_told(
@@ -303,6 +332,8 @@ async def test_a_services_refusal_is_the_answer(at: Door, lists: Lists) -> None:
         ("scores", "operator", 200),
         ("motions", "department", 200),
         ("motions", "deputy", 403),
+        ("promises", "department", 200),
+        ("promises", "deputy", 403),
         ("duties", "department", 403),
         ("opinions/c1", "department", 403),
         ("cases", None, 401),
@@ -311,7 +342,7 @@ async def test_a_services_refusal_is_the_answer(at: Door, lists: Lists) -> None:
 async def test_who_may_take_which_list_along(
     at: Door, lists: Lists, table: str, role: Any, status: int
 ) -> None:
-    lists.row = {"scores": STANDING, "motions": MOTION}.get(table, CASE)
+    lists.row = {"scores": STANDING, "motions": MOTION, "promises": PROMISE}.get(table, CASE)
     assert (await at.ask("GET", f"/api/exports/{table}", role=role)).status == status
 
 

@@ -7,4 +7,4 @@ export const LEVELS: readonly Schemas['Deputy']['level'][] = ['city', 'county', 
 export const STATION_STATES: readonly Schemas['Station']['state'][] = ['open', 'closed']
 export const MOTION_KINDS: readonly Schemas['Motion']['kind'][] = ['bill', 'suggestion']
 /** The states that others than the author see. */
-export const MOTION_STATES: readonly Schemas['Motion']['state'][] = ['submitted', 'accepted', 'assigned', 'objected', 'answered', 'redo', 'closed', 'not-accepted', 'withdrawn']
+export const MOTION_STATES: readonly Schemas['Motion']['state'][] = ['submitted', 'accepted', 'assigned', 'objected', 'answered', 'redo', 'closed', 'in-committee', 'reported', 'on-agenda', 'concluded', 'not-accepted', 'withdrawn']

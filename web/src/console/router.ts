@@ -45,6 +45,7 @@ export const router = createRouter({
     { path: '/courses/:id', name: 'course', component: () => import('./pages/CoursePage.vue'), props: true, meta: { roles: STAFF, menu: 'courses' } },
     { path: '/motions', name: 'motions', component: () => import('./pages/Motions.vue'), meta: { menu: 'motions' } },
     { path: '/motions/report', name: 'motion-report', component: () => import('./pages/MotionReport.vue'), meta: { roles: STAFF, menu: 'motions' } },
+    { path: '/motions/promises', name: 'promises', component: () => import('./pages/Promises.vue'), meta: { roles: ['staff', 'department'], menu: 'motions' } },
     { path: '/motions/:id', name: 'motion', component: () => import('./pages/MotionPage.vue'), props: true, meta: { menu: 'motions' } },
     { path: '/activity', name: 'activity', component: () => import('./pages/Activity.vue'), meta: { roles: STAFF, menu: 'activity' } },
     { path: '/scores', name: 'scores', component: () => import('./pages/Scores.vue'), meta: { roles: STAFF, menu: 'scores' } },
