@@ -8,12 +8,20 @@ right (a simulation's ticks have not been read yet) nothing falls due.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import Any
 
+from sqlalchemy import Table, delete, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from services.cases.motions.store import claim_motions_due, redate_open_motions
-from services.cases.store import claim_due, redate_open_cases
+from services.cases.motions.store import redate_open_motions
+from services.cases.motions.tables import motion_due
+from services.cases.store import redate_open_cases
+from services.cases.tables import case_due
+from shared.contracts.cases import FallDue
+from shared.contracts.motions import FallMotionDue
+from shared.contracts.registry import Contract
 from shared.host import Loop, Surroundings
 from shared.messaging.work import Work
 from shared.telemetry.logging import logger
@@ -21,6 +29,12 @@ from shared.telemetry.logging import logger
 LOOP = "due"
 _CLAIMED_MAX = 500
 _IDLE_SECONDS = 1.0
+
+_COMMANDS: Mapping[Table, Callable[[Any, datetime], Contract]] = {
+    case_due: lambda due, at: FallDue(due=due, at=at),
+    motion_due: lambda number, at: FallMotionDue(number=number, at=at),
+}
+"""Of each table of what falls due the command that says so; its key is a subject, and which of its deadlines."""
 
 log = logger(__name__)
 
@@ -34,16 +48,42 @@ def falling_due(calendar: str) -> Loop:
         while True:
             found = [
                 await _until_done(
-                    around, lambda work: claim_due(work, around.clock.now(), most=_CLAIMED_MAX)
-                ),
-                await _until_done(
-                    around, lambda work: claim_motions_due(work, around.clock.now(), most=_CLAIMED_MAX)
-                ),
+                    around,
+                    lambda work, waiting=waiting: claim(work, waiting, around.clock.now(), most=_CLAIMED_MAX),
+                )
+                for waiting in _COMMANDS
             ]
             if max(found) < _CLAIMED_MAX:
                 await asyncio.sleep(_IDLE_SECONDS)
 
     return run
+
+
+async def claim(work: Work, waiting: Table, now: datetime, *, most: int) -> int:
+    """Turn what has fallen due in a table into commands of the service to itself; returns how many.
+
+    Rows are claimed so that several replicas share them. What changes before its command is handled gets its
+    rows anew, and the command then finds nothing to do.
+    """
+    subject, which = waiting.primary_key.columns
+    at = waiting.c.at
+    ripe = (
+        select(subject, which)
+        .where(at <= now)
+        .order_by(at)
+        .limit(most)
+        .with_for_update(skip_locked=True)
+        .cte("ripe")
+    )
+    rows = await work.connection.execute(
+        delete(waiting)
+        .where(subject == ripe.c[subject.name], which == ripe.c[which.name])
+        .returning(subject, which, at)
+    )
+    claimed = sorted(rows, key=lambda row: row.at)
+    for about, what, moment in claimed:
+        work.announce(_COMMANDS[waiting](what, moment), subject=about, time=moment)
+    return len(claimed)
 
 
 async def _until_done(around: Surroundings, act: Callable[[Work], Awaitable[int]]) -> int:

@@ -1,4 +1,4 @@
-"""The write side of cases: the only place that writes its tables."""
+"""The write side of cases: the only place that writes its tables; what has fallen due `due` takes out."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ from shared.contracts.cases import (
     CloseCase,
     DeclineConcern,
     EraseConcern,
-    FallDue,
     FileCase,
     GatherCases,
     InformMerged,
@@ -297,32 +296,6 @@ async def note_contact_read(
             case_id=case_id, person=person, role=role, organisation=organisation, purpose=purpose, at=at
         )
     )
-
-
-async def claim_due(work: Work, now: datetime, *, most: int) -> int:
-    """Turn what has fallen due into commands of the service to itself; returns how many.
-
-    Rows are claimed so that several replicas share them. A case that changes before its command is
-    handled gets its rows anew, and the command then finds nothing to do.
-    """
-    due = tables.case_due.c
-    ripe = (
-        select(due.case_id, due.due)
-        .where(due.at <= now)
-        .order_by(due.at)
-        .limit(most)
-        .with_for_update(skip_locked=True)
-        .cte("ripe")
-    )
-    rows = await work.connection.execute(
-        delete(tables.case_due)
-        .where(due.case_id == ripe.c.case_id, due.due == ripe.c.due)
-        .returning(due.case_id, due.due, due.at)
-    )
-    claimed = sorted(rows, key=lambda row: row.at)
-    for row in claimed:
-        work.announce(FallDue(due=row.due, at=row.at), subject=row.case_id, time=row.at)
-    return len(claimed)
 
 
 async def redate_open_cases(work: Work, calendar: str, now: datetime) -> int:

@@ -463,6 +463,8 @@ class Generator:
         if motion is None:
             from_case = rng.choice((None, world.case_ids[0], self._uuid()))
             kind: motions.MotionKind = rng.choice(("bill", "suggestion", "suggestion"))
+            if kind == "bill":  # its ten signatures come before everything else
+                world.left = max(world.left, 40)
             draft = motions.DraftMotion(
                 sealed=self._motion_words(rng, kind),
                 kind=kind,
@@ -645,6 +647,8 @@ _RARE: Mapping[str, float] = {
     "turned": 2.0,
     "referred": 2.0,
     "tabled": 0.5,
+    "advised": 2.0,
+    "explained": 4.0,
     "assigned": 0.8,
     "rated": 1.5,
     "promise-reported": 2.0,

@@ -12,9 +12,11 @@ import pytest_asyncio
 
 from deploy.local.stack import LocalStack
 from services.cases.domain import Rules
+from services.cases.due import claim
 from services.cases.handlers import read_words
 from services.cases.routing.learning import confirmed
-from services.cases.store import claim_due, redate_open_cases
+from services.cases.store import redate_open_cases
+from services.cases.tables import case_due
 from shared.contracts import cases
 from shared.contracts.registry import Contract, Role
 from shared.messaging.work import Work
@@ -65,7 +67,7 @@ class Town:
         while claimed:
             async with self.inside.engine.begin() as connection:
                 work = Work(connection, "cases")
-                claimed = await claim_due(work, moment, most=100)
+                claimed = await claim(work, case_due, moment, most=100)
                 await work.write()
             await self.inside.pump()
 

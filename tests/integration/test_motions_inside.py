@@ -13,14 +13,15 @@ import pytest_asyncio
 from deploy.local.stack import LocalStack
 from services.cases.deadlines.calendar import ChinaCalendar
 from services.cases.deadlines.reckoning import CHINA
+from services.cases.due import claim
 from services.cases.motions import domain, handlers
 from services.cases.motions.store import (
     MotionStore,
     ReferralStore,
-    claim_motions_due,
     keep_deputies,
     redate_open_motions,
 )
+from services.cases.motions.tables import motion_due
 from shared.contracts import identity, motions
 from shared.contracts.registry import Contract, Role
 from shared.messaging.clock import BusinessClock
@@ -99,7 +100,7 @@ class House:
         """What falls due until then; how much that was."""
         async with self.inside.engine.begin() as connection:
             work = Work(connection, "cases")
-            claimed = await claim_motions_due(work, now, most=500)
+            claimed = await claim(work, motion_due, now, most=500)
             await work.write()
         await self.inside.pump()
         return claimed

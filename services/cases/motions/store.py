@@ -1,4 +1,4 @@
-"""The write side of motions: the only place that writes their tables.
+"""The write side of motions: the only place that writes their tables; what has fallen due `cases.due` takes out.
 
 What belongs to a motion rests in its own row as JSON; deadlines and steps have tables of their own, because
 they are asked for across motions.
@@ -34,7 +34,6 @@ from services.cases.motions.domain import (
 from shared.contracts.identity import DeputyChanged
 from shared.contracts.motions import (
     DraftMotion,
-    FallMotionDue,
     InviteCosigners,
     RedateMotion,
     ReferCase,
@@ -312,32 +311,6 @@ async def keep_deputies(messages: Sequence[Received[DeputyChanged]], work: Work)
         for deputy_id, message in sorted(newest.items())
     ]
     await upsert_rows(work.connection, tables.motion_deputies, rows, newer_by="sequence")
-
-
-async def claim_motions_due(work: Work, now: datetime, *, most: int) -> int:
-    """Turn what has fallen due in motions into commands of the service to itself; returns how many.
-
-    As with cases: rows are claimed so that replicas share them, and the command decides on the motion as it
-    stands.
-    """
-    due = tables.motion_due.c
-    ripe = (
-        select(due.motion_id, due.number)
-        .where(due.at <= now)
-        .order_by(due.at)
-        .limit(most)
-        .with_for_update(skip_locked=True)
-        .cte("ripe")
-    )
-    rows = await work.connection.execute(
-        delete(tables.motion_due)
-        .where(due.motion_id == ripe.c.motion_id, due.number == ripe.c.number)
-        .returning(due.motion_id, due.number, due.at)
-    )
-    claimed = sorted(rows, key=lambda row: row.at)
-    for row in claimed:
-        work.announce(FallMotionDue(number=row.number, at=row.at), subject=row.motion_id, time=row.at)
-    return len(claimed)
 
 
 _UNDATED = text(
