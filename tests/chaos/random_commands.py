@@ -648,7 +648,6 @@ _RARE: Mapping[str, float] = {
     "referred": 2.0,
     "tabled": 0.5,
     "advised": 2.0,
-    "explained": 4.0,
     "assigned": 0.8,
     "rated": 1.5,
     "promise-reported": 2.0,

@@ -28,6 +28,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from deploy.local.stack import LocalStack
 from services.cases import domain as case_domain
 from services.cases.domain import Case
+from services.cases.motions import dates as motion_dates
 from services.cases.motions import domain as motion_domain
 from services.cases.motions import queries as motion_queries
 from services.cases.motions import tables as motion_tables
@@ -335,8 +336,8 @@ class Soak:
         ):
             due[row["id"]][row["number"]] = row["at"]
         for key, motion in motions.items():
-            if due[key] != dict(motion_domain.due(motion)):
-                self.wrong.append(f"due in motion {key}: {due[key]}, not {motion_domain.due(motion)}")
+            if due[key] != dict(motion_dates.due(motion)):
+                self.wrong.append(f"due in motion {key}: {due[key]}, not {motion_dates.due(motion)}")
             if until is not None and any(at <= until for at in due[key].values()):
                 self.wrong.append(f"due in motion {key} and not done: {due[key]}")
 

@@ -17,7 +17,7 @@ from deploy.local.runfolder import CHECKOUT
 from services.cases.deadlines import pack as packs
 from services.cases.deadlines.calendar import ChinaCalendar
 from services.cases.deadlines.reckoning import CHINA
-from services.cases.motions import bills, domain, figures
+from services.cases.motions import bills, dates, domain, figures
 from services.cases.motions.domain import STEPS, Act, Deputy, Due, Motion, Pledge, Rules, Step, Text
 from shared.refusals import Refusal
 
@@ -194,7 +194,7 @@ def passing(motion: Motion, kind: str, code: str | None = None) -> Motion:
     """The motion after the deadline of a kind has passed."""
     due = motion.open_due(kind, code)  # type: ignore[arg-type]
     assert due is not None
-    return taken(motion, domain.fall_due(motion, due.number, due.at))
+    return taken(motion, dates.fall_due(motion, due.number, due.at))
 
 
 def refused(ask: Callable[[], object]) -> str:
@@ -285,9 +285,9 @@ def asks(draw: st.DrawFn) -> Callable[[Motion, datetime, Rules], tuple[Step, ...
             due=(t + timedelta(days=days)).date() if flag else None,
         ),
         "pass": lambda m, _, __: tuple(
-            step for n, due_at in list(domain.due(m).items())[:1] for step in domain.fall_due(m, n, due_at)
+            step for n, due_at in list(dates.due(m).items())[:1] for step in dates.fall_due(m, n, due_at)
         ),
-        "redate": lambda m, _, r: domain.redate(m, lambda _: Rules(ANOTHER, r.motions)),
+        "redate": lambda m, _, r: dates.redate(m, lambda _: Rules(ANOTHER, r.motions)),
         "rate_promise": lambda m, t, r: domain.rate_promise(
             m, deputy(who, t), r, number=number, value="satisfied"
         ),
@@ -832,26 +832,26 @@ def test_what_is_owed_when_its_time_is_over_is_overdue_once(
 ) -> None:
     due = motion.open_due(kind, owing)  # type: ignore[arg-type]
     assert due is not None
-    assert domain.fall_due(motion, due.number, due.at - timedelta(days=1)) == ()
-    (step,) = domain.fall_due(motion, due.number, due.at)
+    assert dates.fall_due(motion, due.number, due.at - timedelta(days=1)) == ()
+    (step,) = dates.fall_due(motion, due.number, due.at)
     assert (step.kind, step.department, step.at) == ("overdue", owing, due.at)
     assert step.detail["deadline"] == kind
     after = taken(motion, (step,))
     assert after.state == motion.state
     assert after.open_due(kind, owing) is not None, "it is owed still"  # type: ignore[arg-type]
-    assert domain.fall_due(after, due.number, due.at) == ()
-    assert due.number not in domain.due(after)
+    assert dates.fall_due(after, due.number, due.at) == ()
+    assert due.number not in dates.due(after)
 
 
 def test_what_was_done_in_time_or_may_no_longer_be_done_is_not_overdue() -> None:
     motion = assigned()
     due = motion.open_due("answer")
     assert due is not None
-    assert domain.fall_due(answered(motion=motion), due.number, due.at) == ()
-    assert {d.kind for d in motion.deadlines if d.number in domain.due(motion)} == {"answer"}
+    assert dates.fall_due(answered(motion=motion), due.number, due.at) == ()
+    assert {d.kind for d in motion.deadlines if d.number in dates.due(motion)} == {"answer"}
     extended = replace(due, at=due.at + timedelta(days=30))
     moved = replace(motion, deadlines=tuple(extended if d is due else d for d in motion.deadlines))
-    assert domain.fall_due(moved, due.number, due.at) == ()
+    assert dates.fall_due(moved, due.number, due.at) == ()
 
 
 def test_without_a_rating_the_handling_ends_unstated_and_the_author_may_still_speak() -> None:
@@ -875,24 +875,24 @@ def test_without_a_rating_the_handling_ends_unstated_and_the_author_may_still_sp
 
 def test_open_deadlines_are_counted_again_with_a_new_calendar_and_ended_ones_are_not() -> None:
     motion = assigned()
-    assert domain.redate(motion, lambda _: NINGBO) == ()
+    assert dates.redate(motion, lambda _: NINGBO) == ()
     later = Rules(ANOTHER, NINGBO.motions)
-    moved = taken(motion, domain.redate(motion, lambda _: later))
+    moved = taken(motion, dates.redate(motion, lambda _: later))
     assert (open_until(motion, "answer"), open_until(moved, "answer")) == ("2022-06-01", "2022-06-02")
     assert {d.calendar for d in moved.deadlines if d.ended is None} == {"later"}
     assert {d.calendar for d in moved.deadlines if d.ended is not None} == {CALENDAR.version}
     assert [d.number for d in moved.deadlines if d.number in moved.steps[-1].detail["moved"]] == [3]
-    assert domain.redate(moved, lambda _: later) == ()
+    assert dates.redate(moved, lambda _: later) == ()
     asked = taken(
         motion, domain.ask_extension(motion, department("housing", at(5)), NINGBO, more=3, reason="")
     )
     longer = taken(asked, domain.decide_extension(asked, staff(at(6)), NINGBO, granted=True, reason=""))
-    assert open_until(taken(longer, domain.redate(longer, lambda _: later)), "answer") == "2022-09-01"
+    assert open_until(taken(longer, dates.redate(longer, lambda _: later)), "answer") == "2022-09-01"
 
 
 def test_a_deadline_that_moves_after_it_had_passed_can_pass_again() -> None:
     motion = passing(assigned(), "answer")
-    moved = taken(motion, domain.redate(motion, lambda _: Rules(ANOTHER, NINGBO.motions)))
+    moved = taken(motion, dates.redate(motion, lambda _: Rules(ANOTHER, NINGBO.motions)))
     assert passing(moved, "answer").steps[-1].kind == "overdue"
 
 
@@ -903,15 +903,15 @@ def test_what_was_owed_before_it_had_a_date_gets_one_as_if_it_always_had() -> No
 
     motion = answered(result="B", pledges=(Pledge("s", at(60).date()),))
     silent = undated(motion, "unstated")
-    dated = taken(silent, domain.redate(silent, lambda _: NINGBO))
+    dated = taken(silent, dates.redate(silent, lambda _: NINGBO))
     assert open_until(dated, "unstated") == open_until(motion, "unstated")
     assert dated.steps[-1].detail["moved"] == [dated.deadlines[-1].number]
-    assert domain.redate(dated, lambda _: NINGBO) == ()
+    assert dates.redate(dated, lambda _: NINGBO) == ()
     late = reporting(motion, department("housing", at(61)), "not-kept", due=at(90).date())
     forgotten = undated(late, "promise")
-    owed = taken(forgotten, domain.redate(forgotten, lambda _: NINGBO))
+    owed = taken(forgotten, dates.redate(forgotten, lambda _: NINGBO))
     assert open_until(owed, "promise", "housing") == open_until(late, "promise", "housing")
-    assert domain.redate(late, lambda _: NINGBO) == ()
+    assert dates.redate(late, lambda _: NINGBO) == ()
 
 
 # -- figures ---------------------------------------------------------------------------------------------

@@ -10,12 +10,13 @@ contact with the deputy in the same round; whether something was in time is judg
 deadline carries the sentence that explains it; what was promised is a ledger of its own and outlives the end
 of handling.
 
-What becomes of a bill 议案 that is taken in as one stands in `bills`, with steps of the same machine.
+What becomes of a bill 议案 that is taken in as one stands in `bills`, what time does in `dates`: all are steps of
+this one machine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time
 from typing import Any, Literal
@@ -533,11 +534,11 @@ def may_read(motion: Motion, act: Act) -> bool:
 
 _OF_PROMISES: tuple[DueKind, ...] = ("promise", "rate-promise")
 """Deadlines that outlive the handling."""
-_OF_AUTHORS: tuple[DueKind, ...] = ("feedback", "unstated")
+OF_AUTHORS: tuple[DueKind, ...] = ("feedback", "unstated")
 """By when the author rates an answer; the handling ends without it."""
 OF_BILLS: tuple[DueKind, ...] = ("refer", "committee", "adopt", "conclude")
 """By when a bill is referred or put on the agenda, a committee reports, its report is adopted, the bill voted on."""
-_OVERDUE: frozenset[DueKind] = frozenset(
+OVERDUE: frozenset[DueKind] = frozenset(
     {"assign", "reassign", "first-contact", "opinion", "answer", "redo", "promise", *OF_BILLS}
 )
 """What is owed still when its time is over."""
@@ -558,12 +559,13 @@ def begun(
     if limit is None:
         return tuple(dues)
     found = deadline("", limit, begin, rules.calendar, extensions=extensions)
-    return (*dues, _due(len(dues) + 1, kind, begin, found, department, promise))
+    return (*dues, due_of(len(dues) + 1, kind, begin, found, department, promise))
 
 
-def _due(
+def due_of(
     number: int, kind: DueKind, begin: datetime, found: Deadline, department: str | None, promise: int | None
 ) -> Due:
+    """A deadline as it was counted."""
     return Due(
         number,
         kind,
@@ -974,7 +976,7 @@ def decide_extension(
         return (Step("extension-refused", act.actor, act.at, note=reason or None, change=change),)
     extensions = _extended(motion, act, rules, motion.extension_asked)
     found = deadline("", rules.motions.answer, due.begin, rules.calendar, extensions=extensions)
-    longer = _due(due.number, due.kind, due.begin, found, due.department, due.promise)
+    longer = due_of(due.number, due.kind, due.begin, found, due.department, due.promise)
     change = {
         "extension_asked": None,
         "extensions": extensions,
@@ -1020,12 +1022,12 @@ def answer(
     due = motion.open_due("answer") or motion.open_due("redo")
     on_time = due is None or act.said_at <= due.at
     dues = ended(motion.deadlines, act, "answer", "redo")
-    dues = _to_be_rated(_void(dues, act, but=_OF_PROMISES), act.at, rules)
+    dues = to_be_rated(_void(dues, act, but=_OF_PROMISES), act.at, rules)
     promises = list(motion.promises)
     for pledge in pledges:
         number = len(promises) + 1
         promises.append(Promise(number, lead, pledge.sealed, pledge.due, act.at))
-        dues = _promised(dues, pledge.due, number, lead, rules)
+        dues = promised(dues, pledge.due, number, lead, rules)
     given = Answer(motion.round, lead, result, signed_by, public, sealed, act.at, on_time)
     change = {
         "answers": (*motion.answers, given),
@@ -1038,7 +1040,8 @@ def answer(
     return (Step("answered", act.actor, act.at, department=lead, detail=detail, change=change),)
 
 
-def _to_be_rated(dues: Sequence[Due], answered_at: datetime, rules: Rules) -> tuple[Due, ...]:
+def to_be_rated(dues: Sequence[Due], answered_at: datetime, rules: Rules) -> tuple[Due, ...]:
+    """The deadlines with the one by which an answer is rated, or its handling ends."""
     if rules.motions.feedback is not None:
         return begun(dues, "feedback", rules.motions.feedback, answered_at, rules)
     return begun(dues, "unstated", rules.motions.unstated, answered_at, rules)
@@ -1081,7 +1084,7 @@ def rate(motion: Motion, act: Act, rules: Rules, values: Mapping[str, str]) -> t
     rating = Rating(motion.round, deputy, dict(values), act.at, late)
     change: dict[str, Any] = {"ratings": (*motion.ratings, rating)}
     if by_lead:
-        dues = ended(motion.deadlines, act, *_OF_AUTHORS)
+        dues = ended(motion.deadlines, act, *OF_AUTHORS)
         if again:
             dues = begun(dues, "redo", rules.motions.redo, act.at, rules, department=motion.lead)
             change |= {"round": motion.round + 1, "closed_at": None}
@@ -1106,7 +1109,8 @@ def _kept(motion: Motion, promise: Promise) -> tuple[Promise, ...]:
     return tuple(promise if p.number == promise.number else p for p in motion.promises)
 
 
-def _promised(dues: Sequence[Due], due: date, number: int, department: str, rules: Rules) -> tuple[Due, ...]:
+def promised(dues: Sequence[Due], due: date, number: int, department: str, rules: Rules) -> tuple[Due, ...]:
+    """The deadlines with the one by which a promise is reported on."""
     begin = datetime.combine(due, time.min, CHINA)
     limit = rules.motions.promise
     return begun(dues, "promise", limit, begin, rules, department=department, promise=number)
@@ -1147,7 +1151,7 @@ def report_promise(
     )
     dues = ended(motion.deadlines, act, "promise", promise=number)
     if due is not None:
-        dues = _promised(dues, due, number, promise.department, rules)
+        dues = promised(dues, due, number, promise.department, rules)
     else:
         dues = begun(dues, "rate-promise", rules.motions.feedback, act.at, rules, promise=number)
     change = {"promises": _kept(motion, done), "deadlines": dues}
@@ -1179,109 +1183,3 @@ def rate_promise(motion: Motion, act: Act, rules: Rules, *, number: int, value: 
     }
     detail = {"promise": number, "value": value, "late": late}
     return (Step("promise-rated", act.actor, act.at, deputy=act.deputy, detail=detail, change=change),)
-
-
-# -- what time does --------------------------------------------------------------------------------------
-
-
-def due(motion: Motion) -> Mapping[int, datetime]:
-    """What falls due in a motion as it stands: each deadline's number and when."""
-    acted_on = {*_OVERDUE, *_OF_AUTHORS, "rate-promise"}
-    return {
-        d.number: d.at for d in motion.deadlines if d.ended is None and d.told is None and d.kind in acted_on
-    }
-
-
-def fall_due(motion: Motion, number: int, at: datetime) -> tuple[Step, ...]:
-    """What happens when a deadline passes; nothing where the motion has moved on.
-
-    What is owed still is said to be overdue, once. An author's silence ends the handling 未表态, or the wait for
-    the rating of a kept promise. The step carries the moment at which it was due.
-    """
-    if due(motion).get(number) != at:
-        return ()
-    passed = next(d for d in motion.deadlines if d.number == number)
-    when = max(at, motion.changed_at)
-    if passed.kind in _OVERDUE:
-        done, kind = replace(passed, told=when), "overdue"
-    else:
-        done, kind = replace(passed, told=when, ended=when, met=False), "unstated"
-    change: dict[str, Any] = {"deadlines": _with(motion, done)}
-    detail: dict[str, Any] = {"deadline": passed.kind, "due": passed.at.isoformat()}
-    if passed.promise is not None:
-        detail["promise"] = passed.promise
-    if kind == "overdue":
-        return (Step("overdue", "system", when, department=passed.department, detail=detail, change=change),)
-    if passed.kind == "rate-promise":
-        return (Step("promise-unstated", "system", when, detail=detail, change=change),)
-    if motion.state not in STEPS["unstated"].before:
-        return ()
-    return (Step("unstated", "system", when, detail=detail, change={**change, "closed_at": when}),)
-
-
-def _with(motion: Motion, *changed: Due) -> tuple[Due, ...]:
-    by_number = {d.number: d for d in changed}
-    return tuple(by_number.get(d.number, d) for d in motion.deadlines)
-
-
-def redate(motion: Motion, rules_at: Callable[[datetime], Rules]) -> tuple[Step, ...]:
-    """Count the open deadlines again with the present calendar 重算期限, each by the rules that it began under.
-
-    What is owed without a date, from before it had one, gets it as if it always had 补定期限.
-    """
-    if motion.state not in STEPS["redated"].before:
-        return ()
-    counted = [_counted_again(motion, d, rules_at) for d in motion.deadlines if d.ended is None]
-    before = {d.number: d for d in motion.deadlines}
-    changed = [d for d in counted if d != before[d.number]]
-    dues = _dated(motion, _with(motion, *changed), rules_at)
-    new = dues[len(before) :]
-    if not changed and not new:
-        return ()
-    moved = [d.number for d in (*changed, *new) if d.number not in before or d.at != before[d.number].at]
-    change = {"deadlines": dues}
-    return (Step("redated", "system", motion.changed_at, detail={"moved": moved}, change=change),)
-
-
-def _dated(motion: Motion, dues: tuple[Due, ...], rules_at: Callable[[datetime], Rules]) -> tuple[Due, ...]:
-    """The deadlines with those of promises not kept in full and of an answer to rate that have none."""
-    still_open = {(d.kind, d.promise) for d in dues if d.ended is None}
-    for promise in motion.promises:
-        if promise.state != "kept" and ("promise", promise.number) not in still_open:
-            begin = min(datetime.combine(promise.due, time.min, CHINA), motion.changed_at)
-            dues = _promised(dues, promise.due, promise.number, promise.department, rules_at(begin))
-    unrated = motion.state == "answered" and not {(kind, None) for kind in _OF_AUTHORS} & still_open
-    if unrated and motion.answered_at is not None:
-        dues = _to_be_rated(dues, motion.answered_at, rules_at(motion.answered_at))
-    return dues
-
-
-def _counted_again(motion: Motion, old: Due, rules_at: Callable[[datetime], Rules]) -> Due:
-    rules = rules_at(min(old.begin, motion.changed_at))  # a promise's begins on a day to come
-    limit = _LIMITS[old.kind](rules.motions)
-    if limit is None:
-        return old
-    extensions = motion.extensions if old.kind == "answer" else ()
-    found = deadline("", limit, old.begin, rules.calendar, extensions=extensions)
-    new = _due(old.number, old.kind, old.begin, found, old.department, old.promise)
-    return replace(new, told=old.told if new.at == old.at else None)
-
-
-_LIMITS: Mapping[DueKind, Callable[[MotionRules], Limit | None]] = {
-    "assign": lambda rules: rules.assign,
-    "object": lambda rules: rules.object,
-    "reassign": lambda rules: rules.reassign,
-    "first-contact": lambda rules: rules.first_contact,
-    "opinion": lambda rules: rules.opinion,
-    "answer": lambda rules: rules.answer,
-    "feedback": lambda rules: rules.feedback,
-    "unstated": lambda rules: rules.unstated,
-    "redo": lambda rules: rules.redo,
-    "promise": lambda rules: rules.promise,
-    "rate-promise": lambda rules: rules.feedback,
-    "refer": lambda rules: rules.refer,
-    "committee": lambda rules: rules.committee,
-    "adopt": lambda rules: rules.adopt,
-    "conclude": lambda rules: rules.conclude,
-}
-"""Which limit of the rule pack a deadline is counted with."""

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from services.cases.motions import bills, domain, errors
+from services.cases.motions import bills, dates, domain, errors
 from services.cases.motions.domain import Act, Motion, Step
 from services.cases.motions.store import Context, Referral
 from shared.contracts import motions as contract
@@ -168,7 +168,7 @@ def fall_due(
 ) -> Decision[Motion]:
     """A deadline passes."""
     found, data = _known(motion), message.data
-    return _decided(found, domain.fall_due(found, data.number, data.at), context)
+    return _decided(found, dates.fall_due(found, data.number, data.at), context)
 
 
 def redate_motion(
@@ -176,7 +176,7 @@ def redate_motion(
 ) -> Decision[Motion]:
     """The calendar has changed."""
     found = _known(motion)
-    return _decided(found, domain.redate(found, context.rules_at), context)
+    return _decided(found, dates.redate(found, context.rules_at), context)
 
 
 def answer_motion(

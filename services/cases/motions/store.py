@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.cases import tables as case_tables
 from services.cases.deadlines.reckoning import Extension
-from services.cases.motions import domain, tables
+from services.cases.motions import dates, tables
 from services.cases.motions.domain import (
     Answer,
     Cosigner,
@@ -229,8 +229,8 @@ class MotionStore(_Looking):
     async def _write_due(
         self, connection: AsyncConnection, before: Mapping[str, Motion], after: Mapping[str, Motion]
     ) -> None:
-        found = {key: domain.due(motion) for key, motion in after.items()}
-        changed = [key for key in after if found[key] != (domain.due(before[key]) if key in before else {})]
+        found = {key: dates.due(motion) for key, motion in after.items()}
+        changed = [key for key in after if found[key] != (dates.due(before[key]) if key in before else {})]
         if not changed:
             return
         waiting = tables.motion_due
