@@ -43,16 +43,14 @@ def falling_due(calendar: str) -> Loop:
     """The loop; `calendar` is the version with which deadlines are counted now."""
 
     async def run(around: Surroundings) -> None:
+        def claimed(waiting: Table) -> Awaitable[int]:
+            now = around.clock.now
+            return _until_done(around, lambda work: claim(work, waiting, now(), most=_CLAIMED_MAX))
+
         await _until_done(around, lambda work: redate_open_cases(work, calendar, around.clock.now()))
         await _until_done(around, lambda work: redate_open_motions(work, calendar, around.clock.now()))
         while True:
-            found = [
-                await _until_done(
-                    around,
-                    lambda work, waiting=waiting: claim(work, waiting, around.clock.now(), most=_CLAIMED_MAX),
-                )
-                for waiting in _COMMANDS
-            ]
+            found = [await claimed(waiting) for waiting in _COMMANDS]
             if max(found) < _CLAIMED_MAX:
                 await asyncio.sleep(_IDLE_SECONDS)
 
@@ -80,10 +78,10 @@ async def claim(work: Work, waiting: Table, now: datetime, *, most: int) -> int:
         .where(subject == ripe.c[subject.name], which == ripe.c[which.name])
         .returning(subject, which, at)
     )
-    claimed = sorted(rows, key=lambda row: row.at)
-    for about, what, moment in claimed:
+    ripened = sorted(rows, key=lambda row: row.at)
+    for about, what, moment in ripened:
         work.announce(_COMMANDS[waiting](what, moment), subject=about, time=moment)
-    return len(claimed)
+    return len(ripened)
 
 
 async def _until_done(around: Surroundings, act: Callable[[Work], Awaitable[int]]) -> int:

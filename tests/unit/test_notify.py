@@ -95,7 +95,7 @@ MOTIONS: list[Contract] = [
     motions.MotionCosigned(**MOTION, state="submitted", cosigner_id=COSIGNER),
     motions.MotionSubmitted(**MOTION, state="submitted"),
     motions.MotionAssigned(**MOTION, state="assigned"),
-    *(motions.MotionProgressed(**MOTION, state="assigned", step=step) for step in MOTION_STEPS),  # type: ignore[arg-type]
+    *(motions.MotionProgressed(**MOTION, state="assigned", step=step) for step in MOTION_STEPS),
     motions.MotionProgressed(**MOTION, state="assigned", step="overdue", deadline="answer", owing="housing"),
     motions.MotionProgressed(**MOTION, state="assigned", step="redated", deadline="answer", owing="roads"),
     motions.MotionProgressed(**MOTION, state="answered", step="redated", deadline="unstated"),
