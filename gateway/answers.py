@@ -132,8 +132,16 @@ class Guess(Answer):
     confidence: float
 
 
+class CasePosition(Answer):
+    """Where a case is, in degrees of WGS-84 (maps made in China show GCJ-02); `accuracy` in metres."""
+
+    latitude: float
+    longitude: float
+    accuracy: int | None
+
+
 class Case(Answer):
-    """A case 督事; title and text are null once they were erased.
+    """A case 督事; title, text and position are null once they were erased.
 
     `guesses` are told to staff of a case that waits in triage, the best first.
     """
@@ -169,6 +177,7 @@ class Case(Answer):
     changed_at: datetime
     title: str | None
     text: str | None
+    position: CasePosition | None
     contact: str | None = None
     guesses: tuple[Guess, ...] | None = None
 

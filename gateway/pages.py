@@ -28,7 +28,9 @@ POLICY = (
     "connect-src 'self'; manifest-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'self'; "
     "frame-ancestors 'none'"
 )
-_PERMISSIONS = "geolocation=(self), camera=(self), microphone=(), payment=(), usb=()"
+_PERMISSIONS = "geolocation=({}), camera=(self), microphone=(), payment=(), usb=()"
+_ASKS_WHERE = "m"
+"""The face whose filing page asks where one is. It is one document: the page is not loaded anew for its views."""
 _FOR_EVER = "public, max-age=31536000, immutable"
 _ASK_AGAIN = "no-cache"
 _DIGESTED = "assets/"
@@ -73,7 +75,7 @@ class Pages:
             "ETag": found.etag,
             "Vary": "Accept-Encoding",
             "Content-Security-Policy": POLICY,
-            "Permissions-Policy": _PERMISSIONS,
+            "Permissions-Policy": _PERMISSIONS.format("self" if path.startswith(f"{_ASKS_WHERE}/") else ""),
             "Cross-Origin-Opener-Policy": "same-origin",
         }
         if request.headers.get("if-none-match") == found.etag:

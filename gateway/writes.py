@@ -59,8 +59,14 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Position(cases.Position):
+    """Where a case is, in WGS-84 degrees; accuracy in metres."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
 class CaseFiling(_Strict):
-    """A case 督事 as the deputy writes it; title, text and contact are sealed before they leave."""
+    """A case 督事 as the deputy writes it; title, text, contact and position are sealed before they leave."""
 
     id: UUID | None = None
     title: Annotated[str, Field(min_length=1, max_length=200, pattern=TEXT)]
@@ -68,6 +74,7 @@ class CaseFiling(_Strict):
     contact: Annotated[str, Field(max_length=200, pattern=TEXT)] | None = None
     county: identity.PlaceCode
     town: identity.PlaceCode | None = None
+    position: Position | None = None
     category: Annotated[str, Field(max_length=40)] | None = None
     origin: Literal["own", "resident"] = "own"
     photos: cases.Photos = ()
@@ -125,6 +132,8 @@ class MotionRevision(MotionText):
     secret: bool | None = None
 
 
+CASE_WORDS = ("title", "text", "contact", "position")
+"""Of a case that is filed: what is sealed."""
 _MOTION_WORDS = tuple(MotionText.model_fields)
 
 
@@ -370,7 +379,7 @@ def add(app: FastAPI, commands: Commands, seals: Seals, caller: Callable[..., Aw
     @app.post("/api/cases", summary="File a case 督事", tags=["cases"])
     async def file_case(request: Request, body: CaseFiling, person: who) -> Response:
         plain = content_of(body)
-        words = {name: plain[name] for name in ("title", "text", "contact")}
+        words = {name: plain[name] for name in CASE_WORDS}
         clear = {name: plain[name] for name in ("county", "town", "category", "origin", "photos")}
         return await sealed(
             request,

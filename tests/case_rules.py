@@ -46,5 +46,6 @@ RULES = Rules(
         close_late=days(5),
         rating_reminder=days(3),
         waiting=days(10),
+        area=Setting({"south": 28.8, "west": 120.8, "north": 30.6, "east": 122.4}, "test rule"),
     ),
 )

@@ -111,8 +111,10 @@ def shown(row: dict[str, Any], opener: Opener) -> dict[str, Any]:
     try:
         words = read_words(opener, sealed)
     except Refusal:  # the content key was destroyed: the words are erased, the case stays
-        return {**row, "title": None, "text": None, "photos": [], "documents": [], "erased": True}
-    found = {**row, "title": words.title, "text": words.text}
+        gone = {"title": None, "text": None, "position": None, "photos": [], "documents": []}
+        return {**row, **gone, "erased": True}
+    at = words.position
+    found = {**row, "title": words.title, "text": words.text, "position": at.model_dump() if at else None}
     for step in found.get("steps", ()):
         if (supplied := step.pop("sealed")) is not None:
             step["text"] = _supplied(opener, supplied)

@@ -59,6 +59,15 @@ def words_unreadable() -> Refusal:
     )
 
 
+def position_outside() -> Refusal:
+    """The position lies far outside the area that the rule pack names."""
+    return Refusal(
+        "position-outside",
+        "The position lies far outside this authority's area (WGS-84 is asked for); leave it out, or give another.",
+        "invalid",
+    )
+
+
 def category_unknown() -> Refusal:
     """The filer chose a category that does not exist; it would travel on events, so free text has no place there."""
     return Refusal("category-unknown", "Choose one of the known categories, or leave it out.", "invalid")

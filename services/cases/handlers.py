@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from services.cases import domain, errors
 from services.cases.deadlines.reckoning import CHINA
+from services.cases.deadlines.rules import is_within
 from services.cases.domain import Act, Case, Event
 from services.cases.routing.catalogue import in_force
 from services.cases.routing.choosing import route_of
@@ -41,11 +42,12 @@ _NO_NUL = r"^[^\x00]*$"  # PostgreSQL keeps no NUL, and the dossier passes throu
 
 
 class Words(BaseModel):
-    """The sealed words of a case."""
+    """The sealed words of a case, and where it is."""
 
     title: Annotated[str, Field(min_length=1, max_length=200, pattern=_NO_NUL)]
     text: Annotated[str, Field(min_length=1, max_length=20_000, pattern=_NO_NUL)]
     contact: Annotated[str, Field(max_length=200, pattern=_NO_NUL)] | None = None
+    position: contract.Position | None = None
 
     @property
     def searched(self) -> str:
@@ -89,6 +91,15 @@ def read_supplied(opener: Opener, sealed: str) -> str:
         raise errors.supplied_unreadable() from None
 
 
+def _new_words(sealed: str, context: Context, rules: domain.Rules) -> Words:
+    """Open the words of a new case. Raises Refusal, also for a position far outside the authority's area."""
+    words: Words = context.opened.get(sealed) or read_words(context.opener, sealed)
+    at, area = words.position, rules.cases.area.value
+    if at is not None and not is_within(area, at.latitude, at.longitude):
+        raise errors.position_outside()
+    return words
+
+
 def _reached(case: Case | None, message: Received[Any]) -> None:
     """Refuse staff of another place, who may not read the case either; a deputy among them goes on as a deputy."""
     who = message.sender()
@@ -113,8 +124,8 @@ def file_case(case: Case | None, message: Received[contract.FileCase], context: 
     """File a case; routed at once where words and place say where to."""
     if case is not None:
         raise errors.case_exists()
-    data = message.data
-    words = context.opened.get(data.sealed) or read_words(context.opener, data.sealed)
+    data, rules = message.data, context.rules_at(message.now)
+    words = _new_words(data.sealed, context, rules)
     new = Case(
         id=subject_id(message),
         deputy_id=UUID(message.sender().person),
@@ -127,7 +138,6 @@ def file_case(case: Case | None, message: Received[contract.FileCase], context: 
         changed_at=message.now,
     )
     judged, route = _route_of(new, message, context)
-    rules = context.rules_at(new.filed_at)
     events = domain.file(new, route, rules, judged=judged, photos=data.photos)
     return _decided(new, events, context, words)
 
@@ -141,8 +151,8 @@ def submit_concern(
     """
     if case is not None:
         raise errors.case_exists()
-    data, sender = message.data, message.sender()
-    words = context.opened.get(data.sealed) or read_words(context.opener, data.sealed)
+    data, sender, rules = message.data, message.sender(), context.rules_at(message.now)
+    words = _new_words(data.sealed, context, rules)
     if data.contact is not None:
         read_contact(context.opener, data.contact)
     by_staff = "staff" in sender.roles
@@ -160,7 +170,6 @@ def submit_concern(
         filed_at=message.now,
         changed_at=message.now,
     )
-    rules = context.rules_at(new.filed_at)
     events = domain.submit(new, rules, by=sender.person if by_staff else _RESIDENT)
     if by_staff:
         act = Act(sender.person, message.now, message.now, is_staff=True)
@@ -192,7 +201,7 @@ def split_case(case: Case | None, message: Received[contract.SplitCase], context
     if other is None:
         raise errors.parent_unknown()
     _reached(other, message)
-    words = context.opened.get(message.data.sealed) or read_words(context.opener, message.data.sealed)
+    words = _new_words(message.data.sealed, context, context.rules_at(message.now))
     act = _act(other, message)
     noted = domain.split(other, act, subject_id(message), message.data.reason)
     at = act.at
@@ -602,6 +611,7 @@ def _dossier(case: Case, event: Event, words: Words, supplied: str | None) -> co
         category=case.category,
         county=case.county,
         town=case.town,
+        position=words.position,
         reason=(event.text or supplied if event.step == "reopened" else case.reason) or "",
         role="co-handler" if event.step == "co-handled" else "lead",
         urgency=case.urgency,

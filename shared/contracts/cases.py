@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, Field
+from pydantic import AfterValidator, AwareDatetime, Field
 
 from shared.contracts.identity import DepartmentCode, KnownPlaceCode, PlaceCode
 from shared.contracts.registry import Contract, command, event
@@ -52,9 +52,35 @@ Follow = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", repr=False)]
 """The SHA-256 of the secret in a resident's follow link; the secret itself never leaves the gateway."""
 
 
+def _six_decimals(degrees: float) -> float:
+    """About ten centimetres; a phone knows no better."""
+    return round(degrees, 6)
+
+
+class Position(Contract):
+    """Where something is, in degrees of WGS-84, as browsers and satellites give it; it travels only sealed and in dossiers.
+
+    Maps made in China show GCJ-02, which lies up to some hundred metres beside it: convert before showing it there.
+    """
+
+    latitude: Annotated[
+        float,
+        Field(ge=-90, le=90, allow_inf_nan=False, strict=True, repr=False),
+        AfterValidator(_six_decimals),
+    ]
+    longitude: Annotated[
+        float,
+        Field(ge=-180, le=180, allow_inf_nan=False, strict=True, repr=False),
+        AfterValidator(_six_decimals),
+    ]
+    accuracy: int | None = Field(
+        default=None, ge=0, le=1_000_000, description="metres by which it may be wrong, if the device says so"
+    )
+
+
 @command("case.file", owner="cases", roles=("deputy",), key="case id")
 class FileCase(Contract):
-    """File a case 督事. `sealed` is a JWE for cases of {"title", "text", "contact"?}."""
+    """File a case 督事. `sealed` is a JWE for cases of {"title", "text", "contact"?, "position"?}."""
 
     sealed: Sealed
     county: PlaceCode
@@ -504,6 +530,7 @@ class Dossier(Contract):
     category: str | None
     county: KnownPlaceCode
     town: KnownPlaceCode | None
+    position: Position | None = Field(default=None, repr=False)
     reason: str
     role: Literal["lead", "co-handler"] = "lead"
     urgency: Urgency = "normal"

@@ -63,7 +63,9 @@ def permitted(schema: Json, definitions: Json) -> st.SearchStrategy[Any]:
         return _strings(schema)
     if kind == "integer":
         return st.integers(schema.get("minimum", -(2**31)), schema.get("maximum", 2**31 - 1))
-    simple = {"boolean": st.booleans(), "null": st.none(), "number": st.floats(-1e9, 1e9), None: _ANY}
+    if kind == "number":
+        return st.floats(schema.get("minimum", -1e9), schema.get("maximum", 1e9))
+    simple = {"boolean": st.booleans(), "null": st.none(), None: _ANY}
     return simple[kind]
 
 

@@ -42,11 +42,13 @@ PATIENCE = 60.0
 """Seconds; other people's programs may be using the machine."""
 
 NAME, PHONE, WORDS = "欧阳夏雨", "13907458866", "三楼阳台漏水已有两个月"
+LATITUDE = 29.868337
 PASSWORD, LOGIN = "correct-horse-battery-7", "fang.ling"
 RESIDENTS_CASE = {
     "title": f"{NAME}家房屋漏水",
     "text": f"居民{NAME}反映：{WORDS}，下水道堵塞。",
     "contact": f"{NAME} {PHONE}",
+    "position": {"latitude": LATITUDE, "longitude": 121.543991, "accuracy": 12},
     "county": "330203",
     "category": "城乡建设",
     "origin": "resident",
@@ -736,6 +738,8 @@ async def test_what_a_resident_told_is_in_no_log_event_outcome_metric_command_or
         ("/api/cases", {**RESIDENTS_CASE, "id": PHONE}),
         ("/api/cases", {**RESIDENTS_CASE, "county": PHONE}),
         ("/api/cases", {**RESIDENTS_CASE, "text": WORDS + "\0"}),
+        ("/api/cases", {**RESIDENTS_CASE, "position": {"latitude": LATITUDE, "longitude": LATITUDE * 9}}),
+        ("/api/cases", {**RESIDENTS_CASE, "position": {"latitude": LATITUDE, "longitude": LATITUDE}}),
         (f"/api/cases/{PHONE}/rate", {"stars": PHONE}),
         (f"/api/cases/{uuid5(UUID(int=0), NAME)}/rate?{PHONE}", {"stars": 1}),
     ):
@@ -777,6 +781,7 @@ async def test_what_a_resident_told_is_in_no_log_event_outcome_metric_command_or
     assert told == {"department.housing.routed"}
     dossiers = b"".join(record.value for record in records["department.housing.routed"])
     assert WORDS.encode() in dossiers
+    assert str(LATITUDE).encode() in dossiers
     assert PHONE.encode() not in dossiers
     house = House(town.suite.stack, (tmp_path / "warehouse").as_uri())
     assert (await house.round())["rows"] >= len(records["case.filed"])
@@ -791,10 +796,9 @@ async def test_what_a_resident_told_is_in_no_log_event_outcome_metric_command_or
 
 
 def _told(content: bytes) -> bool:
-    """Whether a resident's name, phone number or words stand here, also as JSON or a URL writes them."""
-    forms = {
-        text for word in (NAME, PHONE, WORDS) for text in (word, json.dumps(word).strip('"'), quote(word))
-    }
+    """Whether a resident's name, phone number, words or place stand here, also as JSON or a URL writes them."""
+    told = (NAME, PHONE, WORDS, str(LATITUDE))
+    forms = {text for word in told for text in (word, json.dumps(word).strip('"'), quote(word))}
     return any(form.encode() in content for form in forms)
 
 

@@ -16,8 +16,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from deploy.local.runfolder import CHECKOUT
-from services.cases import domain, handlers
+from services.cases import api, domain, handlers
 from services.cases.deadlines.reckoning import CHINA, Limit
+from services.cases.deadlines.rules import Setting
 from services.cases.domain import FINISHED, STEPS, Act, Case, Event, Route, Rules
 from services.cases.routing.catalogue import Department
 from services.cases.routing.desk import judge_texts
@@ -610,6 +611,31 @@ def test_filing_tells_the_facts_without_words_and_the_department_with_them() -> 
         assert "窨井盖" not in kinds[name].data.model_dump_json()
 
 
+@pytest.mark.parametrize("accuracy", [None, 12])
+def test_where_a_case_is_comes_to_its_department_in_six_decimals_and_stands_in_no_fact(
+    accuracy: int | None,
+) -> None:
+    at = {"latitude": 29.86833612, "longitude": 121.5439904, "accuracy": accuracy}
+    rounded = {"latitude": 29.868336, "longitude": 121.54399, "accuracy": accuracy}
+    new = filing({"title": "井盖", "text": "窨井盖破损", "position": at})
+    decision = handlers.file_case(None, new, CONTEXT)
+    kinds = {type(emission.data).__name__: emission.data for emission in decision.emissions}
+    assert kinds.pop("Dossier").model_dump()["position"] == rounded
+    assert not [name for name, fact in kinds.items() if "29.868" in fact.model_dump_json()]
+    assert "29.868" not in f"{new.data!r} {decision.state!r} {decision.emissions!r}", "nor where it is logged"
+    row = {"id": decision.state.id, "sealed": new.data.sealed}
+    assert api.shown({**row}, OPENER)["position"] == rounded
+    head, _, *rest = new.data.sealed.split(".")  # as erasing does it: without the key of the content
+    assert api.shown({**row, "sealed": ".".join((head, "", *rest))}, OPENER)["position"] is None
+
+
+def test_an_authority_that_names_no_area_takes_positions_from_anywhere() -> None:
+    anywhere = replace(RULES, cases=replace(RULES.cases, area=Setting({}, "")))
+    context = replace(CONTEXT, rules_at=lambda _: anywhere)
+    beijing = {"latitude": 39.9, "longitude": 116.4}
+    assert handlers.file_case(None, filing({"title": "x", "text": "x", "position": beijing}), context)
+
+
 @pytest.mark.parametrize(
     ("words", "more", "code"),
     [
@@ -617,6 +643,27 @@ def test_filing_tells_the_facts_without_words_and_the_department_with_them() -> 
         ({"title": "x", "text": "a\0b"}, {}, "words-unreadable"),
         ({"text": "x"}, {}, "words-unreadable"),
         ({"title": "x", "text": "x"}, {"category": "张三的电话"}, "category-unknown"),
+        ({"title": "x", "text": "x", "position": {"latitude": 91, "longitude": 121}}, {}, "words-unreadable"),
+        (
+            {"title": "x", "text": "x", "position": {"latitude": 30.7, "longitude": 121}},
+            {},
+            "position-outside",
+        ),
+        (
+            {"title": "x", "text": "x", "position": {"latitude": 28.7, "longitude": 121}},
+            {},
+            "position-outside",
+        ),
+        (
+            {"title": "x", "text": "x", "position": {"latitude": 30, "longitude": 120.7}},
+            {},
+            "position-outside",
+        ),
+        (
+            {"title": "x", "text": "x", "position": {"latitude": 30, "longitude": 122.5}},
+            {},
+            "position-outside",
+        ),
     ],
 )
 def test_what_cannot_be_filed_is_refused_with_a_code(

@@ -22,6 +22,7 @@ from services.cases.deadlines.pack import (
     read_pack,
 )
 from services.cases.deadlines.reckoning import Limit
+from services.cases.deadlines.rules import is_within
 from services.cases.yaml_file import Flaw
 from shared.refusals import Refusal
 
@@ -87,6 +88,10 @@ def line_of(fragment: str, text: str = NINGBO) -> int:
         ("answer_latest: {limit: 6", "answer_latest: {limit: 2", "motions.answer_latest.limit", "before"),
         ("from: 2016-05-27", "from: sometime", "from", "date"),
         ("from: 2016-05-27", "from: 2016-05-27\nuntil: 2016-05-26", "until", "before the first day"),
+        ("south: 28.8, ", "", "cases.area.value", "leaves out south"),
+        ("south: 28.8", "south: 38.8", "cases.area.value", "south below north"),
+        ("east: 122.4", "east: 222.4", "cases.area.value", "must be degrees"),
+        ("east: 122.4", "up: 122.4", "cases.area.value.up", "'east'"),
         ("confirmed_by: null", "confirmed: null", "confirmed_by", "is missing"),
         ("jurisdiction: ningbo", "jurisdiction: 宁波", "jurisdiction", "match pattern"),
         ("name: ningbo-2016", "name: ningbo-2016\nname: other", "name", "stands twice"),
@@ -125,6 +130,13 @@ def test_no_text_does_more_than_be_refused(text: str) -> None:
         read_pack(text)
     with contextlib.suppress(PackInvalid):
         read_pack(NINGBO.replace("2 months", text))
+
+
+def test_a_pack_that_names_no_area_holds_positions_from_anywhere() -> None:
+    line = next(line for line in NINGBO.splitlines(keepends=True) if line.startswith("  area:"))
+    cases = read_pack(changed(line, "")).cases
+    assert is_within(cases.area.value, -90, 180)
+    assert not is_within(read_pack(NINGBO).cases.area.value, -90, 180)
 
 
 def test_lengths_titles_and_moving_ends_are_as_written() -> None:

@@ -181,9 +181,16 @@ def test_no_limit_of_a_pack_goes_without_an_example(pack: str) -> None:
     assert limits == {example[0] for example in EXAMPLES[pack]}
 
 
+def _area(south: float, west: float, north: float, east: float) -> dict[str, tuple[Any, str]]:
+    """The box of positions, around the extent that the city publishes."""
+    sides = {"south": south, "west": west, "north": north, "east": east}
+    return {f"cases.area.{side}": (degrees, OWN) for side, degrees in sides.items()}
+
+
 # What is no limit: the value, and the article that it comes from.
 SETTINGS: dict[str, dict[str, tuple[Any, str]]] = {
     "ningbo-2016": {
+        **_area(28.8, 120.8, 30.6, 122.4),
         "cases.extensions": (2, OWN),
         "cases.returns": (2, OWN),
         # §9 leaves it to the lead to let co-signers know the text; here each of them confirms it.
@@ -196,6 +203,7 @@ SETTINGS: dict[str, dict[str, tuple[Any, str]]] = {
         "motions.unsatisfied": (("unsatisfied",), "浙江规定第二十四条"),
     },
     "qingdao-2021": {
+        **_area(35.5, 119.4, 37.2, 121.1),
         "cases.extensions": (1, OWN),
         "cases.returns": (2, OWN),
         # §9: co-signers confirm that the text says what they mean.
@@ -208,6 +216,7 @@ SETTINGS: dict[str, dict[str, tuple[Any, str]]] = {
         "motions.unsatisfied": (("unsatisfied",), "青岛条例第三十一条"),
     },
     "chongqing-2018": {
+        **_area(28.1, 105.1, 32.3, 110.3),
         "cases.extensions": (1, OWN),
         "cases.returns": (2, OWN),
         # §8: co-signers confirm that the text says what they mean.

@@ -33,6 +33,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Door:
     folder = tmp_path_factory.mktemp("dist")
     for name, text in {
         "m/index.html": "<!doctype html>",
+        "console/index.html": "<!doctype html>",
         "assets/m-1a2b.js": SCRIPT,
         ".sources": "x",
     }.items():
@@ -71,6 +72,9 @@ async def test_a_page_runs_and_asks_nothing_but_of_its_own_origin(built: Door) -
     assert "unsafe" not in policy
     assert "http" not in policy
     assert "default-src 'none'; script-src 'self'; style-src 'self'" in policy
+    for path, asks in (("/m/cases/new", "(self)"), ("/console/", "()")):
+        may = (await built.ask("GET", path, role=None)).headers["permissions-policy"].split(", ")
+        assert f"geolocation={asks}" in may, "the phone alone asks where one is, and for us alone"
     api = await built.ask("GET", "/api/me")
     assert api.headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
 

@@ -126,6 +126,11 @@ async def test_bytes_that_no_parser_takes_are_400(at: Door, raw: bytes) -> None:
     ("path", "content", "place"),
     [
         ("/api/cases", {**CASE, "deputy_id": "x"}, "body.deputy_id"),
+        (
+            "/api/cases",
+            {**CASE, "position": {"latitude": 30, "longitude": 121, "altitude": 3}},
+            "body.position.altitude",
+        ),
         ("/api/courses", {"title": "a", "lessons": [], "colour": 1}, "body.colour"),
         (
             "/api/courses",
@@ -163,6 +168,10 @@ async def test_an_unknown_field_is_422_that_names_its_place(
         ("/api/cases", {**CASE, "text": "長" * 20_001}, "body.text"),
         ("/api/cases", {**CASE, "text": "bell\x07"}, "body.text"),
         ("/api/cases", {**CASE, "county": "宁波"}, "body.county"),
+        ("/api/cases", {**CASE, "position": {"latitude": 90.1, "longitude": 121}}, "body.position.latitude"),
+        ("/api/cases", {**CASE, "position": {"latitude": 30, "longitude": -181}}, "body.position.longitude"),
+        ("/api/cases", {**CASE, "position": {"latitude": "30", "longitude": 1}}, "body.position.latitude"),
+        ("/api/cases", {**CASE, "position": {"latitude": 30}}, "body.position.longitude"),
         (f"/api/cases/{SOME_ID}/rate", {"stars": 6}, "body.stars"),
         ("/api/cases/not-a-uuid/rate", {"stars": 5}, "path.subject"),
         ("/api/operations/nobody/dead-letters/" + SOME_ID + "/replay", None, "path.service"),

@@ -13,9 +13,9 @@ from dataclasses import dataclass, fields
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from services.cases import yaml_file
 from services.cases.deadlines.reckoning import Limit, Unit
@@ -29,6 +29,7 @@ from services.cases.deadlines.rules import (
     MotionRules,
     Pack,
     Setting,
+    Side,
 )
 from services.cases.yaml_file import Flaw, Place
 from shared.refusals import Refusal
@@ -242,6 +243,15 @@ Count = Annotated[int, Field(strict=True, ge=1, le=1000)]
 Words = Annotated[dict[Key, Text], Field(min_length=1, max_length=30)]
 
 
+def _box(sides: dict[Side, float]) -> dict[Side, float]:
+    missing = [side for side in get_args(Side) if side not in sides]
+    if missing:
+        raise ValueError(f"leaves out {', '.join(missing)}")
+    if not (-90 <= sides["south"] < sides["north"] <= 90 and -180 <= sides["west"] < sides["east"] <= 180):
+        raise ValueError("must be degrees, south below north and west before east")
+    return sides
+
+
 class _Limit(_Part):
     limit: Annotated[Any, BeforeValidator(_length)]
     source: Text
@@ -279,6 +289,7 @@ class _Cases(_Part):
     close_late: _Limit
     rating_reminder: _Limit
     waiting: _Limit
+    area: _Value[Annotated[dict[Side, float], AfterValidator(_box)]] | None = None
 
 
 class _Motions(_Part):
@@ -369,7 +380,7 @@ def _made(name: str, part: _Cases | _Motions | _Answers, pack: _Pack) -> dict[st
             made[key] = _made(f"{name}.{key}", value, pack)
         elif isinstance(value, _Limit):
             made[key] = _limit(name if isinstance(part, _Answers) else f"{name}.{key}", value, pack)
-        else:
+        elif value is not None:
             made[key] = Setting(value.value, value.source)
     return made
 
@@ -419,7 +430,9 @@ def _contradictions(pack: _Pack) -> Iterator[tuple[Place, str]]:
             yield ("motions", "answer_latest", "limit"), "lies before the answer itself"
 
 
-def _wrong(place: Place, value: _Limit | _Value[Any], pack: _Pack) -> Iterator[tuple[Place, str]]:
+def _wrong(place: Place, value: _Limit | _Value[Any] | None, pack: _Pack) -> Iterator[tuple[Place, str]]:
+    if value is None:
+        return
     if not any(value.source.startswith(name) for name in pack.sources):
         yield (*place, "source"), "begins with none of the names in sources"
     if not isinstance(value, _Limit):

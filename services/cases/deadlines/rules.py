@@ -33,6 +33,18 @@ LateFeedback = Literal["counted", "excluded"]
 """Whether a rating after its deadline counts in the satisfaction figures 逾期反馈是否计入满意统计."""
 
 
+Side = Literal["south", "west", "north", "east"]
+Area = Mapping[Side, float]
+"""A box in degrees of WGS-84, all four sides or none; none holds everything."""
+
+
+def is_within(area: Area, latitude: float, longitude: float) -> bool:
+    """Whether a position lies in the box."""
+    if not area:
+        return True
+    return area["south"] <= latitude <= area["north"] and area["west"] <= longitude <= area["east"]
+
+
 @dataclass(frozen=True)
 class Setting(Generic[T]):
     """A value that is no limit, and the rule that it comes from."""
@@ -62,6 +74,7 @@ class CaseRules:
         close_late: staff are told to close it in the deputy's place, since the deputy was reminded.
         rating_reminder: who filed is reminded to rate 回访提醒, since it was closed.
         waiting: the longest that the clock stands still waiting for the resident 等待当事人.
+        area: the box in which positions of cases lie 位置范围; one outside is a mistake and refused.
     """
 
     take_up: Limit
@@ -80,6 +93,7 @@ class CaseRules:
     close_late: Limit
     rating_reminder: Limit
     waiting: Limit
+    area: Setting[Area] = Setting({}, "")
 
 
 @dataclass(frozen=True)
