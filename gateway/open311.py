@@ -38,7 +38,7 @@ from gateway.commands import (
 )
 from gateway.sealing import Seals
 from gateway.services import Answer, Services
-from gateway.writes import CaseFiling
+from gateway.writes import CASE_WORDS, CaseFiling
 from shared.contracts import cases
 from shared.contracts.operations import CommandOutcome
 from shared.contracts.registry import contract_of
@@ -182,6 +182,10 @@ def _failed(request: Request, status: int, code: str, detail: str) -> Response:
 # -- what is read --------------------------------------------------------------------------------------
 
 
+def _site(request: Request) -> str:
+    return f"{request.url.scheme}://{request.url.netloc}"
+
+
 def _refuse_key_in_url(request: Request) -> None:
     if "api_key" in request.query_params:
         detail = "An api_key never belongs in a URL: send it as bearer token, or in the body of a POST."
@@ -267,8 +271,13 @@ def _named(word: str) -> str:
     return f"{word} {_IN_CHINESE[word]}" if word in _IN_CHINESE else word
 
 
-def service_request(case: Mapping[str, Any]) -> dict[str, Any]:
-    """A case as the standard shows it. We hold no coordinates: lat and long stay empty."""
+def service_request(case: Mapping[str, Any], site: str) -> dict[str, Any]:
+    """A case as the standard shows it; `site` is the origin of this gateway, for the address of its first photo.
+
+    That address asks for the same key as a bearer token, and answers 404 until the photo is kept.
+    """
+    at: Mapping[str, Any] = case.get("position") or {}
+    photo = next((one if isinstance(one, str) else one["digest"] for one in case.get("photos", ())), None)
     told = [_named(case["state"])] + ([_named(case["result"])] if case.get("result") else [])
     words = [case[name] for name in ("title", "text") if case.get(name)]
     return {
@@ -286,9 +295,9 @@ def service_request(case: Mapping[str, Any]) -> dict[str, Any]:
         "address": None,
         "address_id": case.get("town") or case.get("county"),
         "zipcode": None,
-        "lat": None,
-        "long": None,
-        "media_url": None,
+        "lat": at.get("latitude"),
+        "long": at.get("longitude"),
+        "media_url": photo and f"{site}/api/cases/{case['id']}/photos/{photo}",
     }
 
 
@@ -308,17 +317,16 @@ def request_update(step: Mapping[str, Any]) -> dict[str, Any]:
 def filing(form: FormData) -> CaseFiling:
     """A new request as the case that a deputy files. Raises Problem.
 
-    Where it is: our cases know county and town. An address, coordinates and a picture's URL are kept as
-    lines of the text, for the people who read it; nothing is made of them.
+    Where it is: county, town and, if given, a position. An address and a picture's URL are kept as lines of the
+    text, for the people who read it; nothing is made of them.
     """
     description = _needed(form, "description")
-    place = [_coordinate(form, name, most) for name, most in (("lat", 90), ("long", 180))]
-    if (place[0] is None) != (place[1] is None):
+    latitude, longitude = _coordinate(form, "lat", 90), _coordinate(form, "long", 180)
+    if (latitude is None) != (longitude is None):
         raise Problem(400, "coordinates-malformed", "Give both lat and long, or neither.")
     lines = [
         description,
         *(f"地址：{found}" for name in ("address_string", "address_id") if (found := _text(form, name))),
-        *([f"坐标（WGS-84）：{place[0]}, {place[1]}"] if place[0] is not None else []),
         *([f"图片：{found}"] if (found := _text(form, "media_url")) else []),
     ]
     contact = [
@@ -330,6 +338,7 @@ def filing(form: FormData) -> CaseFiling:
         "contact": " ".join(contact) or None,
         "county": _needed(form, "attribute[county]"),
         "town": _text(form, "attribute[town]"),
+        "position": None if latitude is None else {"latitude": latitude, "longitude": longitude},
         "category": _needed(form, "service_code"),
         "origin": _text(form, "attribute[origin]") or "own",
     }
@@ -340,13 +349,13 @@ def filing(form: FormData) -> CaseFiling:
         raise _invalid(error, {**names, "text": "description", "category": "service_code"}) from None
 
 
-def _coordinate(form: FormData, name: str, most: int) -> str | None:
+def _coordinate(form: FormData, name: str, most: int) -> float | None:
     found = _text(form, name)
     if found is None:
         return None
     if not re.fullmatch(r"-?\d{1,3}(\.\d{1,12})?", found, re.ASCII) or abs(float(found)) > most:
         raise Problem(400, "coordinates-malformed", f"{name} must be decimal degrees (WGS-84).")
-    return found
+    return float(found)
 
 
 def update_command(form: FormData) -> Command:
@@ -426,7 +435,7 @@ def door(parts: Parts) -> FastAPI:
     async def asked(path: str, person: Caller, query: Sequence[tuple[str, str]] = ()) -> Any:
         return _content(await services.ask("cases", path, token=person.token, query=urlencode(query)))
 
-    async def one(identifier: str, person: Caller) -> dict[str, Any] | None:
+    async def one(identifier: str, person: Caller, site: str) -> dict[str, Any] | None:
         """A case, or None where there is none or it is not the caller's to see."""
         try:
             found = await asked(f"/cases/{UUID(identifier)}", person)
@@ -436,7 +445,7 @@ def door(parts: Parts) -> FastAPI:
             if problem.status in (403, 404):
                 return None
             raise
-        return service_request(found)
+        return service_request(found, site)
 
     async def sent(
         request: Request, person: Caller, command_id: UUID, command: Command
@@ -454,7 +463,7 @@ def door(parts: Parts) -> FastAPI:
 
     @app.get("/discovery.{kind}")
     async def discovery(request: Request, kind: Kind) -> Response:
-        url = f"{request.url.scheme}://{request.url.netloc}{PREFIX}"
+        url = f"{_site(request)}{PREFIX}"
         found = {
             "changeset": _CHANGESET,
             "contact": "Ask the office of the people's congress 人大办公室.",
@@ -518,7 +527,8 @@ def door(parts: Parts) -> FastAPI:
         if ids := _words(request, "service_request_id"):
             if len(ids) > _IDS_MOST:
                 raise Problem(400, "too-many-ids", f"Ask for at most {_IDS_MOST} ids at once.")
-            held = await asyncio.gather(*(one(identifier, person) for identifier in dict.fromkeys(ids)))
+            site = _site(request)
+            held = await asyncio.gather(*(one(each, person, site) for each in dict.fromkeys(ids)))
             return written(kind, "service_requests", [found for found in held if found is not None])
         start, end = span(_moment(request, "start_date"), _moment(request, "end_date"), parts.clock.now())
         query = [("filed_from", start.isoformat()), ("filed_until", end.isoformat())]
@@ -531,12 +541,14 @@ def door(parts: Parts) -> FastAPI:
         query.append(("page", str(_number(request, "page", 1, 1_000_000))))
         query.append(("size", str(_number(request, "page_size", _MOST, _MOST))))
         found = await asked("/open311/cases", person, query)
-        return written(kind, "service_requests", [service_request(case) for case in found["items"]])
+        return written(
+            kind, "service_requests", [service_request(case, _site(request)) for case in found["items"]]
+        )
 
     @app.get("/requests/{service_request_id}.{kind}")
     async def single_request(request: Request, kind: Kind, service_request_id: str) -> Response:
         person = await caller(request)
-        found = await one(service_request_id, person)
+        found = await one(service_request_id, person, _site(request))
         if found is None:
             raise _unknown_request()
         return written(kind, "service_requests", [found])
@@ -548,7 +560,7 @@ def door(parts: Parts) -> FastAPI:
         require_role(person.actor, cases.FileCase)
         plain = content_of(filing(form))
         refuse_unkept(plain)
-        words = {name: plain[name] for name in ("title", "text", "contact")}
+        words = {name: plain[name] for name in CASE_WORDS}
         clear = {name: plain[name] for name in ("county", "town", "category", "origin")}
         data = cases.FileCase(sealed=await parts.seals.seal("cases", words), **clear)
         command_id = idempotency_key(request)

@@ -56,7 +56,9 @@ def router(
             conditions.append(columns.category.in_(category))
         async with engine.connect() as connection:
             total, _ = await queries.total(connection, conditions)
-            rows = await queries.page(connection, conditions, skip=(page - 1) * size, size=size)
+            rows = await queries.page(
+                connection, conditions, skip=(page - 1) * size, size=size, also=[columns.photos]
+            )
         return {"items": [api.shown(row, opener) for row in rows], "total": total}
 
     @routes.get("/steps")

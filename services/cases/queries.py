@@ -86,9 +86,13 @@ async def page(
     after: Position | None = None,
     skip: int = 0,
     size: int,
+    also: Sequence[ColumnElement[Any]] = (),
 ) -> list[dict[str, Any]]:
-    """Up to `size` cases, newest, oldest or most pressing first, after a position; their words are still sealed."""
-    found = select(*_SHOWN).where(*conditions).order_by(*order(sort)).limit(size).offset(skip)
+    """Up to `size` cases, newest, oldest or most pressing first, after a position; their words are still sealed.
+
+    `also` names what is wanted beside what lists show.
+    """
+    found = select(*_SHOWN, *also).where(*conditions).order_by(*order(sort)).limit(size).offset(skip)
     if after is not None:
         found = found.where(behind(sort, after))
     return dictionaries(await connection.execute(found))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -35,6 +36,8 @@ CASE: dict[str, Any] = {
     "department": "housing",
     "filed_at": "2026-11-20T08:00:00Z",
     "changed_at": "2026-11-21T09:30:00Z",
+    "position": {"latitude": 29.868336, "longitude": 121.54399, "accuracy": 12},
+    "photos": ["ab" * 32, "cd" * 32],
 }
 REQUEST_FIELDS = (
     "service_request_id", "status", "status_notes", "service_name", "service_code", "description",
@@ -166,11 +169,36 @@ async def test_requests_have_the_fields_of_the_standard_in_both_formats(at: Door
         "requested_datetime": CASE["filed_at"],
         "updated_datetime": CASE["changed_at"],
         "address_id": "330203",
+        "lat": 29.868336,
+        "long": 121.54399,
+        "media_url": found["media_url"],
     }
     root = xml(await get(at, "/requests.xml"))
     assert root.tag == "service_requests"
     (request,) = root.findall("request")
-    assert {child.tag: child.text for child in request} == found
+    assert {child.tag: child.text for child in request} == {
+        **found, "lat": "29.868336", "long": "121.54399",
+    }  # fmt: skip
+
+
+async def test_the_media_url_is_the_first_photo_and_asks_for_the_same_key(at: Door) -> None:
+    first, second = CASE["photos"]
+    at.services.answers[("cases", "/open311/cases")] = _json(200, {"items": [CASE], "total": 1})
+    whole = {**CASE, "photos": [{"digest": one, "step": 1, "state": "kept"} for one in (first, second)]}
+    at.services.answers[("cases", f"/cases/{CASE_ID}")] = _json(200, whole)
+    said = [await get(at, "/requests.json"), await get(at, f"/requests/{CASE_ID}.json")]
+    (url,) = {one.body[0]["media_url"] for one in said}
+    assert re.fullmatch(rf"https?://[^/?]+/api/cases/{CASE_ID}/photos/{first}", url)
+    path = "/" + url.split("/", 3)[3]
+    assert (await at.ask("GET", path, role=None)).status == 401
+    at.services.answers[("cases", path.removeprefix("/api"))] = Answer(
+        200, {"Content-Type": "image/jpeg"}, b"jpeg"
+    )
+    assert (await at.ask("GET", path, role="department")).raw == b"jpeg"
+    erased = {**CASE, "title": None, "text": None, "position": None, "photos": []}
+    at.services.answers[("cases", "/open311/cases")] = _json(200, {"items": [erased], "total": 1})
+    (gone,) = (await get(at, "/requests.json")).body
+    assert (gone["lat"], gone["long"], gone["media_url"], gone["description"]) == (None,) * 4
 
 
 @pytest.mark.parametrize("state", ["triage", "routed", "accepted", "answered", "closed"])
@@ -338,11 +366,11 @@ async def test_a_deputy_files_a_case_whose_words_leave_sealed(at: Door) -> None:
     words = at.services.opener.open(command.data["sealed"])
     assert words["title"] == "路口窨井盖破损，"
     assert words["contact"] == "三 张 13800000000"
+    assert words["position"] == {"latitude": 29.868336, "longitude": 121.54399, "accuracy": None}
     assert words["text"].split("\n") == [
         "路口窨井盖破损，",
         "下水道积水。",
         "地址：药行街 & 解放路口",
-        "坐标（WGS-84）：29.868336, 121.543990",
         "图片：https://example.org/1.jpg",
     ]
     root = xml(await post(at, "/requests.xml", form, role="deputy"))
@@ -366,6 +394,7 @@ async def test_who_may_not_file_is_told_so(at: Door, role: Role) -> None:
         ({"lat": "29.8"}, "coordinates-malformed"),
         ({"lat": "95", "long": "121"}, "coordinates-malformed"),
         ({"lat": "nan", "long": "121"}, "coordinates-malformed"),
+        ({"lat": "29.8", "long": "180.1"}, "coordinates-malformed"),
         ({"description": "a\x00b"}, "field-malformed"),
         ({"phone": "1" * 201}, "field-malformed"),
     ],

@@ -40,6 +40,7 @@ CASE: dict[str, Any] = {
     "filed_at": "2026-06-01T01:02:03Z",
     "changed_at": "2026-06-02T04:05:06+08:00",
     "answer_by": "2026-06-09T15:59:59.999999Z",
+    "position": {"latitude": 29.8845, "longitude": 121.5512, "accuracy": None},
 }
 
 Check = Callable[[Any], bool]
@@ -59,6 +60,11 @@ def text(value: Any) -> bool:
 
 def flag(value: Any) -> bool:
     return isinstance(value, bool)
+
+
+def degrees(value: Any) -> bool:
+    """Of WGS-84, as a number: so the examples of the standard have it."""
+    return isinstance(value, float) and -180 <= value <= 180
 
 
 def positive(value: Any) -> bool:
@@ -128,8 +134,8 @@ REQUEST: dict[str, Check | Items] = {
     "address": maybe(text),
     "address_id": maybe(text),
     "zipcode": maybe(text),
-    "lat": maybe(text),
-    "long": maybe(text),
+    "lat": maybe(degrees),
+    "long": maybe(degrees),
     "media_url": maybe(text),
 }
 ERROR: dict[str, Check | Items] = {"code": positive, "description": text}
@@ -276,8 +282,8 @@ async def test_one_request_as_it_is_written(at: Door) -> None:
             <address></address>
             <address_id>330205003</address_id>
             <zipcode/>
-            <lat/>
-            <long/>
+            <lat>29.8845</lat>
+            <long>121.5512</long>
             <media_url/>
         </request>
     </service_requests>"""
