@@ -111,7 +111,7 @@ def shown(row: dict[str, Any], opener: Opener) -> dict[str, Any]:
     try:
         words = read_words(opener, sealed)
     except Refusal:  # the content key was destroyed: the words are erased, the case stays
-        gone = {"title": None, "text": None, "position": None, "photos": [], "documents": []}
+        gone: dict[str, Any] = {"title": None, "text": None, "position": None, "photos": [], "documents": []}
         return {**row, **gone, "erased": True}
     at = words.position
     found = {**row, "title": words.title, "text": words.text, "position": at.model_dump() if at else None}

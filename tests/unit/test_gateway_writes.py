@@ -280,14 +280,17 @@ async def test_the_same_empty_body_on_another_thing_has_another_digest(at: Door)
 
 
 async def test_what_a_resident_wrote_leaves_the_gateway_sealed_to_cases(at: Door) -> None:
-    await at.ask("POST", "/api/cases", role="deputy", content={**CASE, "origin": "resident"})
+    where = {"latitude": 29.868336, "longitude": 121.543991, "accuracy": 12}
+    content = {**CASE, "origin": "resident", "position": where}
+    await at.ask("POST", "/api/cases", role="deputy", content=content)
     command = at.post.sent[0][1]
     wire = command.model_dump_json()
     assert CASE["text"] not in wire
     assert CASE["contact"] not in wire
+    assert "29.868" not in wire
     assert command.data["origin"] == "resident"
     assert at.services.opener.open(command.data["sealed"]) == {
-        name: CASE[name] for name in ("title", "text", "contact")
+        name: content[name] for name in ("title", "text", "contact", "position")
     }
 
 
