@@ -192,7 +192,8 @@ async def test_the_queue_keeps_the_chosen_case_and_begins_with_the_longest_waiti
 async def test_the_first_keys_send_to_the_departments_of_the_cases_own_guesses(
     staff: Visit, town: Town
 ) -> None:
-    content = {"title": "说不清归谁的事", "text": UNCLEAR, "county": "330203"}
+    at = {"latitude": 29.868336, "longitude": 121.543991, "accuracy": 12}
+    content = {"title": "说不清归谁的事", "text": UNCLEAR, "county": "330203", "position": at}
     case_id = (await town.done("POST", "/api/cases", DEPUTY, content))["id"]
     await town.until(case_id, "triage")
     listed = (await town.done("GET", "/api/cases?state=triage&size=100", STAFF))["items"]
@@ -204,6 +205,7 @@ async def test_the_first_keys_send_to_the_departments_of_the_cases_own_guesses(
     page = await open_at(staff, "/triage")
     await page.get_by_role("button", name="说不清归谁的事").click()
     await expect(page.get_by_role("heading", name="说不清归谁的事")).to_be_visible()
+    await expect(page.get_by_text("29.868336, 121.543991")).to_be_visible()
     await expect(page.locator(".quick button").first).to_contain_text("推测类别")
     await staff.picture("console-triage-guesses")
     assert await staff.axe() == []
@@ -238,7 +240,8 @@ async def test_filters_and_pages_stand_in_the_address(staff: Visit, town: Town) 
 async def test_a_department_is_told_live_and_led_to_what_it_is_told_about(
     department: Visit, town: Town
 ) -> None:
-    case_id = await town.file("催办会通知承办单位", "请尽快办理。")
+    at = {"latitude": 29.868336, "longitude": 121.543991}
+    case_id = await town.file("催办会通知承办单位", "请尽快办理。", position=at)
     page = await open_at(department, "/notices")
     await town.done("POST", f"/api/cases/{case_id}/urge", STAFF, {"reason": "请抓紧办理。"})
     row = page.get_by_role("row").filter(has=page.locator(f'a[href="/console/cases/{case_id}"]'))
@@ -248,6 +251,8 @@ async def test_a_department_is_told_live_and_led_to_what_it_is_told_about(
     await department.picture("console-notices-urged")
     await urged.get_by_role("link").click()
     await expect(page.get_by_role("heading", name="催办会通知承办单位")).to_be_visible()
+    await expect(page.get_by_text("29.868336, 121.543991")).to_be_visible()
+    await department.picture("console-case-position")
     await page.go_back()
     await expect(urged).to_be_visible()
     await expect(urged).not_to_contain_text("未读")

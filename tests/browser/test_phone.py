@@ -73,13 +73,40 @@ async def test_a_case_filed_on_the_phone_is_routed_and_shown(deputy: Visit, town
     await page.get_by_label("类别").click()
     await page.get_by_text("交通运输", exact=True).click()
     await page.get_by_role("button", name="确定").click()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    attach, where = page.get_by_role("button", name="附上当前位置"), page.get_by_text("29.868336, 121.543991")
+    await deputy.context.grant_permissions(["notifications"], origin=town.url)  # and nothing else
+    await attach.click()
+    await expect(page.get_by_role("alert").filter(has_text="没有取得定位许可")).to_be_visible()
+    await deputy.picture("phone-position-refused")
+    await deputy.context.grant_permissions(
+        ["geolocation", "clipboard-read", "clipboard-write"], origin=town.url
+    )
+    await deputy.context.set_geolocation({"latitude": 29.8683361, "longitude": 121.5439909, "accuracy": 11.2})
+    await attach.click()
+    await expect(where).to_be_visible()
+    await page.get_by_role("button", name="移除位置").click()
+    await expect(where).to_be_hidden()
+    await attach.click()
+    await expect(page.get_by_text("误差约12米")).to_be_visible()
     await deputy.picture("phone-case-new")
     await submit(page)
     await expect(page).to_have_url(re.compile(r"/m/cases/[0-9a-f-]{36}$"))
     await expect(page.get_by_role("heading", name="中山路口红绿灯不亮")).to_be_visible()
     await expect(page.get_by_text("已派单").first).to_be_visible()
     await expect(page.get_by_text("市交通运输局").first).to_be_visible()
-    assert len(await town.cases_titled("中山路口红绿灯不亮")) == 1
+    (case,) = await town.cases_titled("中山路口红绿灯不亮")
+    assert case["position"] == {"latitude": 29.868336, "longitude": 121.543991, "accuracy": 12}
+    await expect(where).to_be_visible()
+    map_link = page.get_by_role("link", name="用手机地图打开")
+    await expect(map_link).to_have_attribute("href", "geo:29.868336,121.543991")
+    await page.get_by_role("button", name="复制坐标").click()
+    await expect(page.get_by_text("坐标已复制")).to_be_visible()
+    assert await page.evaluate("navigator.clipboard.readText()") == "29.868336, 121.543991"
+    assert not [url for url in asked if "29.868" in url]
+    await deputy.picture("phone-case-position")
+    assert await deputy.axe() == []
     await page.get_by_text("派单依据").click()
     why = page.get_by_text("类别“交通运输”由提交人选定；该单位负责全市")
     await expect(why).to_have_count(2)  # beside the department, and at the step
@@ -344,6 +371,10 @@ async def test_a_draft_outlives_the_page_and_the_back_button_leads_back(deputy: 
         .or_(page.get_by_role("button", name="提交督事"))
         .first.click()
     )
+    await deputy.context.grant_permissions(["geolocation"])
+    await deputy.context.set_geolocation({"latitude": 29.9, "longitude": 121.6, "accuracy": 5})
+    await page.get_by_role("button", name="附上当前位置").click()
+    await expect(page.get_by_text("29.900000, 121.600000")).to_be_visible()
     await page.get_by_label("标题").fill("写到一半的督事")
     await expect(page.get_by_text("草稿已保存")).to_be_visible()
     await page.go_back()
@@ -351,6 +382,7 @@ async def test_a_draft_outlives_the_page_and_the_back_button_leads_back(deputy: 
     await page.reload()
     await page.get_by_text("写到一半的督事").click()
     await expect(page.get_by_label("标题")).to_have_value("写到一半的督事")
+    await expect(page.get_by_text("29.900000, 121.600000")).to_be_visible()
     await page.get_by_role("button", name="删除草稿").click()
     await page.get_by_role("dialog").get_by_role("button", name="删除草稿").click()
     await expect(page).to_have_url(re.compile(r"/m/cases$"))

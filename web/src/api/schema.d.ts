@@ -3419,7 +3419,7 @@ export interface components {
         };
         /**
          * Case
-         * @description A case 督事; title and text are null once they were erased.
+         * @description A case 督事; title, text and position are null once they were erased.
          *
          *     `guesses` are told to staff of a case that waits in triage, the best first.
          */
@@ -3507,6 +3507,7 @@ export interface components {
             title: string | null;
             /** Text */
             text: string | null;
+            position: components["schemas"]["CasePosition"] | null;
             /** Contact */
             contact?: string | null;
             /** Guesses */
@@ -3531,7 +3532,7 @@ export interface components {
         };
         /**
          * CaseFiling
-         * @description A case 督事 as the deputy writes it; title, text and contact are sealed before they leave.
+         * @description A case 督事 as the deputy writes it; title, text, contact and position are sealed before they leave.
          */
         CaseFiling: {
             /** Id */
@@ -3546,6 +3547,7 @@ export interface components {
             county: string;
             /** Town */
             town?: string | null;
+            position?: components["schemas"]["Position"] | null;
             /** Category */
             category?: string | null;
             /**
@@ -3593,6 +3595,18 @@ export interface components {
              * @enum {string}
              */
             state: "claimed" | "kept" | "missing";
+        };
+        /**
+         * CasePosition
+         * @description Where a case is, in degrees of WGS-84 (maps made in China show GCJ-02); `accuracy` in metres.
+         */
+        CasePosition: {
+            /** Latitude */
+            latitude: number;
+            /** Longitude */
+            longitude: number;
+            /** Accuracy */
+            accuracy: number | null;
         };
         /**
          * CaseSplit
@@ -5149,6 +5163,21 @@ export interface components {
             due: string;
         };
         /**
+         * Position
+         * @description Where a case is, in WGS-84 degrees; accuracy in metres.
+         */
+        Position: {
+            /** Latitude */
+            latitude: number;
+            /** Longitude */
+            longitude: number;
+            /**
+             * Accuracy
+             * @description metres by which it may be wrong, if the device says so
+             */
+            accuracy?: number | null;
+        };
+        /**
          * Progress
          * @description How far one is in a course; `mark` is the quiz's per cent.
          */
@@ -6482,6 +6511,7 @@ export interface components {
             title: string | null;
             /** Text */
             text: string | null;
+            position: components["schemas"]["CasePosition"] | null;
             /** Contact */
             contact?: string | null;
             /** Guesses */

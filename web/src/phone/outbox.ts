@@ -10,6 +10,7 @@ import { computed, ref, toRaw } from 'vue'
 import { ask, client, command, newId, Problem, type Schemas } from '@/api/client'
 import { expired, me } from '@/api/session'
 import { upload, type Photo } from '@/shell/attachments'
+import type { Position } from '@/shell/position'
 
 export interface Filing {
   title: string
@@ -19,6 +20,8 @@ export interface Filing {
   town: string
   category: string
   origin: 'own' | 'resident'
+  /** A draft of an earlier version has none. */
+  position?: Position | null
 }
 
 export interface Draft {
@@ -85,7 +88,7 @@ async function changed(): Promise<void> {
 }
 
 export function emptyFiling(): Filing {
-  return { title: '', text: '', contact: '', county: '', town: '', category: '', origin: 'own' }
+  return { title: '', text: '', contact: '', county: '', town: '', category: '', origin: 'own', position: null }
 }
 
 export const newDraftId = newId
@@ -105,7 +108,8 @@ export async function keep(id: string, filing: Filing, { there, state }: { there
   const work = (await database()).transaction('drafts', 'readwrite')
   const before = await work.store.get(id)
   const kept = before === undefined ? !there : before.person === person
-  if (kept) await work.store.put({ id, person, filing: { ...toRaw(filing) }, state: state ?? (before?.state === 'waiting' ? 'waiting' : 'draft'), changedAt: Date.now() })
+  const plain = { ...toRaw(filing), position: toRaw(filing.position) ?? null } // IndexedDB keeps no proxies
+  if (kept) await work.store.put({ id, person, filing: plain, state: state ?? (before?.state === 'waiting' ? 'waiting' : 'draft'), changedAt: Date.now() })
   await work.done
   await changed()
   return kept
@@ -161,6 +165,7 @@ function bodyOf({ id, filing }: Draft, photos: string[]): Schemas['CaseFiling'] 
     county,
     origin,
     photos,
+    position: filing.position ?? null,
     contact: some(filing.contact),
     town: some(filing.town),
     category: some(filing.category),
