@@ -143,6 +143,9 @@ class CasePosition(Answer):
 class Case(Answer):
     """A case 督事; title, text and position are null once they were erased.
 
+    `take_up_by` is by when what a resident submitted is to be taken up; once the resident has `objected` 不同意见
+    to an explanation or a refusal, by when staff answer.
+
     `guesses` are told to staff of a case that waits in triage, the best first.
     """
 
@@ -172,6 +175,8 @@ class Case(Answer):
     closed_at: datetime | None
     merged_into: UUID | None
     split_from: UUID | None
+    take_up_by: datetime | None
+    objected: bool
     followers: tuple[UUID, ...]
     filed_at: datetime
     changed_at: datetime

@@ -32,6 +32,7 @@ from gateway.commands import Caller, Commands
 from gateway.edge import Edge
 from gateway.intake import Intake
 from gateway.residents import routes as residents
+from gateway.residents.photos import Photos
 from gateway.sealing import Seals
 from gateway.services import Services
 from gateway.settings import GatewaySettings
@@ -98,14 +99,17 @@ def build(parts: Parts) -> FastAPI:
     seals = Seals(parts.services)
     writes.add(app, commands, seals, who)
     roster.add(app, commands, parts.services, parts.settings, who)
-    uploads.add(app, parts.quarantine, parts.settings, who)
+    uploading = uploads.Uploading(parts.quarantine)
+    allowance = uploads.Allowance(parts.settings.photos_per_hour_max)
+    uploads.add(app, uploading, allowance, who)
     intake = Intake(parts.services, parts.settings, caller)
     city = places.read_divisions(parts.settings.divisions_file)
     taking = concerns.Concerns(commands, seals, parts.services, intake, parts.settings)
     concerns.add(app, taking, intake)
     follower = following.Following(commands, seals, parts.services, intake, parts.settings)
     following.add(app, follower, residents.wrong)
-    residents.add(app, taking, follower, intake, parts.services, city)
+    photos = Photos(uploading, allowance, intake, parts.settings)
+    residents.add(app, taking, follower, intake, parts.services, city, photos)
     reads.add(app, parts.services, parts.health, who)
     exports.add(app, parts.services, city, parts.clock, who)
     stream.add(app, parts.hints, parts.settings, who)

@@ -7,6 +7,7 @@ submitted alone gets the receipt number and the follow link, and only once the c
 # No postponed annotations here: FastAPI could not find names that are made inside functions.
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -40,18 +41,21 @@ from shared.http.problems import Problem
 
 CODE = r"^[0-9A-Za-z-]{1,20}$"
 NOTICE = {
-    "version": "2026-11",
+    "version": "2026-12",
     "text": (
-        "您填写的内容和联系方式仅用于处理您反映的问题：代表、人大工作人员和承办单位为办理需要可以查看，"
-        "每次查看联系方式都有记录，您凭查询链接可以看到。联系方式可以不填。您可以随时撤回同意、删除联系方式或者全部内容；"
-        "已送交承办单位的内容最迟30日后从传送系统中清除。请不要填写他人的个人信息。"
+        "您填写的内容、照片和联系方式仅用于处理您反映的问题：代表、人大工作人员和承办单位为办理需要可以查看，"
+        "每次查看联系方式都有记录，您凭查询链接可以看到。照片和联系方式可以不留；照片中的拍摄地点、设备等信息收到时即去除。"
+        "您可以随时撤回同意、删除联系方式或者全部内容，撤回或者删除后照片即销毁；"
+        "已送交承办单位的内容最迟30日后从传送系统中清除。请不要填写他人的个人信息，照片尽量避开他人面部、车牌和门牌。"
     ),
     "text_en": (
-        "What you write and your contact are used only to handle your concern: the deputy, congress staff and the "
-        "department in charge may see them for that purpose. Each reading of the contact is noted, and you see the "
-        "notes by your link. You may leave the contact out. You may at any time take your consent back and have "
-        "the contact, or everything, deleted; what was sent to the department leaves the transport after 30 days "
-        "at the latest. Please write nothing personal about others. The Chinese text is the one that holds."
+        "What you write, your photos and your contact are used only to handle your concern: the deputy, congress "
+        "staff and the department in charge may see them for that purpose. Each reading of the contact is noted, and "
+        "you see the notes by your link. You may leave photos and contact out; where and with what a photo was taken "
+        "is removed when it arrives. You may at any time take your consent back and have the contact, or everything, "
+        "deleted; photos are destroyed when you withdraw or delete. What was sent to the department leaves the "
+        "transport after 30 days at the latest. Please write nothing personal about others, and keep faces, number "
+        "plates and house numbers out of photos. The Chinese text is the one that holds."
     ),
 }
 """The notice 告知书 in force; the Chinese text holds."""
@@ -119,15 +123,22 @@ class Concerns:
         return found
 
     async def take_in(
-        self, request: Request, person: Caller, code: str, body: Concern, command_id: UUID
+        self,
+        request: Request,
+        person: Caller,
+        code: str,
+        body: Concern,
+        command_id: UUID,
+        *,
+        photos: Sequence[str] = (),
     ) -> TakenIn | None:
-        """Send a concern; None when its outcome is not there in time. Raises Problem."""
+        """Send a concern, with uploads by their digests; None when its outcome is not there in time. Raises Problem."""
         if person.actor.roles == {"intake"} and not person.actor.acting_for_simulation:
             self._throttle.admit(self._per_address, "address", address_of(request))
         if body.consent != NOTICE["version"]:
             detail = "Show the notice in force (/api/concern-notice) and send its version as consent."
             raise Problem(422, "consent-needed", detail)
-        plain = content_of(body)
+        plain = content_of(body) | ({"photos": list(photos)} if photos else {})
         refuse_unkept(plain)
         deputy = await self._deputy_of(code, person, command_id, body.deputy)
         if not person.actor.acting_for_simulation:
@@ -151,6 +162,7 @@ class Concerns:
             receipt=intake.receipt(case_id),
             follow=digest_of(secret),
             consent=body.consent,
+            photos=tuple(photos),
         )
         command = Command(cases.SubmitConcern, data.model_dump(mode="json"), str(case_id), plain)
         outcome = await self._commands.send(request, person, command_id, command)

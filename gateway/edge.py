@@ -5,6 +5,7 @@ Invariant: what is counted and logged is the route's template, never the path or
 
 from __future__ import annotations
 
+import re
 import time
 
 from starlette.requests import Request
@@ -19,6 +20,8 @@ ROSTER_PATH = "/api/roster-imports"
 PHOTO_PATH = "/api/photos"
 DOCUMENT_PATH = "/api/documents"
 STREAM_PATH = "/api/events"
+_CONCERN_PATH = re.compile(r"/r/[0-9A-Za-z-]{1,20}")
+"""Where residents' forms go, which may bring photos."""
 _PROBES = frozenset({"/livez", "/readyz", "/metrics"})
 _HEADERS = [
     (b"x-content-type-options", b"nosniff"),
@@ -77,6 +80,9 @@ class Edge:
             DOCUMENT_PATH: settings.photo_bytes_max,
         }
         most = larger.get(scope["path"], settings.body_bytes_max)
+        is_form = headers.get(b"content-type", b"").startswith(b"multipart/form-data")
+        if is_form and _CONCERN_PATH.fullmatch(scope["path"]):
+            most = settings.concern_bytes_max
         if len(length) > _LENGTH_DIGITS_MAX or not length.isdigit() or int(length) > most:
             return Problem(413, "too-large", f"A body here may have at most {most:,} bytes.")
         return None

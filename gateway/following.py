@@ -35,6 +35,7 @@ from gateway.commands import (
     refuse_unkept,
 )
 from gateway.intake import Intake, digest_of
+from gateway.reads import passed_on
 from gateway.receipts import ALPHABET, read_receipt, read_signs, shown
 from gateway.sealing import Seals
 from gateway.services import Services
@@ -127,6 +128,12 @@ class Following:
             raise Problem(503, "service-away", "The concern cannot be shown now; try again soon.")
         found: dict[str, Any] = json.loads(answer.body)
         return found
+
+    async def photo(self, follow: str, digest: str, size: str) -> Response:
+        """A photo that came with the concern, for who opened it; a download with a name, never a page."""
+        token = (await self._intake.gateway()).token
+        asked = {"follow": follow, "digest": digest, "size": size}
+        return passed_on(await self._services.ask("cases", "/concerns/photo", token=token, body=asked))
 
     async def open(self, request: Request, secret: str, receipt: str | None = None) -> Opened:
         """What a typed secret opens; with a receipt number only if both belong together. Raises Problem."""
@@ -256,6 +263,25 @@ def add(app: FastAPI, following: Following, wrong: Callable[[Request, Problem], 
     )
     async def reopen(request: Request, receipt: Receipt, body: Said) -> Response:
         return await say(request, receipt, cases.ReopenConcern, content_of(body))
+
+    @app.post(
+        "/api/concerns/{receipt}/object", summary="Not of the same opinion 不同意见, once", tags=["concerns"]
+    )
+    async def object_to(request: Request, receipt: Receipt, body: Said) -> Response:
+        return await say(request, receipt, cases.ObjectToConcern, content_of(body))
+
+    @app.get(
+        "/api/concerns/{receipt}/photos/{digest}",
+        summary="A photo of one's own concern 照片",
+        tags=["concerns"],
+    )
+    async def photo(
+        request: Request,
+        receipt: Receipt,
+        digest: Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")],
+        size: Literal["full", "thumbnail"] = "full",
+    ) -> Response:
+        return await following.photo(following.kept(request, receipt).digest, digest, size)
 
     @app.post("/api/concerns/{receipt}/rate", summary="Rate how it was handled 评价", tags=["concerns"])
     async def rate(request: Request, receipt: Receipt, body: Rating) -> Response:

@@ -29,6 +29,8 @@ class GatewaySettings(ProcessSettings, StorageSettings):
     `20/hour` are each gateway's own.
     `quarantine_url` is the storage of uploads, which all gateways and `cases` share; a claimed one stays there
     as long as a command can lie in its topic. The limits of photos hold for documents too; an hour's are shared.
+    Residents' photos come with their form, which `concern_bytes_max` limits: what one form brings beyond what is
+    taken is read all the same, so that its page can say so; an hour's are those of an address.
     `web_folder` is what the web pages were built to; `divisions_file` names the city's towns, {code, name, children}.
     """
 
@@ -52,6 +54,7 @@ class GatewaySettings(ProcessSettings, StorageSettings):
     quarantine_claimed_days: float = Field(default=8.0, gt=0)
     photos_per_hour_max: int = Field(default=60, ge=1)
     photo_bytes_max: int = Field(default=10_485_760, ge=1024)
+    concern_bytes_max: int = Field(default=67_108_864, ge=1024)
     roster_bytes_max: int = Field(default=10_485_760, ge=1024)
     stream_clients_max: int = Field(default=5000, ge=1)
     stream_queue_max: int = Field(default=200, ge=1)

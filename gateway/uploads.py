@@ -15,7 +15,8 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
@@ -102,6 +103,13 @@ class Quarantine:
             raise _away(error) from error
         return digest
 
+    async def thumbnail(self, digest: str) -> bytes | None:
+        """The small picture of a photo; None where it is gone, or the storage away."""
+        try:
+            return await self._storage.get(f"thumbnails/{digest}")
+        except StorageAway:
+            return None
+
     async def claim(self, kind: Kind, digests: Iterable[str]) -> None:
         """Note that a command names these uploads. Raises Problem 422 for one that is not here, or 503."""
         try:
@@ -169,15 +177,15 @@ def _away(error: StorageAway) -> Problem:
 
 
 class Allowance:
-    """How many uploads a person has left in the present hour, at this gateway."""
+    """How many uploads a person, or without an account an address, has left in the present hour, at this gateway."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._hour = 0
         self._used: Counter[str] = Counter()
 
-    def take(self, person: str, kind: Kind) -> None:
-        """Use one up, photo or document. Raises Problem 429."""
+    def look(self, person: str, kind: Kind) -> None:
+        """Raise Problem 429 where none is left."""
         hour = int(time.monotonic() // _HOUR)
         if hour != self._hour:
             self._hour = hour
@@ -185,10 +193,14 @@ class Allowance:
         if self._used[person] >= self._most:
             detail = f"At most {self._most} uploads an hour; go on later."
             raise Problem(429, f"too-many-{kind}s", detail, headers={"Retry-After": "600"})
+
+    def take(self, person: str, kind: Kind) -> None:
+        """Use one up, photo or document. Raises Problem 429."""
+        self.look(person, kind)
         self._used[person] += 1
 
 
-class Intake:
+class Uploading:
     """The way of an upload: read, made anew in a process of its own, kept."""
 
     def __init__(self, quarantine: Quarantine) -> None:
@@ -197,26 +209,39 @@ class Intake:
         self._at_once = asyncio.Semaphore(_AT_ONCE)
         self._waiting = 0
 
-    async def take(self, request: Request, kind: Kind) -> dict[str, int | str]:
-        """Take in the request's body; its digest, and what is said of it. Raises Problem."""
+    @asynccontextmanager
+    async def room(self) -> AsyncIterator[None]:
+        """Room in memory for one upload. Raises Problem 503 where too many wait for it."""
         if self._waiting >= _WAITING_MAX:
             detail = "Too many uploads are on their way; try again."
             raise Problem(503, "too-busy", detail, headers={"Retry-After": "5"})
         self._waiting += 1
         try:
             async with self._in_memory:
-                try:
-                    upload = await asyncio.wait_for(request.body(), _BODY_SECONDS)
-                except TimeoutError:
-                    raise Problem(408, "too-slow", f"The {kind} did not arrive in time.") from None
-                if not upload:
-                    raise Problem(422, f"{kind}-unreadable", f"Send the {kind} as the body of the request.")
-                async with self._at_once:
-                    facts, parts = await made_anew(kind, upload)
-                digest = await self._quarantine.keep(kind, *parts)
+                yield
         finally:
             self._waiting -= 1
-        return {"digest": digest, **facts}
+
+    async def take(self, request: Request, kind: Kind) -> dict[str, int | str]:
+        """Take in the request's body; its digest, and what is said of it. Raises Problem."""
+        async with self.room():
+            try:
+                upload = await asyncio.wait_for(request.body(), _BODY_SECONDS)
+            except TimeoutError:
+                raise Problem(408, "too-slow", f"The {kind} did not arrive in time.") from None
+            if not upload:
+                raise Problem(422, f"{kind}-unreadable", f"Send the {kind} as the body of the request.")
+            return await self.keep(kind, upload)
+
+    async def keep(self, kind: Kind, upload: bytes) -> dict[str, int | str]:
+        """Make an upload anew and keep that; its digest, and what is said of it. Raises Problem."""
+        async with self._at_once:
+            facts, parts = await made_anew(kind, upload)
+        return {"digest": await self._quarantine.keep(kind, *parts), **facts}
+
+    async def thumbnail(self, digest: str) -> bytes | None:
+        """The small picture of a photo that was kept; None where it cannot be had."""
+        return await self._quarantine.thumbnail(digest)
 
 
 async def made_anew(kind: Kind, upload: bytes) -> tuple[dict[str, int], list[bytes]]:
@@ -254,17 +279,15 @@ async def made_anew(kind: Kind, upload: bytes) -> tuple[dict[str, int], list[byt
 
 
 def add(
-    app: FastAPI, quarantine: Quarantine, settings: GatewaySettings, caller: Callable[..., Awaitable[Caller]]
+    app: FastAPI, uploading: Uploading, allowance: Allowance, caller: Callable[..., Awaitable[Caller]]
 ) -> None:
     """Add the uploads of photos and documents."""
     who = Annotated[Caller, Depends(caller)]
-    intake = Intake(quarantine)
-    allowance = Allowance(settings.photos_per_hour_max)
 
     async def taken(request: Request, person: Caller, kind: Kind) -> Response:
         require(person.actor, "deputy", "staff", "department")
         allowance.take(person.actor.person, kind)
-        return json_response(await intake.take(request, kind), 201)
+        return json_response(await uploading.take(request, kind), 201)
 
     @app.post(
         PHOTO_PATH,

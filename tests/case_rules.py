@@ -40,6 +40,7 @@ RULES = Rules(
         hand_back=days(20),
         returns=Setting(2, "test rule"),
         reopen=days(10),
+        objection=days(5),
         urge=days(1),
         supervise=days(5),
         close_reminder=days(3),

@@ -22,7 +22,7 @@ LOOKS = (HERE / "looks.css").read_bytes()
 LOOKS_ADDRESS = f"/r/looks.css?v={hashlib.sha256(LOOKS).hexdigest()[:16]}"
 
 _POLICY = (
-    "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; form-action 'self'; "
+    "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; "
     "frame-ancestors 'none'"
 )
 _ZONE = ZoneInfo("Asia/Shanghai")

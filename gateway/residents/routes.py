@@ -6,7 +6,7 @@ import asyncio
 import hmac
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 from uuid import UUID, uuid4
@@ -22,6 +22,7 @@ from gateway.following import LINK, Erasure, Following, Opened, Rating, Said
 from gateway.intake import Intake, digest_of
 from gateway.places import Place
 from gateway.receipts import shown
+from gateway.residents.photos import PHOTOS_MAX, Photos
 from gateway.residents.rendering import LOOKS, WORDS, page
 from gateway.services import Services
 from shared.contracts import cases
@@ -35,6 +36,7 @@ _LATE = Problem(202, "pending", "It is on its way; send it again to see.")
 _FAULT_OF_PROBLEM: Mapping[str, Mapping[str, str]] = {
     "county-needed": {"place": "missing"},
     "deputy-not-there": {"deputy": "gone"},
+    "photo-unknown": {"photos": "gone"},
 }
 """What is said at a field, though the service found it."""
 _FIELD_FAULTS = {"missing": "missing", "string_too_short": "missing", "string_too_long": "long"}
@@ -42,6 +44,7 @@ _FIELD_FAULTS = {"missing": "missing", "string_too_short": "missing", "string_to
 _ACTIONS: Mapping[str, type[Contract]] = {
     "supply": cases.SupplyConcern,
     "reopen": cases.ReopenConcern,
+    "object": cases.ObjectToConcern,
     "rate": cases.RateConcern,
     "withdraw": cases.WithdrawConcern,
     "erase-contact": cases.EraseConcern,
@@ -112,7 +115,13 @@ def _faults(error: ValidationError) -> dict[str, str]:
 
 
 def add(
-    app: FastAPI, concerns: Concerns, following: Following, intake: Intake, services: Services, city: Place
+    app: FastAPI,
+    concerns: Concerns,
+    following: Following,
+    intake: Intake,
+    services: Services,
+    city: Place,
+    photos: Photos,
 ) -> None:
     """Add the pages."""
     places = {place.code: place for place in _every(city)}
@@ -141,13 +150,14 @@ def add(
             return {}
         return {one["code"]: one["name"] for one in json.loads(answer.body)["items"]}
 
-    def code_page(
+    async def code_page(
         request: Request,
         code: str,
         owner: Mapping[str, Any],
         *,
         form: Mapping[str, str],
         faults: Mapping[str, str],
+        digests: Sequence[str] = (),
         problem: Problem | None = None,
         status: int = 200,
     ) -> Response:
@@ -163,6 +173,8 @@ def add(
             counties=counties,
             form=form,
             faults=faults,
+            photos=await photos.shown(digests, UUID(form["id"])),
+            photos_max=PHOTOS_MAX,
             problem=_word_of(problem) if problem else None,
             notice=NOTICE,
         )
@@ -300,37 +312,45 @@ def add(
         except Problem as problem:
             return wrong(request, problem)
         blank = {"id": str(uuid4()), "place": owner["town"] or ""}
-        return code_page(request, code, owner, form=blank, faults={})
+        return await code_page(request, code, owner, form=blank, faults={})
 
     @app.post("/r/{code}", include_in_schema=False)
     async def submit(request: Request, code: Annotated[str, Path(pattern=CODE)]) -> Response:
         try:
             _refuse_foreign(request)
-            form = await _form(request)
+            brought = await photos.read(request)
             owner = await owner_of(code)
         except Problem as problem:
             return wrong(request, problem)
+        form = brought.fields
         command_id = _id_of(form)
         form["id"] = str(command_id)
-        gone = {"deputy": "gone"} if _picked_is_gone(form, owner) else {}
+        digests, fault = await photos.taken(request, brought, command_id)
+        await request.close()
+
+        async def again(status: int, faults: Mapping[str, str], problem: Problem | None = None) -> Response:
+            kept = () if faults.get("photos") == "gone" else digests
+            return await code_page(
+                request, code, owner, form=form, faults=faults, digests=kept, problem=problem, status=status
+            )
+
+        faults = {"deputy": "gone"} if _picked_is_gone(form, owner) else {}
+        faults |= {"photos": fault} if fault else {}
         try:
             body = Concern.model_validate(_concern(form, places, owner))
         except ValidationError as error:
-            return code_page(request, code, owner, form=form, faults=_faults(error) | gone, status=422)
-        unread = {"consent": "missing"} if body.consent != NOTICE["version"] else {}
-        if gone or unread:
-            return code_page(request, code, owner, form=form, faults=gone | unread, status=422)
+            return await again(422, _faults(error) | faults)
+        faults |= {"consent": "missing"} if body.consent != NOTICE["version"] else {}
+        if faults:
+            return await again(422, faults)
         try:
             person = await intake.gateway()
-            taken = await concerns.take_in(request, person, code, body, command_id)
+            taken = await concerns.take_in(request, person, code, body, command_id, photos=digests)
         except Problem as problem:
-            faults = _FAULT_OF_PROBLEM.get(problem.code, {})
-            shown_problem = None if faults else problem
-            return code_page(
-                request, code, owner, form=form, faults=faults, problem=shown_problem, status=problem.status
-            )
+            found = _FAULT_OF_PROBLEM.get(problem.code, {})
+            return await again(problem.status, found, None if found else problem)
         if taken is None:
-            return code_page(request, code, owner, form=form, faults={}, problem=_LATE, status=202)
+            return await again(202, {}, _LATE)
         answer = RedirectResponse(f"/r/concerns/{shown(taken.receipt)}", 303)
         opened = Opened(taken.receipt, digest_of(taken.secret))
         following.keep(answer, replace(opened, told_until=int(time.time()) + RECEIPT_SHOWN_SECONDS))
@@ -367,7 +387,7 @@ def _picked_is_gone(form: Mapping[str, str], owner: Mapping[str, Any]) -> bool:
 
 def _asked(action: str, form: Mapping[str, str]) -> dict[str, Any]:
     """What an action's form asks for, as JSON-ready content. Raises ValidationError."""
-    if action in {"supply", "reopen"}:
+    if action in {"supply", "reopen", "object"}:
         return Said.model_validate({"text": form.get("text", "")}).model_dump(mode="json")
     if action == "rate":
         given = {name: form[name] for name in ("stars", "attitude", "result") if form.get(name)}

@@ -106,6 +106,8 @@ def may_read(case: Mapping[str, Any], actor: Actor) -> bool:
 def shown(row: dict[str, Any], opener: Opener) -> dict[str, Any]:
     """A case with its words opened; without contact data and what opens it to its resident."""
     sealed = row.pop("sealed")
+    if row.get("receipt") is not None and row["state"] == "withdrawn" and "photos" in row:
+        row = {**row, "photos": [], "documents": []}  # they are being removed
     for hidden in ("follow", "contact", "consent"):
         row.pop(hidden, None)
     try:

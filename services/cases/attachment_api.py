@@ -1,6 +1,7 @@
 """The routes that show a photo of a case and give a document of one.
 
-Invariants: who may see a case may see its attachments, and nobody else; no browser takes one for a page.
+Invariants: who may see a case may see its attachments, and nobody else; by the follow link a resident sees the
+photos of the concern itself; no browser takes one for a page.
 """
 
 # No postponed annotations here: FastAPI could not find names that are made inside `router`.
@@ -10,20 +11,34 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path
 from fastapi.responses import Response
-from sqlalchemy import select
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.cases import api, errors, tables
 from services.cases.attachments import THUMBNAIL, Kind, Shelves
+from shared.contracts.cases import Follow
 from shared.contracts.envelope import Actor
 from shared.host import WhoCalls
+from shared.http.callers import require
 from shared.http.problems import Problem
 from shared.storage import StorageAway
 
-Digest = Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")]
+_DIGEST = r"^[0-9a-f]{64}$"
+Digest = Annotated[str, Path(pattern=_DIGEST)]
 
 _UNKNOWN = {"photo": errors.photo_unknown, "document": errors.document_unknown}
 _FORMS: dict[Kind, tuple[str, str]] = {"photo": ("image/jpeg", "jpg"), "document": ("application/pdf", "pdf")}
+
+
+class OwnPhoto(BaseModel):
+    """Which photo of which concern: its own digest, and that of the secret."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    follow: Follow
+    digest: Annotated[str, Field(pattern=_DIGEST)]
+    size: Literal["full", "thumbnail"] = "full"
 
 
 def router(shelves: Shelves, engine: AsyncEngine, caller: WhoCalls) -> APIRouter:
@@ -35,27 +50,37 @@ def router(shelves: Shelves, engine: AsyncEngine, caller: WhoCalls) -> APIRouter
     async def photo(
         case_id: UUID, digest: Digest, actor: who, size: Literal["full", "thumbnail"] = "full"
     ) -> Response:
-        return await given("photo", case_id, digest, actor, ending=THUMBNAIL if size == "thumbnail" else "")
+        ending = THUMBNAIL if size == "thumbnail" else ""
+        return await given("photo", digest, [_of(case_id), *api.visible(actor)], ending=ending)
 
     @routes.get("/cases/{case_id}/documents/{digest}")
     async def document(case_id: UUID, digest: Digest, actor: who) -> Response:
-        return await given("document", case_id, digest, actor)
+        return await given("document", digest, [_of(case_id), *api.visible(actor)])
 
-    async def given(kind: Kind, case_id: UUID, digest: str, actor: Actor, *, ending: str = "") -> Response:
+    @routes.post("/concerns/photo")
+    async def own_photo(asked: OwnPhoto, actor: who) -> Response:
+        require(actor, "intake")
+        own = [tables.cases.c.follow == asked.follow, tables.case_photos.c.number == 1]
+        ending = THUMBNAIL if asked.size == "thumbnail" else ""
+        return await given("photo", asked.digest, own, ending=ending)
+
+    async def given(
+        kind: Kind, digest: str, conditions: list[ColumnElement[bool]], *, ending: str = ""
+    ) -> Response:
         attachments = tables.case_photos.c
         async with engine.connect() as connection:
-            state = await connection.scalar(
-                select(attachments.state)
+            rows = await connection.execute(
+                select(attachments.case_id, attachments.state)
                 .join(tables.cases, tables.cases.c.id == attachments.case_id)
                 .where(
-                    attachments.case_id == case_id,
                     attachments.digest == digest,
                     attachments.kind == kind,
-                    ~tables.ERASED,
-                    *api.visible(actor),
+                    ~tables.WITHOUT_ATTACHMENTS,
+                    *conditions,
                 )
             )
         unknown = _UNKNOWN[kind]()
+        case_id, state = rows.one_or_none() or (None, None)
         if state is None or state == "missing":
             raise unknown
         soon = Problem(
@@ -82,3 +107,7 @@ def router(shelves: Shelves, engine: AsyncEngine, caller: WhoCalls) -> APIRouter
         return Response(content, media_type=media_type, headers=headers)
 
     return routes
+
+
+def _of(case_id: UUID) -> ColumnElement[bool]:
+    return tables.case_photos.c.case_id == case_id

@@ -1,11 +1,11 @@
-"""Attachments 附件 of cases, photos and documents: taken over from the gateway's quarantine, kept, and removed with an erased case.
+"""Attachments 附件 of cases, photos and documents: taken over from the gateway's quarantine, kept, and removed with an erased case or a withdrawn concern.
 
 A row is `claimed` in the transaction that accepts the command which names the upload; a loop then copies
 it to `<case>/<digest>` in the service's own storage, a photo's thumbnail to `<case>/<digest>.thumbnail`,
 and makes the row `kept`, or `missing` where there never was such an upload. Invariants: no command waits
 for the storage; a row is `kept` only when every copy is there, and copying again changes nothing; a case
-whose words are erased (the wrapped key of its sealed words is gone) shows no attachment from that moment,
-and its rows go only after every copy is gone.
+whose words are erased (the wrapped key of its sealed words is gone), or that its resident withdrew, shows no
+attachment from that moment, and its rows go only after every copy is gone.
 """
 
 from __future__ import annotations
@@ -160,16 +160,16 @@ async def _copied(shelves: Shelves, case_id: UUID, digest: str, kind: Kind) -> i
 
 
 async def remove(engine: AsyncEngine, shelves: Shelves, turn: Callable[[], None]) -> int:
-    """Remove the attachments of some erased cases, in quarantine too; how many cases. Raises StorageAway."""
+    """Remove the attachments of some cases that may have none; from quarantine too; how many cases. Raises StorageAway."""
     cases, photos = tables.cases.c, tables.case_photos.c
-    erased = (
+    without = (
         select(cases.id)
-        .where(tables.ERASED, tables.HAS_ATTACHMENTS)
+        .where(tables.WITHOUT_ATTACHMENTS, tables.HAS_ATTACHMENTS)
         .limit(_AT_ONCE)
         .with_for_update(skip_locked=True)
     )
     async with engine.begin() as connection:
-        ids = (await connection.scalars(erased)).all()
+        ids = (await connection.scalars(without)).all()
         for case_id in ids:
             # Locked, so that nobody takes one over again behind us.
             mine = (

@@ -8,8 +8,8 @@ Invariants: only the department that holds a case acts on it, a co-handler only 
 clock stands still while somebody is waited for, and begins anew with each routing; whether an answer
 was on time is judged by when it was given, never by when it was looked at; after so many returns a case
 goes up, not round: staff designate who handles it 首接负责, and that department cannot return it. What a
-resident submits waits for the deputy to take it up, and nobody else sees it but staff; what is erased comes
-back by no step.
+resident submits waits for the deputy to take it up, and nobody else sees it but staff; whose objection 不同意见
+the deputy's explanation or refusal meets is answered by staff, once; what is erased comes back by no step.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ Step = Literal[
     "taken-up",
     "explained",
     "declined",
+    "objected",
     "filed",
     "triage-late",
     "split",
@@ -140,6 +141,7 @@ STEPS: Mapping[Step, Rule] = {
     "taken-up": _rule("submitted", "triage", "接收"),
     "explained": _rule("submitted", "closed", "解释说明"),
     "declined": _rule("submitted triage", "declined", "不予受理"),
+    "objected": _rule("closed declined", "submitted", "居民提出不同意见"),
     "filed": _rule("", "triage", "提交"),
     "triage-late": _rule("triage", None, "逾期未分流"),
     "split": _rule(f"triage {_HELD} waiting answered", None, "拆分"),
@@ -297,6 +299,8 @@ class Case:
     What a resident submitted by a deputy's code 代表码 has a `receipt` number, the `consent` that was given, the
     sealed `contact` where there is one, and `follow`, the digest of the secret that opens it; a resident's
     rating (`resident_stars`, of `attitude` and `result`) stands beside the deputy's. Both are of the present round.
+    `objected`: the resident did not agree with what no department was asked about; from then on `take_up_by` is
+    by when staff answer.
     """
 
     id: UUID
@@ -349,6 +353,7 @@ class Case:
     resident_stars: int | None = None
     resident_attitude: int | None = None
     resident_result: int | None = None
+    objected: bool = False
     steps: tuple[Event, ...] = field(default=(), repr=False)
 
     @property
@@ -388,6 +393,10 @@ def evolve(case: Case, event: Event) -> Case:
             return replace(changed, chased=2)
         case "taken-up":
             return replace(changed, chased=0)
+        case "objected":
+            return replace(
+                _anew(changed), objected=True, take_up_by=event.take_up_by, chased=0, closed_at=None
+            )
         case "explained":
             return replace(changed, answer=event.text, closed_at=event.at, chased=0)
         case "routed" | "transferred":
@@ -445,17 +454,12 @@ def evolve(case: Case, event: Event) -> Case:
             return replace(changed, answer=event.text)
         case "reopened":
             return replace(
-                changed,
+                _anew(changed),
                 reopened=case.reopened + 1,
                 chased=0,
                 closed_at=None,
                 answered_at=None,
                 on_time=None,
-                reminded=False,
-                stars=None,
-                resident_stars=None,
-                resident_attitude=None,
-                resident_result=None,
             )
         case "reminded":
             return replace(changed, reminded=True)
@@ -482,6 +486,18 @@ def evolve(case: Case, event: Event) -> Case:
             return replace(changed, follow=None)
         case _:
             return changed
+
+
+def _anew(case: Case) -> Case:
+    """A case that is to be rated anew."""
+    return replace(
+        case,
+        reminded=False,
+        stars=None,
+        resident_stars=None,
+        resident_attitude=None,
+        resident_result=None,
+    )
 
 
 def _dated(case: Case, dates: Dates) -> Case:
@@ -522,10 +538,11 @@ def _drawn(state: str) -> str:
 # -- what is asked of a case ---------------------------------------------------------------------------
 
 
-def submit(case: Case, rules: Rules, *, by: str) -> tuple[Event, ...]:
+def submit(case: Case, rules: Rules, *, by: str, photos: Sequence[str] = ()) -> tuple[Event, ...]:
     """A resident puts a concern to a deputy by the deputy's code 民情直通车; nobody has looked at it yet."""
     limit = _after(rules.cases.take_up, case.filed_at, rules)
-    return (Event("submitted", by, case.filed_at, reason=limit.reason, take_up_by=limit.at),)
+    submitted = Event("submitted", by, case.filed_at, reason=limit.reason, take_up_by=limit.at)
+    return (replace(submitted, photos=_more_photos(case, photos)),)
 
 
 def take_up(
@@ -543,16 +560,18 @@ def take_up(
 
 
 def explain(case: Case, act: Act, text: str) -> tuple[Event, ...]:
-    """The deputy, or staff, answer it themselves 解释说明, which closes it."""
+    """The deputy, or staff, answer it themselves 解释说明, which closes it; an objection only staff."""
     _for_the_deputy(case, act)
+    if case.objected and not act.is_staff:
+        raise errors.not_your_case()
     _possible(case, "explained")
     return (Event("explained", act.actor, act.at, result="explained", text=text),)
 
 
 def decline(case: Case, act: Act, reason: str) -> tuple[Event, ...]:
-    """The deputy, or staff, do not take it up 不予受理, and say why; what lies in triage only staff decline."""
+    """The deputy, or staff, do not take it up 不予受理, and say why; in triage, or after an objection, only staff."""
     _for_the_deputy(case, act)
-    if case.state == "triage" and not act.is_staff:
+    if (case.state == "triage" or case.objected) and not act.is_staff:
         raise errors.not_your_case()
     _possible(case, "declined")
     return (Event("declined", act.actor, act.at, text=reason),)
@@ -919,6 +938,20 @@ def reopen(
             dates=dates(clock, case.urgency, rules),
         ),
     )
+
+
+def object_to(case: Case, act: Act, rules: Rules, *, sealed: str) -> tuple[Event, ...]:
+    """The resident does not agree that it was explained or declined 不同意见, once; staff look again and answer."""
+    _possible(case, "objected")
+    if case.objected:
+        raise errors.objected_already()
+    if case.receipt is None or case.department is not None or case.erased:
+        raise errors.nothing_to_object_to()
+    ended = case.closed_at or case.state_since or case.changed_at
+    if not _after(rules.cases.reopen, ended, rules).met(act.said_at):
+        raise errors.objected_too_late()
+    limit = _after(rules.cases.objection, act.at, rules)
+    return (Event("objected", act.actor, act.at, reason=limit.reason, sealed=sealed, take_up_by=limit.at),)
 
 
 def urge(case: Case, act: Act, reason: str) -> tuple[Event, ...]:

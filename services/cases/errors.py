@@ -116,6 +116,24 @@ def reopened_too_late() -> Refusal:
     return Refusal("reopened-too-late", "The time for reopening is over; file a new case and name this one.")
 
 
+def objected_already() -> Refusal:
+    """The resident has objected once."""
+    return Refusal("objected-already", "One objection is possible; it was made and answered.")
+
+
+def objected_too_late() -> Refusal:
+    """The time in which a resident can object is over."""
+    return Refusal("objected-too-late", "The time for an objection is over; file a new concern.")
+
+
+def nothing_to_object_to() -> Refusal:
+    """A department answered it, or its words were erased, or no resident submitted it."""
+    detail = (
+        "An objection is for what was explained or declined; ask to have what a department answered reopened."
+    )
+    return Refusal("nothing-to-object-to", detail)
+
+
 def parent_unknown() -> Refusal:
     """The case to merge into, or to split, is not there, or is the same case."""
     return Refusal("parent-unknown", "There is no other case with the id that you named.", "invalid")

@@ -25,14 +25,15 @@ from shared.security.sealing import Opener
 
 _TO_RESIDENT = frozenset({"answered", "asked", "progressed", "explained", "declined", "extension-granted"})
 """Steps whose words are meant for the resident; reasons of returns, transfers and the like are not."""
-_REASONED = frozenset({"submitted", "routed", "transferred"})
+_REASONED = frozenset({"submitted", "objected", "routed", "transferred"})
 """Steps that carry a rule as their reason."""
-_OWN = frozenset({"supplied", "reopened"})
+_OWN = frozenset({"supplied", "reopened", "objected"})
 """Steps whose sealed words are the resident's own, or the deputy's for them."""
 _CAN: dict[str, Step] = {
     "supply": "supplied",
     "rate": "resident-rated",
     "reopen": "reopened",
+    "object": "objected",
     "withdraw": "withdrawn",
 }
 
@@ -61,15 +62,17 @@ def view(row: Mapping[str, Any], reads: Sequence[Mapping[str, Any]], opener: Ope
         "has_contact": row["contact"] is not None,
         "consent": row["consent"],
         "submitted_at": row["filed_at"],
+        "objected": row["objected"],
         "take_up_by": row["take_up_by"] if state == "submitted" else None,
         "department": row["department"],
         "answer_by": row["answer_by"],
         "dates_reason": row["dates_reason"],
-        "parts": [
-            {"state": part["state"], "state_title": STATES[part["state"]]}
-            for part in row["related"]
-            if part["split_from"] == row["id"]
+        "photos": [
+            {"digest": photo["digest"], "state": photo["state"]}
+            for photo in row["photos"]
+            if photo["step"] == 1 and not told["erased"] and state != "withdrawn"
         ],
+        "parts": [{**part, "state_title": STATES[part["state"]]} for part in row["parts"]],
         "answer": row["answer"],
         "result": row["result"],
         "rating": {
@@ -86,7 +89,12 @@ def view(row: Mapping[str, Any], reads: Sequence[Mapping[str, Any]], opener: Ope
 
 
 def _may(name: str, row: Mapping[str, Any]) -> bool:
-    return name != "reopen" or (row["department"] is not None and bool(row["sealed"]))
+    """Whether it makes sense, in a state in which it is possible; the case decides again."""
+    if name == "reopen":
+        return row["department"] is not None and bool(row["sealed"])
+    if name == "object":
+        return row["department"] is None and bool(row["sealed"]) and not row["objected"]
+    return True
 
 
 def _step(step: Mapping[str, Any], opener: Opener) -> dict[str, Any]:

@@ -170,7 +170,7 @@ def submit_concern(
         filed_at=message.now,
         changed_at=message.now,
     )
-    events = domain.submit(new, rules, by=sender.person if by_staff else _RESIDENT)
+    events = domain.submit(new, rules, by=sender.person if by_staff else _RESIDENT, photos=data.photos)
     if by_staff:
         act = Act(sender.person, message.now, message.now, is_staff=True)
         submitted = domain.evolve(new, events[0])
@@ -434,6 +434,16 @@ def reopen_concern(
     return _decided(found, events, context, supplied=said)
 
 
+def object_to_concern(
+    case: Case | None, message: Received[contract.ObjectToConcern], context: Context
+) -> Decision[Case]:
+    """The resident does not agree with an explanation or a refusal; what they say rests sealed."""
+    found, act = _opened_by_link(case, message)
+    read_supplied(context.opener, message.data.sealed)
+    rules = context.rules_at(message.now)
+    return _decided(found, domain.object_to(found, act, rules, sealed=message.data.sealed), context)
+
+
 def _opened_by_link(case: Case | None, message: Received[Any]) -> tuple[Case, Act]:
     """The case that a follow link opens, and the resident acting on it. Raises Refusal that tells nothing."""
     if case is None or case.follow is None or not hmac.compare_digest(case.follow, message.data.follow):
@@ -648,6 +658,7 @@ DECISIONS: dict[type[Contract], Decide[Case]] = {
     contract.DeclineConcern: decline_concern,
     contract.SupplyConcern: supply_concern,
     contract.ReopenConcern: reopen_concern,
+    contract.ObjectToConcern: object_to_concern,
     contract.RateConcern: _by_link(
         lambda case, act, data: domain.rate_as_resident(case, act, data.stars, data.attitude, data.result)
     ),

@@ -171,7 +171,7 @@ async def one(connection: AsyncConnection, case_id: UUID) -> dict[str, Any] | No
 
 
 async def by_follow(connection: AsyncConnection, follow: str) -> dict[str, Any] | None:
-    """The case that the digest of a follow link's secret opens, as `one` gives it; None where there is none."""
+    """The case that the digest of a follow link's secret opens, as `one` gives it, with its photos and parts; or None."""
     found = (
         (await connection.execute(select(tables.cases).where(tables.cases.c.follow == follow)))
         .mappings()
@@ -180,7 +180,21 @@ async def by_follow(connection: AsyncConnection, follow: str) -> dict[str, Any] 
     if found is None:
         return None
     told = await _with_way(connection, found)
+    told |= await attachments(connection, found["id"], found["photos"])
+    told |= {"parts": await _parts(connection, found["id"])}
     return {**told, **await _parents_dates(connection, found)}
+
+
+async def _parts(connection: AsyncConnection, case_id: UUID) -> list[dict[str, Any]]:
+    """The cases that were split from one, oldest first, as far as its resident is told of them."""
+    cases = tables.cases.c
+    shown = (cases.state, cases.department, cases.filed_at, cases.answer_by, cases.closed_at)
+    rows = await connection.execute(
+        select(*shown, cases.result, cases.answer)
+        .where(cases.split_from == case_id)
+        .order_by(cases.filed_at, cases.id)
+    )
+    return dictionaries(rows)
 
 
 async def _parents_dates(connection: AsyncConnection, found: RowMapping) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from services.cases.search import tables as search
 __all__ = [
     "ERASED",
     "HAS_ATTACHMENTS",
+    "WITHOUT_ATTACHMENTS",
     "case_due",
     "case_photos",
     "case_routings",
@@ -92,6 +93,7 @@ cases = Table(
     Column("resident_stars", SmallInteger),
     Column("resident_attitude", SmallInteger),
     Column("resident_result", SmallInteger),
+    Column("objected", Boolean, nullable=False, server_default="false"),
     Column("sealed", Text, nullable=False),
     Column("filed_at", DateTime(timezone=True), nullable=False),
     Column("changed_at", DateTime(timezone=True), nullable=False),
@@ -138,8 +140,12 @@ Index("cases_follow_idx", cases.c.follow, unique=True, postgresql_where=cases.c.
 ERASED = func.split_part(cases.c.sealed, ".", 2) == ""
 """The content key of the case's words was destroyed, which is how a case is erased (ADR 5)."""
 HAS_ATTACHMENTS = or_(cases.c.photos != text("'[]'"), cases.c.documents != text("'[]'"))
-"""Of a case that was erased: something is left to remove."""
-Index("cases_erased_idx", cases.c.id, postgresql_where=and_(ERASED, HAS_ATTACHMENTS))
+"""Of a case that may have none any more: something is left to remove."""
+WITHOUT_ATTACHMENTS = or_(ERASED, and_(cases.c.state == text("'withdrawn'"), cases.c.receipt.is_not(None)))
+"""Nobody may see attachments of such a case any more: it was erased, or its resident withdrew it."""
+Index(
+    "cases_without_attachments_idx", cases.c.id, postgresql_where=and_(WITHOUT_ATTACHMENTS, HAS_ATTACHMENTS)
+)
 
 # Photos and documents. The name stayed what it was, for versions of the service that know only photos.
 case_photos = Table(

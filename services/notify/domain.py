@@ -59,6 +59,8 @@ Kind = Literal[
     "concern.passed-up",
     "concern.rated",
     "concern.reopened",
+    "concern.objected",
+    "concern.to-review",
     "concern.withdrawn",
     "concern.erased",
     "concern.supplied",

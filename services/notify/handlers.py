@@ -73,6 +73,7 @@ _OF_RESIDENT: Mapping[str, Kind] = {
     "supplied": "concern.supplied",
     "resident-rated": "concern.rated",
     "reopened": "concern.reopened",
+    "objected": "concern.objected",
     "withdrawn": "concern.withdrawn",
     "erased": "concern.erased",
 }
@@ -119,6 +120,7 @@ _TO_STAFF: Mapping[str, Kind] = {
     "close-late": "case.close-late",
     "extension-asked": "case.decide-extension",
     "passed-up": "concern.passed-up",
+    "objected": "concern.to-review",
 }
 
 

@@ -57,6 +57,8 @@ SENTENCES: Mapping[Kind, str] = {
     "concern.passed-up": "有一件居民反映的问题逾期未接收，请处理。",
     "concern.rated": "居民评价了其反映问题的办理情况：{stars}星。",
     "concern.reopened": "居民对办理结果不满意，已重新办理，答复期限：{answer_by}。",
+    "concern.objected": "居民对解释说明或者不予受理有不同意见，由人大工作人员复核；您也可以接收。",
+    "concern.to-review": "有居民对解释说明或者不予受理有不同意见，请在{take_up_by}前复核、答复。",
     "concern.withdrawn": "居民撤回了其反映的问题。",
     "concern.erased": "居民撤回同意，其反映的内容和联系方式已删除，请同时删除您留存的内容。",
     "concern.supplied": "居民已补充情况，承办单位继续办理。",

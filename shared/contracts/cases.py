@@ -112,6 +112,7 @@ class SubmitConcern(Contract):
     consent: str = Field(
         pattern=r"^[0-9a-z.-]{1,20}$", description="version of the notice that was agreed to"
     )
+    photos: Photos = ()
 
 
 @command("concern.take-up", owner="cases", roles=("deputy", "staff"), key="case id")
@@ -163,6 +164,16 @@ class RateConcern(ByFollowLink):
 @command("concern.reopen", owner="cases", roles=("intake",), key="case id")
 class ReopenConcern(ByFollowLink):
     """The resident is not content, and the case goes back 重新办理. `sealed` is a JWE for cases of {"text"}."""
+
+    sealed: Sealed
+
+
+@command("concern.object", owner="cases", roles=("intake",), key="case id")
+class ObjectToConcern(ByFollowLink):
+    """The resident does not agree that it was explained or declined 不同意见, and staff look again, once.
+
+    `sealed` is a JWE for cases of {"text"}.
+    """
 
     sealed: Sealed
 
@@ -413,7 +424,7 @@ class CaseFact(Contract):
 
     `on_time` is known from the answer on; `followers` are the deputies who joined; `merged_into` and
     `split_from` tell where a case went and came from. `take_up_by` is set for what a resident submitted by a
-    deputy's code, `resident_stars` once the resident has rated it.
+    deputy's code, anew by an objection; `resident_stars` once the resident has rated it.
     """
 
     case_id: UUID
@@ -471,6 +482,7 @@ class CaseProgressed(CaseFact):
         "submitted",
         "passed-up",
         "declined",
+        "objected",
         "triage-late",
         "split",
         "accepted",

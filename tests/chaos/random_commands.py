@@ -407,6 +407,7 @@ class Generator:
             ),
             "explained": lambda: (cases.ExplainConcern(text="已向居民说明"), either),
             "declined": lambda: (cases.DeclineConcern(reason="不属于代表职责"), either),
+            "objected": lambda: (cases.ObjectToConcern(follow=link, sealed=said), intake),
             "resident-rated": lambda: (cases.RateConcern(follow=link, stars=stars, attitude=stars), intake),
             "contact-erased": lambda: (cases.EraseConcern(follow=link, what="contact"), intake),
             "erased": lambda: (cases.EraseConcern(follow=link, what="all"), intake),

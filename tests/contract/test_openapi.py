@@ -20,6 +20,7 @@ WITH_ROUTES_OF_THEIR_OWN: dict[type, tuple[str, str]] = {
     cases.SubmitConcern: ("post", "/api/codes/{code}/concerns"),
     cases.SupplyConcern: ("post", "/api/concerns/{receipt}/supply"),
     cases.ReopenConcern: ("post", "/api/concerns/{receipt}/reopen"),
+    cases.ObjectToConcern: ("post", "/api/concerns/{receipt}/object"),
     cases.RateConcern: ("post", "/api/concerns/{receipt}/rate"),
     cases.WithdrawConcern: ("post", "/api/concerns/{receipt}/withdraw"),
     cases.EraseConcern: ("post", "/api/concerns/{receipt}/erase"),

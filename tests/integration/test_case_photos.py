@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import io
 import json
 from collections.abc import AsyncIterator
@@ -11,6 +12,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import aiohttp
+import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaProducer
 from PIL import Image
@@ -232,6 +234,73 @@ async def test_with_the_words_of_a_case_its_photos_are_erased_everywhere(
             assert await storage.look(name) is None
     assert await town.kept.look(f"{kept_id}/{other}") is not None
     assert (await town.shown(kept_id))["photos"][0]["state"] == "kept"
+
+
+@pytest.mark.parametrize("ending", ["withdraw", "erase"])
+async def test_a_residents_photos_follow_the_concern_into_the_case_and_go_when_it_is_withdrawn_or_erased(
+    town: Town, stack: LocalStack, ending: str
+) -> None:
+    digest = await town.upload(photo(colour={"withdraw": "plum", "erase": "tan"}[ending]))
+    case_id, intake = str(uuid4()), town.token("intake", person="intake")
+    follow = hashlib.sha256(case_id.encode()).hexdigest()
+    concern = cases.SubmitConcern(
+        sealed=town.desk.sealer.seal({"title": "井盖", "text": "路口窨井盖破损。"}),
+        deputy_id=town.deputy,
+        county="330203",
+        receipt=case_id[:8].upper().translate(str.maketrans("ABCDEF", "GHJKMN")) + "0000",
+        follow=follow,
+        consent="2026-12",
+        photos=(digest,),
+    )
+    assert (await town.desk.ask(message(concern, subject=case_id, token=intake))).state == "accepted"
+    assert await town.states(case_id, 1) == ["kept"]
+    path = f"/api/cases/{case_id}/photos/{digest}"
+    housing = town.token("department", person="housing-desk", organisation="housing")
+    stranger = town.token("deputy", person=uuid4())
+    staff, elsewhere = (town.token("staff", person=uuid4(), organisation=one) for one in ("330203", "330212"))
+
+    async def statuses() -> list[int]:
+        people = (town.token("deputy"), staff, elsewhere, stranger, housing)
+        return [(await town.ask("GET", path, token))[0] for token in people]
+
+    async def own(secret: str, *, token: str = intake) -> int:
+        asked = {"follow": secret, "digest": digest, "size": "thumbnail"}
+        headers = {"Authorization": f"Bearer {token}"}
+        url = f"{town.desk.url}/concerns/photo"
+        async with town.session.post(url, json=asked, headers=headers) as answer:
+            assert answer.status != 200 or max(Image.open(io.BytesIO(await answer.read())).size) == 320
+            return answer.status
+
+    assert await statuses() == [200, 200, 404, 404, 404]
+    assert [await own(follow), await own("0" * 64), await own(follow, token=staff)] == [200, 404, 403]
+    taken = {"category": "城乡建设"}
+    status, _, body = await town.ask(
+        "POST", f"/api/cases/{case_id}/take-up", town.token("deputy"), content=taken
+    )
+    assert status == 200, body
+    assert await statuses() == [200, 200, 404, 404, 200]
+    for event in [*town.desk.log.of("case.filed", case_id), *town.desk.log.of("case.progressed", case_id)]:
+        assert digest not in json.dumps(event.data)
+
+    end = (
+        cases.WithdrawConcern(follow=follow)
+        if ending == "withdraw"
+        else cases.EraseConcern(follow=follow, what="all")
+    )
+    assert (await town.desk.ask(message(end, subject=case_id, token=intake))).state == "accepted"
+    assert await statuses() == [404] * 5
+    assert await own(follow) == 404
+    assert (await town.shown(case_id))["photos"] == []
+
+    async def gone() -> bool:
+        return not await rows(stack, "cases", "SELECT 1 FROM case_photos WHERE case_id = $1", UUID(case_id))
+
+    await wait_until(gone, what="rows of the concern's photos gone")
+    for storage, names in (
+        (town.kept, (f"{case_id}/{digest}", f"{case_id}/{digest}.thumbnail")),
+        (town.quarantine, (f"photos/{digest}", f"thumbnails/{digest}", f"claims/{digest}")),
+    ):
+        assert [await storage.look(name) for name in names] == [None] * len(names)
 
 
 async def test_an_upload_that_another_case_still_waits_for_outlives_an_erased_case_in_quarantine(

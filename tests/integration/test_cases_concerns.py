@@ -269,7 +269,54 @@ async def test_what_nobody_takes_up_in_time_is_passed_up_by_the_clock(desk: Desk
         "explained",
         "已列入本月养护计划。",
     )
-    assert other["can"] == ["rate"]
+    assert other["can"] == ["rate", "object"]
+
+
+async def test_a_resident_who_does_not_agree_is_answered_by_staff_and_sees_what_a_part_became(
+    desk: Desk, stack: LocalStack
+) -> None:
+    explained, declined = Concern(desk), Concern(desk)
+    for one in (explained, declined):
+        await one.submit()
+    await explained.did(cases.ExplainConcern(text="已列入计划。"), "deputy")
+    await declined.did(cases.DeclineConcern(reason="不属于代表职责。"), "deputy")
+    for one in (explained, declined):
+        await one.did(cases.ObjectToConcern(follow=one.follow, sealed=one.sealed("计划里没有这条路")))
+        told = await one.until("objected")
+        assert (told.data["state"], told.data["by_resident"]) == ("submitted", True)
+        assert "计划" not in json.dumps(told.data, ensure_ascii=False)
+        _, shown = await one.seen()
+        said = shown["steps"][-1]
+        assert (shown["objected"], shown["can"], said["text"]) == (True, ["withdraw"], "计划里没有这条路")
+        assert shown["take_up_by"].startswith("2022-03-08"), "five working days"
+        assert "复核期限" in said["reason"]
+        _, case = await one.http("GET", f"/cases/{one.id}", one.deputy, "deputy")
+        assert (case["objected"], case["steps"][-1]["text"]) == (True, "计划里没有这条路")
+        assert await one.say(cases.ExplainConcern(text="再说一遍"), "deputy") == "not-your-case"
+    await explained.did(cases.ExplainConcern(text="经核实，下月施工。"), "staff")
+    _, shown = await explained.seen()
+    assert (shown["state"], shown["answer"], shown["can"]) == ("closed", "经核实，下月施工。", ["rate"])
+    again = cases.ObjectToConcern(follow=explained.follow, sealed=explained.sealed("还是不同意"))
+    assert await explained.say(again) == "objected-already"
+    await declined.did(cases.TakeUpConcern(category="城乡建设"), "staff")
+    part = Concern(desk)
+    part.hours = declined.hours
+    split = cases.SplitCase(
+        sealed=desk.sealer.seal({"title": "路灯", "text": "路灯不亮"}),
+        out_of=declined.id,
+        category="城乡建设",
+    )
+    await part.did(split, "staff")
+    await part.did(cases.AnswerCase(result="solved", text="路灯已修。"), "housing")
+    await part.did(cases.CloseCase(), "staff")
+    _, shown = await declined.seen()
+    (seen,) = shown["parts"]
+    assert (seen["state"], seen["department"], seen["result"]) == ("closed", "housing", "solved")
+    assert (seen["answer"], bool(seen["closed_at"])) == ("路灯已修。", True)
+    assert "id" not in seen
+    await declined.did(cases.EraseConcern(follow=declined.follow, what="all"))
+    _, shown = await declined.seen()
+    assert [step["text"] for step in shown["steps"] if step["step"] == "objected"] == [None]
 
 
 async def test_of_two_who_act_at_once_one_is_refused_and_a_repetition_changes_nothing(desk: Desk) -> None:

@@ -69,8 +69,9 @@ ENDING = NEW | BUSY | {"triage"}
 ASKED: dict[str, Asked] = {
     "take-up": Asked(lambda c, at: domain.take_up(c, by(at), Route("roads", "交通运输", "x"), RULES), NEW),
     "take-up-unrouted": Asked(lambda c, at: domain.take_up(c, by(at, staff=True), None, RULES), NEW),
-    "explain": Asked(lambda c, at: domain.explain(c, by(at), "because"), NEW),
-    "decline": Asked(lambda c, at: domain.decline(c, by(at), "in court"), NEW),
+    "explain": Asked(lambda c, at: domain.explain(c, by(at), "because"), NEW, lambda c: not c.objected),
+    "staff-explain": Asked(lambda c, at: domain.explain(c, by(at, staff=True), "because"), NEW),
+    "decline": Asked(lambda c, at: domain.decline(c, by(at), "in court"), NEW, lambda c: not c.objected),
     "staff-decline": Asked(lambda c, at: domain.decline(c, by(at, staff=True), "in court"), NEW | {"triage"}),
     "split": Asked(
         lambda c, at: domain.split(c, by(at, staff=True), uuid4(), "two matters"),
@@ -84,6 +85,11 @@ ASKED: dict[str, Asked] = {
         lambda c, at: domain.reopen(c, resident(at), None, RULES, sealed="why"),
         {"answered", "closed"},
         lambda c: c.department is not None and not c.erased,
+    ),
+    "object": Asked(
+        lambda c, at: domain.object_to(c, resident(at), RULES, sealed="why"),
+        {"closed", "declined"},
+        lambda c: c.department is None and c.receipt is not None and not c.objected and not c.erased,
     ),
     "erase": Asked(lambda c, at: domain.erase(c, resident(at)), set(domain.STATES)),
     "erase-contact": Asked(lambda c, at: domain.erase_contact(c, resident(at)), set(domain.STATES)),
@@ -182,7 +188,7 @@ def test_a_case_takes_exactly_the_steps_of_its_state_machine(
         try:
             case = after(case, asked.ask(case, at))
         except Refusal as refusal:
-            late = refusal.code in ("extension-too-late", "reopened-too-late", "returned-too-late")
+            late = refusal.code.endswith("-too-late")
             assert late or not allowed, (name, before.state)
             continue
         assert allowed, (name, before.state)
@@ -405,6 +411,35 @@ def test_a_concern_that_nobody_takes_up_is_passed_up_once_when_it_falls_due_and_
     assert (late.state, late.steps[-1].step) == ("submitted", "passed-up")
     assert domain.due(late, RULES) == {}
     assert did(late, "take-up", at=case.take_up_by).state == "routed"
+
+
+@pytest.mark.parametrize("first", ["explain", "decline"])
+def test_a_resident_objects_once_and_staff_answer_by_the_packs_date_which_the_deputy_may_not(
+    first: str,
+) -> None:
+    case = did(submitted(), first, *(["resident-rate"] if first == "explain" else []))
+    objected = did(case, "object")
+    said = objected.steps[-1]
+    assert (objected.state, objected.objected, said.sealed) == ("submitted", True, "why")
+    assert (objected.closed_at, objected.resident_stars) == (None, None)
+    assert said.reason
+    assert objected.take_up_by is not None
+    assert objected.take_up_by.astimezone(CHINA).isoformat().startswith("2021-07-22T23:59"), "5 working days"
+    assert domain.due(objected, RULES) == {"take-up": objected.take_up_by}
+    late = after(objected, domain.fall_due(objected, "take-up", objected.take_up_by, RULES))
+    assert late.steps[-1].step == "passed-up"
+    for own in ("explain", "decline"):
+        with pytest.raises(Refusal, match="not-your-case"):
+            did(objected, own)
+    assert did(objected, "take-up").state == "routed", "who was wrong may give in"
+    for answered in (did(objected, "staff-explain"), did(objected, "staff-decline")):
+        with pytest.raises(Refusal, match="objected-already"):
+            did(answered, "object")
+    with pytest.raises(Refusal, match="objected-too-late"):
+        did(case, "object", at=START + timedelta(days=20))
+    for other in (did(submitted(), "take-up", "answer", "close"), did(case, "erase")):
+        with pytest.raises(Refusal, match="nothing-to-object-to"):
+            did(other, "object")
 
 
 def test_a_case_left_in_triage_is_told_to_staff_once_and_again_when_it_comes_back() -> None:

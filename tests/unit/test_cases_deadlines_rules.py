@@ -43,6 +43,7 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         ("cases.extension", "2021-10-18", "热线规则"),  # at most 10 working days more
         ("cases.hand_back", "2021-09-30", "热线规则"),  # 2 working days, with the reason
         ("cases.reopen", "2021-10-28", OWN),
+        ("cases.objection", "2021-10-11", OWN),
         ("cases.urge", "2021-09-29", "热线规则"),  # urged on the day after it is overdue
         ("cases.supervise", "2021-10-11", "热线规则"),  # named publicly 5 working days after that
         ("cases.close_reminder", "2021-10-08", OWN),  # 1 October is a day off
@@ -88,6 +89,7 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         ("cases.extension", "2022-02-16", "山东热线"),  # at most 10 working days more
         ("cases.hand_back", "2022-01-30", "山东热线"),  # 2 working days, with the reason
         ("cases.reopen", "2022-02-28", OWN),
+        ("cases.objection", "2022-02-09", OWN),
         ("cases.urge", "2022-01-29", OWN),
         ("cases.supervise", "2022-02-09", OWN),
         ("cases.close_reminder", "2022-02-07", OWN),
@@ -125,6 +127,7 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         ("cases.extension", "2025-02-13", OWN),
         ("cases.hand_back", "2025-01-27", OWN),
         ("cases.reopen", "2025-02-24", OWN),
+        ("cases.objection", "2025-02-07", OWN),
         ("cases.urge", "2025-01-26", OWN),  # the day after is a Saturday
         ("cases.supervise", "2025-02-07", OWN),
         ("cases.close_reminder", "2025-01-27", OWN),

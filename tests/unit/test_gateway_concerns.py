@@ -314,6 +314,7 @@ async def test_what_a_resident_asks_for_is_a_command_on_that_case_with_the_diges
     asked: dict[str, tuple[dict[str, Any] | None, str]] = {
         "supply": ({"text": "在东门口"}, "concern.supply"),
         "reopen": ({"text": "还是不亮"}, "concern.reopen"),
+        "object": ({"text": "不同意"}, "concern.object"),
         "rate": ({"stars": 2, "attitude": 4}, "concern.rate"),
         "withdraw": (None, "concern.withdraw"),
         "erase": ({"what": "all"}, "concern.erase"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+from collections.abc import Sequence
 from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,13 @@ import pytest
 
 from gateway.concerns import NOTICE
 from gateway.receipts import read_receipt
+from gateway.residents.photos import PHOTOS_MAX
 from gateway.residents.rendering import HERE, LANGUAGES, Language, words
 from gateway.services import Answer
 from services.cases.domain import STATES, STEPS
 from services.cases.routing.reasons import SENTENCES
-from tests.gateway_door import Door, Said, door, refused
+from tests.gateway_door import Door, Said, door, quarantine_folder, refused
+from tests.photo_files import GPS_MARK, HEIC, HTML, MAKER, photo, png_that_says
 
 CODE = "7k2m9q4t1x"
 DEPUTY = uuid4()
@@ -47,6 +50,9 @@ SEEN = {
     "answer": None,
     "result": None,
     "rating": {"stars": None, "attitude": None, "result": None},
+    "objected": False,
+    "photos": [],
+    "parts": [],
     "can": ["withdraw"],
     "steps": [],
     "contact_reads": [],
@@ -59,7 +65,13 @@ def answer(status: int, content: Any) -> Answer:
 
 @pytest.fixture
 def at() -> Door:
-    found = door(concerns_per_address="1000/hour", follow_attempts_per_address="1000/hour")
+    return prepared()
+
+
+def prepared(**more: Any) -> Door:
+    """A gateway before which a deputy's code leads somewhere."""
+    given: dict[str, Any] = {"concerns_per_address": "1000/hour", "follow_attempts_per_address": "1000/hour"}
+    found = door(**given, **more)
     token = found.issuer.token("intake", "intake")
     found.services.answers = {
         ("identity", "/token"): answer(200, {"access_token": token, "expires_in": 900}),
@@ -244,6 +256,217 @@ async def test_who_submitted_sees_the_link_and_who_opened_it_later_does_not(at: 
     assert (page.status, secret[1] in page.raw.decode()) == (200, False)
 
 
+def multipart(form: dict[str, str], *photos: bytes, kept: Sequence[str] = ()) -> tuple[bytes, str]:
+    """A form as a browser sends it that has files, the empty ones of untouched inputs among them; its content type."""
+    parts = [f'name="{name}"\r\n\r\n{value}'.encode() for name, value in form.items()]
+    parts += [f'name="kept"\r\n\r\n{name}'.encode() for name in kept]
+    for content in (*photos, b""):
+        about = (
+            f'name="photo"; filename="{"IMG 1.HEIC" if content else ""}"\r\nContent-Type: text/html\r\n\r\n'
+        )
+        parts.append(about.encode() + content)
+    body = b"".join(b"--mark\r\nContent-Disposition: form-data; " + part + b"\r\n" for part in parts)
+    return body + b"--mark--\r\n", "multipart/form-data; boundary=mark"
+
+
+async def left(at: Door, form: dict[str, str], *photos: bytes, kept: Sequence[str] = ()) -> Said:
+    """Send a concern with photos."""
+    body, kind = multipart(form, *photos, kept=kept)
+    told = {"content-type": kind, "content-length": str(len(body))}
+    return await at.ask("POST", f"/r/{CODE}", role=None, raw=body, headers=told)
+
+
+def ticked(page: Said) -> list[str]:
+    """What a page names of photos that it has kept."""
+    return re.findall(r'name="kept" value="([^"]+)" checked', page.raw.decode())
+
+
+async def test_photos_come_with_a_plain_form_and_lie_clean_in_quarantine_under_the_digests_of_the_command(
+    at: Door,
+) -> None:
+    form = concern(text="两行\r\n字")
+    given = (photo(colour="pink"), photo(kind="PNG", colour="navy"))
+    first, again = await left(at, form, *given), await left(at, form, *given)
+    assert (first.status, again.headers["location"]) == (303, first.headers["location"]), first.raw.decode()
+    sent_first, sent_again = (one for _, one in at.post.sent)
+    digests = sent_first.data["photos"]
+    assert (len(digests), sent_again.data["photos"]) == (2, digests)
+    assert sent_first.datadigest == sent_again.datadigest
+    assert at.services.opener.open(sent_first.data["sealed"])["text"] == "两行\n字"
+    for digest in digests:
+        kept = (quarantine_folder() / "photos" / digest).read_bytes()
+        assert kept.startswith(b"\xff\xd8")
+        assert not any(mark in kept for mark in (GPS_MARK, MAKER.encode(), b"Exif"))
+        assert (quarantine_folder() / "claims" / digest).exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "word"),
+    [
+        (HTML, "type"),
+        (HEIC, "type"),
+        (photo()[:3000], "unreadable"),
+        (png_that_says(30_000, 30_000), "large"),
+        (b"\xff\xd8\xff" + b"\0" * 300_000, "large"),
+    ],
+    ids=["html", "heic", "cut", "bomb", "bytes"],
+)
+async def test_a_photo_that_cannot_be_taken_is_said_in_words_and_words_and_good_photos_stay(
+    wrong: bytes, word: str
+) -> None:
+    at = prepared(photo_bytes_max=200_000)
+    form = concern(contact="13900000001")
+    said = await left(at, form, photo(colour="teal"), wrong)
+    text = said.raw.decode()
+    assert (said.status, at.post.sent) == (422, [])
+    assert text.count(words("zh")[f"fault.photos.{word}"]) == 2, "in the summary and at the field"
+    assert (field(said, "title"), field(said, "contact")) == (form["title"], form["contact"])
+    assert text.count('src="data:image/jpeg;base64,') == 1
+    (name,) = ticked(said)
+    done = await left(at, form, kept=[name])
+    assert (done.status, at.post.sent[-1][1].data["photos"]) == (303, [name.partition(".")[0]])
+
+
+async def test_of_too_many_photos_the_first_are_kept_and_unticking_one_makes_room(at: Door) -> None:
+    form = concern()
+    colours = ("red", "green", "gold", "gray")
+    said = await left(at, form, *(photo(colour=colour) for colour in colours))
+    assert (said.status, at.post.sent) == (422, [])
+    assert said.raw.decode().count(words("zh")["fault.photos.many"]) == 2
+    names = ticked(said)
+    assert len(names) == PHOTOS_MAX
+    done = await left(at, form, photo(colour="gray"), kept=names[1:])
+    assert done.status == 303
+    assert at.post.sent[-1][1].data["photos"][:2] == [name.partition(".")[0] for name in names[1:]]
+
+
+async def test_what_is_missing_in_the_words_loses_no_photo_and_a_form_names_no_photo_of_another(
+    at: Door,
+) -> None:
+    form = concern(title="")
+    said = await left(at, form, photo(colour="lime"))
+    assert (said.status, words("zh")["fault.title.missing"] in said.raw.decode()) == (422, True)
+    (name,) = ticked(said)
+    other = concern()
+    for foreign in (name, name.partition(".")[0], "x" * 64 + ".你"):
+        assert (await left(at, other, kept=[foreign])).status == 303
+        assert at.post.sent[-1][1].data["photos"] == []
+    assert (await left(at, form | {"title": "路灯"}, kept=[name])).status == 303
+    assert len(at.post.sent[-1][1].data["photos"]) == 1
+
+
+async def test_photos_that_were_put_away_meanwhile_are_to_be_chosen_again(at: Door) -> None:
+    form = concern(title="")
+    (name,) = ticked(await left(at, form, photo(colour="coral")))
+    (quarantine_folder() / "photos" / name.partition(".")[0]).unlink()
+    said = await left(at, form | {"title": "路灯"}, kept=[name])
+    assert (said.status, ticked(said)) == (422, [])
+    assert said.raw.decode().count(words("zh")["fault.photos.gone"]) == 2
+
+
+async def test_an_address_brings_so_many_photos_an_hour_and_words_beyond_them_still_arrive() -> None:
+    at = prepared(photos_per_hour_max=1)
+    form = concern()
+    said = await left(at, form, photo(colour="red"), photo(colour="blue"))
+    assert (said.status, said.raw.decode().count(words("zh")["fault.photos.often"])) == (422, 2)
+    assert len(ticked(said)) == 1
+    done = await left(at, form, kept=ticked(said))
+    assert (done.status, len(at.post.sent[-1][1].data["photos"])) == (303, 1)
+    assert (await left(at, concern(), photo(colour="red"))).status == 422
+    told = {"content-type": "multipart/form-data; boundary=x", "content-length": "9000000"}
+    unread = await at.ask("POST", f"/r/{CODE}", role=None, headers=told)
+    assert (unread.status, words("zh")["problem.too-many-photos"] in unread.raw.decode()) == (429, True)
+
+
+async def test_a_form_larger_than_all_that_may_come_is_a_page_that_says_so(at: Door) -> None:
+    told = {"content-type": "multipart/form-data; boundary=x", "content-length": str(65 * 1024 * 1024)}
+    said = await at.ask("POST", f"/r/{CODE}", role=None, headers=told)
+    assert (said.status, words("zh")["problem.too-large"] in said.raw.decode()) == (413, True)
+    told["content-length"] = "300000"
+    assert (await at.ask("POST", "/r/", role=None, headers=told)).status == 413, "no other form brings photos"
+
+
+async def test_the_resident_sees_own_photos_by_the_cookie_of_the_concern_and_nobody_else_does(
+    at: Door,
+) -> None:
+    receipt, cookie = await submitted(at)
+    found = json.loads(at.services.answers["cases", "/concerns/seen"].body)
+    digest = "6b" * 32
+    states = ("kept", "claimed", "missing")
+    found["concern"]["photos"] = [{"digest": digest, "state": state} for state in states]
+    at.services.answers["cases", "/concerns/seen"] = answer(200, found)
+    at.services.answers["cases", "/concerns/photo"] = Answer(
+        200,
+        {"Content-Type": "image/jpeg", "Content-Disposition": 'attachment; filename="a.jpg"'},
+        b"\xff\xd8",
+    )
+    page = (await at.ask("GET", f"/r/concerns/{receipt}", role=None, headers={"cookie": cookie})).raw.decode()
+    path = f"/api/concerns/{receipt}/photos/{digest}?size=thumbnail"
+    assert page.count(f'<img src="{path}"') == 1
+    for word in ("concern.photoSoon", "concern.photoMissing"):
+        assert words("zh")[word].split("{number}")[1] in page
+    shown = await at.ask("GET", path, role=None, headers={"cookie": cookie})
+    assert (shown.status, shown.raw, shown.headers["content-type"]) == (200, b"\xff\xd8", "image/jpeg")
+    assert shown.headers["content-disposition"].startswith("attachment")
+    assert shown.headers["x-content-type-options"] == "nosniff"
+    assert at.services.bodies[-1]["size"] == "thumbnail"
+    assert (await at.ask("GET", path, role=None)).code == "follow-unknown"
+
+
+async def test_parts_of_a_concern_stand_on_its_page_with_state_department_and_date(at: Door) -> None:
+    receipt, cookie = await submitted(at)
+    found = json.loads(at.services.answers["cases", "/concerns/seen"].body)
+    part = {"state_title": "", "department": "housing", "filed_at": "2026-11-02T01:00:00Z", "answer": None}
+    owed = {
+        **part,
+        "state": "accepted",
+        "answer_by": "2026-11-09T09:00:00Z",
+        "closed_at": None,
+        "result": None,
+    }
+    closed = {
+        **part,
+        "state": "closed",
+        "answer_by": "2026-11-09T09:00:00Z",
+        "closed_at": "2026-11-10T01:00:00Z",
+    }
+    waiting = {**owed, "state": "triage", "department": None, "answer_by": None}
+    found["concern"]["parts"] = [owed, {**closed, "result": "solved", "answer": "已<b>修好"}, waiting]
+    at.services.answers["cases", "/concerns/seen"] = answer(200, found)
+    page = (await at.ask("GET", f"/r/concerns/{receipt}", role=None, headers={"cookie": cookie})).raw.decode()
+    section = page.partition('aria-labelledby="parts"')[2].partition("</section>")[0]
+    for word in (
+        "住建局",
+        "承办单位已签收",
+        "2026年11月9日",
+        "已办结: 已解决",
+        "2026年11月10日",
+        "已&lt;b&gt;修好",
+    ):
+        assert word in section, word
+    assert "拆分日期</dt><dd>2026年11月2日" in section
+
+
+async def test_an_objection_is_offered_once_and_its_review_says_by_when(at: Door) -> None:
+    receipt, cookie = await submitted(at)
+    found = json.loads(at.services.answers["cases", "/concerns/seen"].body)
+    found["concern"] |= {"state": "declined", "can": ["object"], "take_up_by": None}
+    at.services.answers["cases", "/concerns/seen"] = answer(200, found)
+    page = await at.ask("GET", f"/r/concerns/{receipt}", role=None, headers={"cookie": cookie})
+    assert f'action="/r/concerns/{receipt}/object"' in page.raw.decode()
+    form = {"text": " ", "token": field(page, "token")}
+    empty = await sent(at, f"/r/concerns/{receipt}/object", form, cookie=cookie)
+    assert (empty.status, words("zh")["fault.object.missing"] in empty.raw.decode()) == (422, True)
+    found["concern"] |= {"state": "submitted", "can": ["withdraw"], "objected": True}
+    found["concern"]["take_up_by"] = "2026-11-09T09:00:00Z"
+    at.services.answers["cases", "/concerns/seen"] = answer(200, found)
+    text = (await at.ask("GET", f"/r/concerns/{receipt}", role=None, headers={"cookie": cookie})).raw.decode()
+    assert words("zh")["state.objected"] in text
+    assert f"{words('zh')['concern.reviewBy']}</dt><dd>2026年11月9日" in text
+    assert words("zh")["receipt.expected"] not in text
+    assert "/object" not in text
+
+
 async def test_a_form_on_a_concern_needs_the_token_of_its_page(at: Door) -> None:
     receipt, cookie = await submitted(at)
     path = f"/r/concerns/{receipt}"
@@ -266,6 +489,7 @@ async def test_a_form_on_a_concern_needs_the_token_of_its_page(at: Door) -> None
     [
         ("supply", {"text": "在东门口"}, "concern.supply"),
         ("reopen", {"text": "还是不亮"}, "concern.reopen"),
+        ("object", {"text": "不同意"}, "concern.object"),
         ("rate", {"stars": "2", "attitude": "4", "result": ""}, "concern.rate"),
         ("erase-contact", {}, "concern.erase"),
         ("erase-all", {"sure": "yes"}, "concern.erase"),

@@ -70,7 +70,7 @@ def progressed(step: Any, state: Any) -> cases.CaseProgressed:
 STEPS = get_args(cases.CaseProgressed.model_fields["step"].annotation)
 UNTOLD = ("submitted", "contact-erased", "link-closed")
 """What is the resident's own business; a submission is told as the resident's."""
-BY_RESIDENT = ("submitted", "supplied", "resident-rated", "reopened", "withdrawn", "erased")
+BY_RESIDENT = ("submitted", "supplied", "resident-rated", "reopened", "objected", "withdrawn", "erased")
 MOTION: dict[str, Any] = {
     "motion_id": SUBJECT,
     "deputy_id": ANNA,
@@ -163,6 +163,16 @@ def test_staff_learn_of_a_new_case_only_where_no_rule_could_route_it() -> None:
     filed = cases.CaseFiled(**{**FACT, "department": None}, state="triage")
     assert told(filed) == {}
     assert told(filed.model_copy(update={"unrouted": True}))["case.unrouted"].to == StaffOf("330203")
+
+
+def test_an_objection_is_told_to_staff_who_answer_it_by_a_date_and_to_the_deputy() -> None:
+    fact = progressed("objected", "submitted").model_copy(update={"by_resident": True, "take_up_by": NOW})
+    found = told(fact)
+    assert {kind: notice.to for kind, notice in found.items()} == {
+        "concern.objected": OnePerson(str(ANNA)),
+        "concern.to-review": StaffOf("330203"),
+    }
+    assert found["concern.to-review"].parameters["take_up_by"] == NOW.isoformat()
 
 
 def test_a_deputy_learns_that_staff_declined_a_case_and_not_of_the_own_declining() -> None:

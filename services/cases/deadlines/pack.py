@@ -49,6 +49,7 @@ _TITLES: dict[str, tuple[str, str]] = {
     "cases.extension": ("延期最长至", "原期限届满"),
     "cases.hand_back": ("退回期限", "派单"),
     "cases.reopen": ("申请重新办理期限", "办结"),
+    "cases.objection": ("复核期限", "提出不同意见"),
     "cases.urge": ("催办日期", "逾期"),
     "cases.supervise": ("督办日期", "催办"),
     "cases.close_reminder": ("提醒办结日期", "答复"),
@@ -283,6 +284,7 @@ class _Cases(_Part):
     hand_back: _Limit
     returns: _Value[Count]
     reopen: _Limit
+    objection: _Limit
     urge: _Limit
     supervise: _Limit
     close_reminder: _Limit

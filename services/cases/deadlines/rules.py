@@ -67,7 +67,8 @@ class CaseRules:
         extensions: how many times it may be put off.
         hand_back: the department may hand the case back 退回, since it was routed.
         returns: how many returns a case takes before it goes up instead of round 首接负责.
-        reopen: the deputy or resident may reopen 重新办理, since it was closed.
+        reopen: the deputy or resident may reopen 重新办理, since it was closed; as long a resident may object 不同意见.
+        objection: staff answer a resident's objection 复核, since it was made.
         urge: an overdue department is urged 催办, since the deadline passed.
         supervise: it is put under supervision 督办, since it was urged.
         close_reminder: the deputy is reminded to close 提醒办结, since the answer.
@@ -87,6 +88,7 @@ class CaseRules:
     hand_back: Limit
     returns: Setting[int]
     reopen: Limit
+    objection: Limit
     urge: Limit
     supervise: Limit
     close_reminder: Limit

@@ -1628,6 +1628,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/concerns/{receipt}/object": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Not of the same opinion 不同意见, once */
+        post: operations["object_to_api_concerns__receipt__object_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/concerns/{receipt}/photos/{digest}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A photo of one's own concern 照片 */
+        get: operations["photo_api_concerns__receipt__photos__digest__get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/concerns/{receipt}/rate": {
         parameters: {
             query?: never;
@@ -3421,6 +3455,9 @@ export interface components {
          * Case
          * @description A case 督事; title, text and position are null once they were erased.
          *
+         *     `take_up_by` is by when what a resident submitted is to be taken up; once the resident has `objected` 不同意见
+         *     to an explanation or a refusal, by when staff answer.
+         *
          *     `guesses` are told to staff of a case that waits in triage, the best first.
          */
         Case: {
@@ -3491,6 +3528,10 @@ export interface components {
             merged_into: string | null;
             /** Split From */
             split_from: string | null;
+            /** Take Up By */
+            take_up_by: string | null;
+            /** Objected */
+            objected: boolean;
             /** Followers */
             followers: string[];
             /**
@@ -6495,6 +6536,10 @@ export interface components {
             merged_into: string | null;
             /** Split From */
             split_from: string | null;
+            /** Take Up By */
+            take_up_by: string | null;
+            /** Objected */
+            objected: boolean;
             /** Followers */
             followers: string[];
             /**
@@ -11387,6 +11432,88 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    object_to_api_concerns__receipt__object_post: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description the command's id; the same id again acts once and gets the first outcome */
+                "Idempotency-Key"?: string;
+                /** @description business time; only for the simulation, where it is allowed */
+                "Simulated-Time"?: string;
+            };
+            path: {
+                receipt: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Said"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Accepted"];
+                };
+            };
+            /** @description No outcome yet: ask again at `Location` */
+            202: {
+                headers: {
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    photo_api_concerns__receipt__photos__digest__get: {
+        parameters: {
+            query?: {
+                size?: "full" | "thumbnail";
+            };
+            header?: never;
+            path: {
+                receipt: string;
+                digest: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
             };
             /** @description A problem */
             default: {
