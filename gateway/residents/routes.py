@@ -208,6 +208,7 @@ def add(
             receipt=shown(opened.receipt),
             secret=secret,
             link=f"{request.url.scheme}://{request.url.netloc}{LINK.format(secret=secret)}",
+            start=f"{request.url.netloc}/r/",
             token=form_token(opened),
             ids={name: str(uuid4()) for name in _ACTIONS} | ({action: form["id"]} if "id" in form else {}),
             department_name=codes["department"],

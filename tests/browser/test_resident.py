@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Page, expect
+from playwright.async_api import FilePayload, Page, expect
 
-from tests.browser.conftest import Visit
+from shared.testing.wait import wait_until
+from tests.browser.conftest import Visit, open_at, sign_in
 from tests.browser.town import DEPUTY, HOUSING, OTHER_DEPUTY, STAFF, STATION, Town
+from tests.photo_files import HEIC, photo
 
 pytestmark = pytest.mark.timeout(240, func_only=True)
 
@@ -38,10 +40,14 @@ async def fill(page: Page, title: str) -> None:
     await page.get_by_label("我已看过告知书").check()
 
 
-async def leave(visit: Visit, town: Town, title: str) -> tuple[str, str]:
-    """Leave a concern by the deputy's code; its receipt number and its case's id."""
+async def leave(visit: Visit, town: Town, title: str, **photos: bytes) -> tuple[str, str]:
+    """Leave a concern by the deputy's code, with photos by their names; its receipt number and its case's id."""
     page = await come(visit, f"/r/{town.codes[DEPUTY]}")
     await fill(page, title)
+    files: list[FilePayload] = [
+        {"name": name, "mimeType": "image/jpeg", "buffer": content} for name, content in photos.items()
+    ]
+    await page.locator("#photos").set_input_files(files)
     await page.get_by_role("button", name="提交", exact=True).click()
     await expect(page.get_by_role("heading", name="已经收到")).to_be_visible()
     receipt = page.url.rsplit("/", 1)[-1]
@@ -57,9 +63,16 @@ async def test_a_resident_finds_the_deputy_leaves_a_concern_and_follows_it_witho
     await expect(page.get_by_text("海曙区第一选区")).to_be_visible()
     await expect(page.get_by_label("事情在哪里")).to_have_value("330203100")
     await resident.picture("resident-code")
-    receipt, case_id = await leave(resident, town, "路灯半个月不亮")
+    photos = {f"IMG_{number}.jpg": photo(colour=colour) for number, colour in enumerate(("green", "gold"))}
+    receipt, case_id = await leave(resident, town, "路灯半个月不亮", **photos)
     await expect(page.get_by_text(receipt).first).to_be_visible()
     await expect(page.get_by_text("代表最迟查看日期")).to_be_visible()
+
+    async def stored() -> bool:
+        await page.reload()
+        return await page.locator(".photos img").count() == len(photos)
+
+    await wait_until(stored, what="both photos on the page", every=0.5, seconds=30)
     await resident.picture("resident-receipt")
     link = await page.locator("a.link").get_attribute("href")
     assert link is not None
@@ -101,6 +114,40 @@ async def test_a_resident_finds_the_deputy_leaves_a_concern_and_follows_it_witho
         await page.get_by_role("button", name="要求重新办理").click()
         await expect(page.get_by_role("heading", name="已交承办单位")).to_be_visible()
         await expect(page.get_by_text("昨晚又不亮了。")).to_be_visible()
+
+
+async def test_who_does_not_agree_with_a_refusal_says_so_and_reads_what_staff_answer(
+    resident: Visit, town: Town, visiting: Callable[..., Any]
+) -> None:
+    _, case_id = await leave(resident, town, "不同意不予受理", a=photo(colour="teal"))
+    page = resident.page
+    await town.done("POST", f"/api/cases/{case_id}/decline", DEPUTY, {"reason": "不属于代表职责。"})
+    await page.reload()
+    await page.get_by_label("不同意的理由").fill("别的小区都是代表反映后修好的。")
+    await resident.picture("resident-object")
+    await page.get_by_role("button", name="提出不同意见").click()
+    await expect(page.get_by_role("status")).to_have_text("不同意见已提交。")
+    await expect(page.get_by_role("heading", name="等待人大工作人员复核")).to_be_visible()
+    await expect(page.get_by_text("最迟复核日期")).to_be_visible()
+    async with visiting() as phone:
+        await phone.sign_in(DEPUTY)
+        await phone.open(f"/cases/{case_id}")
+        await expect(phone.page.get_by_role("img", name="照片1")).to_be_visible()
+        await expect(phone.page.get_by_text("居民有不同意见")).to_be_visible()
+        await expect(phone.page.get_by_role("button", name="接收")).to_be_visible()
+        await expect(phone.page.get_by_role("button", name="不予受理")).to_have_count(0)
+        await phone.picture("phone-case-objected")
+    async with visiting(**DESK) as desk:
+        await sign_in(desk, STAFF)
+        console = await open_at(desk, "/triage?of=submitted")
+        await console.get_by_role("button", name="不同意不予受理").click()
+        await expect(console.get_by_text("别的小区都是代表反映后修好的。")).to_be_visible()
+        await expect(console.get_by_role("img", name="照片1")).to_be_visible()
+        await desk.picture("console-triage-objected")
+    await town.done("POST", f"/api/cases/{case_id}/explain", STAFF, {"text": "已请供电公司一并检修。"})
+    await page.reload()
+    await expect(page.get_by_text("已请供电公司一并检修。").first).to_be_visible()
+    await expect(page.get_by_label("不同意的理由")).to_have_count(0)
 
 
 async def test_receipt_number_and_code_open_it_too_and_a_wrong_pair_says_so(
@@ -159,8 +206,13 @@ async def test_what_is_missing_is_said_and_what_was_typed_stays(resident: Visit,
     await page.get_by_label("一句话说是什么事").fill("只写了一句")
     await page.get_by_label("具体情况").fill("   ")  # the browser takes blanks for words
     await page.get_by_label("我已看过告知书").check()
+    chosen = [("a.jpg", photo(colour="gold")), ("b.HEIC", HEIC)]
+    files: list[FilePayload] = [{"name": n, "mimeType": "image/jpeg", "buffer": c} for n, c in chosen]
+    await page.locator("#photos").set_input_files(files)
     await page.get_by_role("button", name="提交", exact=True).click()
     await expect(page.get_by_role("alert")).to_contain_text("请写具体情况")
+    await expect(page.get_by_role("alert")).to_contain_text("不是能收的照片")
+    await expect(page.get_by_label("照片1已收下")).to_be_checked()
     await expect(page.get_by_label("一句话说是什么事")).to_have_value("只写了一句")
     await expect(page.get_by_label("我已看过告知书")).to_be_checked()
     await resident.picture("resident-faults")
@@ -172,7 +224,7 @@ async def test_withdrawing_erasing_and_closing_the_link_do_what_they_say(residen
     page = resident.page
     await town.done("GET", f"/api/cases/{case_id}/contact?purpose=handling", STAFF)
     await page.reload()
-    await expect(page.get_by_text("人大工作人员, 为了办理")).to_be_visible()
+    await expect(page.get_by_text("，人大工作人员，为了办理")).to_be_visible()
     await page.get_by_text("删除联系方式", exact=True).first.click()
     await page.get_by_role("button", name="删除联系方式").click()
     await expect(page.get_by_role("status")).to_have_text("联系方式已删除。")

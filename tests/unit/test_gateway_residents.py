@@ -439,7 +439,7 @@ async def test_parts_of_a_concern_stand_on_its_page_with_state_department_and_da
         "住建局",
         "承办单位已签收",
         "2026年11月9日",
-        "已办结: 已解决",
+        "答复：已解决",
         "2026年11月10日",
         "已&lt;b&gt;修好",
     ):
