@@ -16,6 +16,7 @@ from uuid import UUID
 
 from fastapi import Request
 from starlette.datastructures import UploadFile
+from starlette.requests import ClientDisconnect
 
 from gateway.intake import Intake
 from gateway.settings import GatewaySettings
@@ -67,7 +68,7 @@ class Photos:
         try:
             async with asyncio.timeout(_READ_SECONDS):
                 found = await request.form(max_files=_FILES_MAX, max_fields=_FIELDS_MAX)
-        except TimeoutError:
+        except (TimeoutError, ClientDisconnect):
             raise Problem(408, "too-slow", "The form did not arrive in time.") from None
         finally:
             self._reading -= 1

@@ -627,8 +627,8 @@ def _dossier(case: Case, event: Event, words: Words, supplied: str | None) -> co
         urgency=case.urgency,
         answer_by=case.answer_by,
         again=case.reopened > 0,
-        photos=case.photos,
-        documents=case.documents,
+        photos=() if case.erased else case.photos,
+        documents=() if case.erased else case.documents,
     )
 
 
