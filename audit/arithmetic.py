@@ -102,7 +102,7 @@ def _take(findings: Findings, envelope: Envelope, rules: Iterable[Rule]) -> None
     rank = (int(envelope.get("sequence") or 0), UUID(envelope["id"]).int)
     found: dict[tuple[str, str, str], Version] = {}
     for rule in rules:
-        if not _all_hold(rule.where, data):
+        if not _all_hold(rule.where, data) or data.get(rule.deputy) is None:
             continue
         day = _day(rule, envelope)
         units = 1 if rule.per is None else int(data[rule.per])

@@ -141,7 +141,7 @@ class CasePosition(Answer):
 
 
 class Case(Answer):
-    """A case 督事; title, text and position are null once they were erased.
+    """A case 督事; title, text and position are null once they were erased, `deputy_id` where staff filed it themselves.
 
     `take_up_by` is by when what a resident submitted is to be taken up; once the resident has `objected` 不同意见
     to an explanation or a refusal, by when staff answer.
@@ -152,10 +152,10 @@ class Case(Answer):
     id: UUID
     version: int
     state: cases.CaseState
-    deputy_id: UUID
+    deputy_id: UUID | None
     county: str
     town: str | None
-    origin: Literal["own", "resident"]
+    origin: cases.Origin
     category: str | None
     urgency: cases.Urgency
     department: str | None
@@ -305,6 +305,37 @@ class SimilarCases(Answer):
     """Open cases about the same 相似事项, most alike first."""
 
     items: tuple[SimilarCase, ...]
+
+
+class ClusteredCase(Answer):
+    """A report of a cluster; `title` is told of the first 500 and null, too, once the words were erased."""
+
+    id: UUID
+    title: str | None
+    state: cases.CaseState
+    filed_at: datetime
+    likeness: float
+
+
+class CaseCluster(Answer):
+    """Reports of what seems to be one matter, the first filed in front; `parent` is proposed to take the others in."""
+
+    parent: UUID
+    title: str | None
+    category: str | None
+    department: str | None
+    county: str
+    town: str | None
+    size: int
+    first_filed_at: datetime
+    last_filed_at: datetime
+    cases: tuple[ClusteredCase, ...]
+
+
+class CaseClusters(Answer):
+    """Clusters of open reports 集中反映, the largest first."""
+
+    items: tuple[CaseCluster, ...]
 
 
 class DeadLetter(Answer):

@@ -105,7 +105,7 @@ def build(parts: Parts) -> FastAPI:
     intake = Intake(parts.services, parts.settings, caller)
     city = places.read_divisions(parts.settings.divisions_file)
     taking = concerns.Concerns(commands, seals, parts.services, intake, parts.settings)
-    concerns.add(app, taking, intake)
+    concerns.add(app, taking, intake, who)
     follower = following.Following(commands, seals, parts.services, intake, parts.settings)
     following.add(app, follower, residents.wrong)
     photos = Photos(uploading, allowance, intake, parts.settings)

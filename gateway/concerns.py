@@ -7,13 +7,13 @@ submitted alone gets the receipt number and the follow link, and only once the c
 # No postponed annotations here: FastAPI could not find names that are made inside functions.
 
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 from urllib.parse import urlencode
 from uuid import UUID
 
-from fastapi import FastAPI, Path, Request
+from fastapi import Depends, FastAPI, Path, Request
 from fastapi.responses import Response
 from limits import parse
 from pydantic import BaseModel, ConfigDict, Field
@@ -37,6 +37,7 @@ from gateway.settings import GatewaySettings
 from gateway.throttle import Throttle, address_of
 from gateway.writes import TEXT
 from shared.contracts import cases, identity
+from shared.http.callers import require
 from shared.http.problems import Problem
 
 CODE = r"^[0-9A-Za-z-]{1,20}$"
@@ -77,6 +78,12 @@ class Concern(BaseModel):
     town: identity.PlaceCode | None = None
     consent: Annotated[str, Field(max_length=20)]
     deputy: Annotated[str, Field(pattern=CODE)] | None = None
+
+
+class ConcernTold(Concern):
+    """A concern that a resident told staff, by telephone or at the desk; `code` is the deputy's or the station's."""
+
+    code: Annotated[str, Field(pattern=CODE)]
 
 
 @dataclass(frozen=True)
@@ -173,8 +180,19 @@ class Concerns:
         return TakenIn(data.receipt, secret, outcome.version)
 
 
-def add(app: FastAPI, concerns: Concerns, intake: Intake) -> None:
+def add(app: FastAPI, concerns: Concerns, intake: Intake, caller: Callable[..., Awaitable[Caller]]) -> None:
     """Add the routes."""
+    who = Annotated[Caller, Depends(caller)]
+
+    async def taken_in(request: Request, person: Caller, code: str, body: Concern) -> Response:
+        command_id = idempotency_key(request)
+        taken = await concerns.take_in(request, person, code, body, command_id)
+        if taken is None:
+            pending = {"command_id": str(command_id), "state": "pending"}
+            return json_response(pending, 202, {"Retry-After": "2"})
+        receipt = shown(taken.receipt)
+        told = {"id": receipt, "command_id": str(command_id), "version": taken.version}
+        return json_response({**told, "receipt": receipt, "follow": LINK.format(secret=taken.secret)})
 
     @app.get("/api/concern-notice", summary="What residents agree to 告知书", tags=["concerns"])
     async def notice() -> Response:
@@ -186,12 +204,9 @@ def add(app: FastAPI, concerns: Concerns, intake: Intake) -> None:
         tags=["concerns"],
     )
     async def submit(request: Request, code: Annotated[str, Path(pattern=CODE)], body: Concern) -> Response:
-        person = await intake.speaker(request, "staff")
-        command_id = idempotency_key(request)
-        taken = await concerns.take_in(request, person, code, body, command_id)
-        if taken is None:
-            pending = {"command_id": str(command_id), "state": "pending"}
-            return json_response(pending, 202, {"Retry-After": "2"})
-        receipt = shown(taken.receipt)
-        told = {"id": receipt, "command_id": str(command_id), "version": taken.version}
-        return json_response({**told, "receipt": receipt, "follow": LINK.format(secret=taken.secret)})
+        return await taken_in(request, await intake.speaker(request, "staff"), code, body)
+
+    @app.post("/api/concerns", summary="Take a concern down for a resident 代居民登记", tags=["concerns"])
+    async def take_down(request: Request, body: ConcernTold, person: who) -> Response:
+        require(person.actor, "staff")  # by whom the case is taken up at once
+        return await taken_in(request, person, body.code, body)

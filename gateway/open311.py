@@ -34,7 +34,6 @@ from gateway.commands import (
     content_of,
     idempotency_key,
     refuse_unkept,
-    require_role,
 )
 from gateway.sealing import Seals
 from gateway.services import Answer, Services
@@ -42,7 +41,7 @@ from gateway.writes import CASE_WORDS, CaseFiling
 from shared.contracts import cases
 from shared.contracts.operations import CommandOutcome
 from shared.contracts.registry import contract_of
-from shared.http.callers import bearer, whose
+from shared.http.callers import bearer, require, whose
 from shared.http.problems import STATUS_BY_KIND, Problem
 from shared.messaging.clock import BusinessClock
 from shared.security.tokens import TokenVerifier
@@ -557,7 +556,7 @@ def door(parts: Parts) -> FastAPI:
     async def file_request(request: Request, kind: Kind) -> Response:
         form = await request.form(max_files=0, max_fields=_FIELDS_MOST)
         person = await caller(request, form)
-        require_role(person.actor, cases.FileCase)
+        require(person.actor, "deputy")
         plain = content_of(filing(form))
         refuse_unkept(plain)
         words = {name: plain[name] for name in CASE_WORDS}

@@ -24,6 +24,8 @@ OF_RESIDENTS = frozenset(
     }
 )
 """Commands of residents, who have no token; where no outcome is there yet, the request is sent again."""
+OF_CONCERNS = frozenset({"/api/codes/{code}/concerns", "/api/concerns"})
+"""Commands that bring a concern: their answer alone has its receipt number and its follow link."""
 PUBLIC = OF_RESIDENTS | {
     "/api/sign-in",
     "/api/session",
@@ -83,6 +85,17 @@ _ACCEPTED: dict[str, Any] = {
         "version": {"type": ["integer", "null"]},
     },
 }
+_TAKEN_IN: dict[str, Any] = {
+    "description": "a concern that was taken in: its receipt number, which is its id here, and its follow link",
+    "allOf": [
+        {"$ref": "#/components/schemas/Accepted"},
+        {
+            "type": "object",
+            "required": ["receipt", "follow"],
+            "properties": {"receipt": {"type": "string"}, "follow": {"type": "string"}},
+        },
+    ],
+}
 _PENDING: dict[str, Any] = {
     "description": "No outcome yet: ask again at `Location`",
     "headers": {"Location": {"schema": {"type": "string"}}},
@@ -121,7 +134,7 @@ def complete(app: FastAPI) -> None:
                 "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
             }
             schemas = components.setdefault("schemas", {})
-            schemas |= {"Problem": _PROBLEM, "Accepted": _ACCEPTED}
+            schemas |= {"Problem": _PROBLEM, "Accepted": _ACCEPTED, "TakenIn": _TAKEN_IN}
             for name in ("HTTPValidationError", "ValidationError"):  # FastAPI's own form, never sent
                 schemas.pop(name, None)
             for path, operations in found["paths"].items():
@@ -143,9 +156,10 @@ def _complete(operation: dict[str, Any], path: str, *, is_write: bool) -> None:
     if not is_write or path in NO_COMMANDS:
         return
     operation["parameters"] = [*operation.get("parameters", []), *_COMMAND_HEADERS]
-    responses["202"] = _PENDING_WITHOUT_TOKEN if path in OF_RESIDENTS else _PENDING
+    responses["202"] = _PENDING_WITHOUT_TOKEN if path in OF_RESIDENTS | OF_CONCERNS else _PENDING
     if path != "/api/roster-imports":
-        content = {"application/json": {"schema": {"$ref": "#/components/schemas/Accepted"}}}
+        name = "TakenIn" if path in OF_CONCERNS else "Accepted"
+        content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}}
         responses["200"] = {"description": "Accepted", "content": content}
 
 

@@ -12,7 +12,7 @@ import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin
 from uuid import UUID
 
 from fastapi import Depends, FastAPI, Path, Request
@@ -66,7 +66,10 @@ class Position(cases.Position):
 
 
 class CaseFiling(_Strict):
-    """A case 督事 as the deputy writes it; title, text, contact and position are sealed before they leave."""
+    """A case 督事 as the deputy writes it, or staff for what they found (origin `staff`).
+
+    Title, text, contact and position are sealed before they leave.
+    """
 
     id: UUID | None = None
     title: Annotated[str, Field(min_length=1, max_length=200, pattern=TEXT)]
@@ -76,7 +79,7 @@ class CaseFiling(_Strict):
     town: identity.PlaceCode | None = None
     position: Position | None = None
     category: Annotated[str, Field(max_length=40)] | None = None
-    origin: Literal["own", "resident"] = "own"
+    origin: cases.Origin = "own"
     photos: cases.Photos = ()
 
 
@@ -378,6 +381,7 @@ def add(app: FastAPI, commands: Commands, seals: Seals, caller: Callable[..., Aw
 
     @app.post("/api/cases", summary="File a case 督事", tags=["cases"])
     async def file_case(request: Request, body: CaseFiling, person: who) -> Response:
+        require(person.actor, "staff" if body.origin == "staff" else "deputy")
         plain = content_of(body)
         words = {name: plain[name] for name in CASE_WORDS}
         clear = {name: plain[name] for name in ("county", "town", "category", "origin", "photos")}

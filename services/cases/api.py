@@ -19,7 +19,7 @@ from sqlalchemy import ColumnElement, and_, func, or_
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.cases import errors, queries, tables
-from services.cases.domain import State
+from services.cases.domain import Origin, State
 from services.cases.handlers import read_contact, read_supplied, read_words
 from services.cases.metrics import METRICS, REASONS, Figure, Metric, measure_groups
 from services.cases.overview import overview
@@ -255,6 +255,7 @@ def router(opener: Opener, keyed: Keyed, engine: AsyncEngine, caller: WhoCalls) 
         county: PlaceCode | None = None,
         place: KnownPlaceCode | None = None,
         category: Annotated[str | None, Query(max_length=40)] = None,
+        origin: Origin | None = None,
         merged_into: UUID | None = None,
         owed: bool = False,
         overdue: bool = False,
@@ -274,6 +275,7 @@ def router(opener: Opener, keyed: Keyed, engine: AsyncEngine, caller: WhoCalls) 
             columns.deputy_id: deputy,
             columns.county: county,
             columns.category: category,
+            columns.origin: origin,
             columns.merged_into: merged_into,
         }
         conditions = visible(actor) + [
@@ -289,6 +291,7 @@ def router(opener: Opener, keyed: Keyed, engine: AsyncEngine, caller: WhoCalls) 
             conditions.append(columns.extension_asked.is_not(None))
         if unrated:  # what its deputy may still rate 待评价
             conditions += [columns.state == "closed", columns.stars.is_(None), columns.merged_into.is_(None)]
+            conditions.append(columns.deputy_id.is_not(None))
         if filed_from is not None:
             conditions.append(columns.filed_at >= filed_from)
         if filed_until is not None:

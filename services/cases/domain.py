@@ -9,7 +9,9 @@ clock stands still while somebody is waited for, and begins anew with each routi
 was on time is judged by when it was given, never by when it was looked at; after so many returns a case
 goes up, not round: staff designate who handles it 首接负责, and that department cannot return it. What a
 resident submits waits for the deputy to take it up, and nobody else sees it but staff; whose objection 不同意见
-the deputy's explanation or refusal meets is answered by staff, once; what is erased comes back by no step.
+the deputy's explanation or refusal meets is answered by staff, once; what is erased comes back by no step. What
+staff found themselves has no deputy: whatever is a filer's to do, staff of the place do, who look at what was
+done before they close it; nobody rates it, lest an office be asked how content it is with what it supervises.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ State = Literal[
     "declined",
 ]
 Result = Literal["solved", "explained", "unsolved"]
-Origin = Literal["own", "resident"]
+Origin = Literal["own", "resident", "staff"]
 Step = Literal[
     "submitted",
     "passed-up",
@@ -296,6 +298,8 @@ class Case:
     it came to a department whose business it was not, and nobody has said another since. `late`: a deadline
     passed without an answer, in this round or before; no later step takes that back.
 
+    `deputy_id`: who filed it, or to whom a resident put it; None where staff filed what they found themselves.
+
     What a resident submitted by a deputy's code 代表码 has a `receipt` number, the `consent` that was given, the
     sealed `contact` where there is one, and `follow`, the digest of the secret that opens it; a resident's
     rating (`resident_stars`, of `attitude` and `result`) stands beside the deputy's. Both are of the present round.
@@ -304,7 +308,7 @@ class Case:
     """
 
     id: UUID
-    deputy_id: UUID
+    deputy_id: UUID | None
     county: str
     town: str | None
     origin: Origin
@@ -687,12 +691,13 @@ def _held_by(case: Case, act: Act) -> None:
 
 
 def _filed_by(case: Case, act: Act) -> None:
-    if not act.is_resident:
+    is_theirs = case.deputy_id is None and act.is_staff
+    if not (act.is_resident or is_theirs):
         _of_the_deputy(case, act)
 
 
 def _of_the_deputy(case: Case, act: Act) -> None:
-    if act.actor != str(case.deputy_id):
+    if case.deputy_id is None or act.actor != str(case.deputy_id):
         raise errors.not_your_case()
 
 
@@ -1086,7 +1091,7 @@ def _on_the_day(limit: Limit, begin: datetime, rules: Rules) -> datetime:
 
 
 def _unrated(case: Case) -> bool:
-    return case.stars is None and case.resident_stars is None
+    return case.deputy_id is not None and case.stars is None and case.resident_stars is None
 
 
 def fall_due(case: Case, kind: Due, at: datetime, rules: Rules) -> tuple[Event, ...]:

@@ -20,6 +20,15 @@ def not_your_case() -> Refusal:
     return Refusal("not-your-case", "This case is not yours to act on.", "forbidden")
 
 
+def origin_not_yours() -> Refusal:
+    """A deputy files what is a deputy's or a resident's, staff what staff found."""
+    return Refusal(
+        "role-not-allowed",
+        "Staff file what they found themselves with the origin `staff`; `own` and `resident` are a deputy's.",
+        "forbidden",
+    )
+
+
 def photo_unknown() -> Refusal:
     """There is no such photo of this case, or none that the caller may see."""
     return Refusal("photo-unknown", "There is no such photo of a case that you may see.", "not-found")

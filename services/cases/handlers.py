@@ -20,8 +20,8 @@ from services.cases.routing.judgement import Judged, chosen
 from services.cases.routing.reasons import Code, Ground, sentence
 from services.cases.store import Context
 from shared.contracts import cases as contract
-from shared.contracts.registry import Contract, declaration_of
-from shared.messaging.desk import Decide, Decision, Desk, Emission, subject_id
+from shared.contracts.registry import Contract, Role, declaration_of
+from shared.messaging.desk import Decide, Decision, Desk, Emission, check_area, subject_id
 from shared.messaging.received import REPLIES, Received
 from shared.messaging.work import Work
 from shared.refusals import Refusal
@@ -124,11 +124,11 @@ def file_case(case: Case | None, message: Received[contract.FileCase], context: 
     """File a case; routed at once where words and place say where to."""
     if case is not None:
         raise errors.case_exists()
-    data, rules = message.data, context.rules_at(message.now)
+    data, deputy, rules = message.data, _filer(message), context.rules_at(message.now)
     words = _new_words(data.sealed, context, rules)
     new = Case(
         id=subject_id(message),
-        deputy_id=UUID(message.sender().person),
+        deputy_id=deputy,
         county=data.county,
         town=data.town,
         origin=data.origin,
@@ -138,8 +138,20 @@ def file_case(case: Case | None, message: Received[contract.FileCase], context: 
         changed_at=message.now,
     )
     judged, route = _route_of(new, message, context)
-    events = domain.file(new, route, rules, judged=judged, photos=data.photos)
+    events = domain.file(new, route, rules, by=message.sender().person, judged=judged, photos=data.photos)
     return _decided(new, events, context, words)
+
+
+def _filer(message: Received[contract.FileCase]) -> UUID | None:
+    """The deputy who files a case; None where staff file what they found themselves, in their own area."""
+    who, data = message.sender(), message.data
+    needed: Role = "staff" if data.origin == "staff" else "deputy"
+    if needed not in who.roles:
+        raise errors.origin_not_yours()
+    if needed == "deputy":
+        return UUID(who.person)
+    check_area(message, data.town or data.county)
+    return None
 
 
 def submit_concern(
@@ -551,7 +563,7 @@ def _fact(case: Case, event: Event) -> Contract:
         step=event.step,
         by_system=event.actor == "system",
         by_resident=event.actor == _RESIDENT,
-        by_deputy=event.actor == str(case.deputy_id),
+        by_deputy=case.deputy_id is not None and event.actor == str(case.deputy_id),
     )
 
 

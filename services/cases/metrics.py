@@ -42,6 +42,7 @@ class CaseRow:
         accepted: a department has accepted it 签收, or answered it without accepting.
         moved: how many times it was returned 退回 or transferred 转办.
         reopened: how many times it was reopened 重新办理.
+        by_staff: staff found and filed it themselves, and nobody is asked to rate it.
     """
 
     state: str
@@ -56,6 +57,7 @@ class CaseRow:
     accepted: bool = False
     moved: int = 0
     reopened: int = 0
+    by_staff: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ REASONS: Mapping[str, Words] = {
     "not-answered": Words("尚未答复", "not answered yet"),
     "not-closed": Words("尚未办结", "not closed yet"),
     "not-rated": Words("尚未评价", "not rated"),
+    "nobody-rates": Words("人大工作人员提交，不评价", "filed by staff, whom nobody asks for a rating"),
 }
 """Why a row may be left out of a figure."""
 
@@ -192,6 +195,8 @@ def _solved(row: CaseRow, _: datetime) -> str:
 def _case_satisfied(row: CaseRow, _: datetime) -> str:
     if row.state != "closed":
         return _not_counted(row) or "not-closed"
+    if row.by_staff:
+        return _not_counted(row) or "nobody-rates"
     rated = "not-rated" if row.stars is None else _counts(row.stars >= SATISFIED_STARS)
     return _not_counted(row) or rated
 
@@ -244,7 +249,7 @@ METRICS: tuple[Metric, ...] = (
         Words("督事满意率", "Cases rated satisfied"),
         Words(f"评价为 {SATISFIED_STARS} 星以上", f"rated with at least {SATISFIED_STARS} of 5 stars"),
         Words("已办结且已评价", "closed and rated"),
-        ("merged", "withdrawn", "not-taken-up", "not-closed", "not-rated"),
+        ("merged", "withdrawn", "not-taken-up", "not-closed", "not-rated", "nobody-rates"),
         _case_satisfied,
     ),
     Metric(

@@ -283,6 +283,7 @@ async def _groups(
         or_(cases.department.is_not(None), cases.returned > 0).label("routed"),
         (cases.returned + cases.transferred > 0).label("moved"),
         (cases.reopened > 0).label("reopened"),
+        cases.deputy_id.is_(None).label("by_staff"),
         *apart,
     )
     judged = select(*parts).where(*conditions).subquery()
@@ -305,6 +306,7 @@ async def _groups(
             accepted=row.answered or row.reopened or row.state in ACCEPTED,
             moved=int(row.moved),
             reopened=int(row.reopened),
+            by_staff=row.by_staff,
         )
         found.append((row, one, row.number))
     return found

@@ -50,7 +50,7 @@ cases = Table(
     Column("version", Integer, nullable=False),
     Column("state", Text, nullable=False),
     Column("state_since", DateTime(timezone=True)),
-    Column("deputy_id", UUID, nullable=False),
+    Column("deputy_id", UUID),  # none where staff filed what they found themselves
     Column("county", Text, nullable=False),
     Column("town", Text),
     Column("origin", Text, nullable=False),

@@ -418,6 +418,8 @@ def entries(schedule: Schedule, fact: Fact) -> tuple[LedgerEntry, ...]:
         for item in rubric.items_by_event.get(fact.type, ()):
             if not all(condition.holds(fact.data) for condition in item.where):
                 continue
+            if fact.data.get(item.deputy) is None:
+                continue  # what staff filed has no deputy, and is nobody's row
             happened_on = _happened_on(item, fact)
             counts = schedule.in_force(happened_on) is rubric
             identity = Identity(item.key, UUID(fact.data[item.deputy]), _evidence(item, fact, happened_on))

@@ -334,7 +334,8 @@ FROM (SELECT p.*, coalesce(s.total, {nothing}) AS total, {ranked} AS ranked
         day = table.day(one.date)
         evidence = [f"year({day})" if name == YEAR else table.plain(name) for name in one.evidence]
         by_unit = [item for item in rubric.items_by_event[one.event] if item.per is not None]
-        wanted = [*map(table.holds, one.where), *(f"NOT {table.absurd(item)}" for item in by_unit)]
+        wanted = [f"{table.uuid(one.deputy)} IS NOT NULL", *map(table.holds, one.where)]
+        wanted += [f"NOT {table.absurd(item)}" for item in by_unit]
         if one.key in self._corrected_items():
             text = " || '/' || ".join(f"CAST({part} AS VARCHAR)" for part in evidence)
             wanted.append(
@@ -346,7 +347,7 @@ FROM (SELECT p.*, coalesce(s.total, {nothing}) AS total, {ranked} AS ranked
 SELECT deputy, of.day AS day, {", ".join(f"of.p{place} AS p{place}" for place in range(len(items)))}
 FROM (SELECT {table.uuid(one.deputy)} AS deputy, {", ".join(evidence)},
              arg_max(struct_pack(day := {day}, {points}), struct_pack(s := coalesce(sequence, 0), i := id)) AS of
-      FROM {table.name} WHERE {" AND ".join(wanted or ["true"])} GROUP BY deputy, {", ".join(evidence)})"""
+      FROM {table.name} WHERE {" AND ".join(wanted)} GROUP BY deputy, {", ".join(evidence)})"""
 
     def _corrected_items(self) -> frozenset[str]:
         """The items with corrections; the table `corrections` holds the newest of each fact."""

@@ -605,7 +605,7 @@ def _fields(item: _Item, model: type[Contract]) -> Iterator[_Found]:
         kind, optional = kinds[field]
         if kind not in wanted:
             yield _wrong((path,), code, field=field, event=item.event)
-        elif optional:
+        elif optional and (path, field) != ("deputy", "deputy_id"):  # what has no deputy is nobody's row
             yield _wrong((path,), "field-may-be-empty", field=field, event=item.event)
 
     yield from checked("deputy", item.deputy, "field-not-an-id", _Kind.ID)

@@ -137,9 +137,12 @@ class Scorer:
         found: list[Row] = []
         try:
             for deputy, item, evidence, per, worth in plan.worth(time, data):
+                who = deputy(data)
+                if who is None:
+                    continue  # what staff filed has no deputy, and is nobody's row
                 if per is not None:
                     worth = _times(worth, per(data))  # noqa: PLW2901 - by unit
-                found.append((deputy(data), item, evidence(data), event, worth))
+                found.append((who, item, evidence(data), event, worth))
         except TypeError:  # a field is null that an item counts on
             raise SetAside from None
         return found
@@ -166,7 +169,7 @@ def _plan(schedule: Schedule, type_: str) -> _TypePlan | None:
             plain = {c.field for c in (*item.where, *item.when)} | set(item.evidence) - {YEAR}
             if not (
                 all(fields.get(name, {object}) <= {str, int, bool, UUID, type(None)} for name in plain)
-                and fields.get(item.deputy) == {UUID}
+                and (item.deputy == "deputy_id" or fields.get(item.deputy) == {UUID})
                 and (item.per is None or fields.get(item.per, {object}) <= {int, type(None)})
             ):
                 return None

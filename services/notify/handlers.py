@@ -30,17 +30,25 @@ from shared.refusals import Refusal
 Notices = tuple[Notice, ...]
 
 
-def _filer(message: Received[Any], kind: Kind, fact: cases.CaseFact) -> Notice:
-    return notice(
+# What staff filed themselves they hear of only where it is on them to act: to supply, and to look at an answer.
+_TO_STAFF_WHO_FILED: frozenset[Kind] = frozenset({"case.asked", "case.answered", "case.close-reminder"})
+
+
+def _filer(message: Received[Any], kind: Kind, fact: cases.CaseFact) -> Notices:
+    if fact.deputy_id is None and kind not in _TO_STAFF_WHO_FILED:
+        return ()
+    to = StaffOf(fact.town or fact.county) if fact.deputy_id is None else OnePerson(str(fact.deputy_id))
+    told = notice(
         message.envelope.id,
         kind,
         fact.case_id,
         message.now,
-        OnePerson(str(fact.deputy_id)),
+        to,
         department=fact.department,
         category=fact.category,
         result=fact.result,
     )
+    return (told,)
 
 
 def case_filed(message: Received[cases.CaseFiled]) -> Notices:
@@ -54,7 +62,7 @@ def case_routed(message: Received[cases.CaseRouted]) -> Notices:
     fact = message.data
     told = _filer(message, "case.routed", fact)
     if fact.department is None:
-        return (told,)
+        return told
     assigned = notice(
         message.envelope.id,
         "case.assigned",
@@ -64,7 +72,7 @@ def case_routed(message: Received[cases.CaseRouted]) -> Notices:
         category=fact.category,
         county=fact.county,
     )
-    return (told, assigned)
+    return (*told, assigned)
 
 
 # What a resident did by the follow link, or by a deputy's code, is told to the deputy.
@@ -132,7 +140,7 @@ def case_progressed(message: Received[cases.CaseProgressed]) -> Notices:
     if fact.by_resident and (kind := _OF_RESIDENT.get(step)):
         told.append(_about(message, kind, fact, OnePerson(str(fact.deputy_id))))
     elif (kind := _TO_FILER.get(step)) and not (step == "declined" and fact.by_deputy):
-        told.append(_filer(message, kind, fact))
+        told += _filer(message, kind, fact)
     if (kind := _TO_FILER.get(step)) and step in _TO_FOLLOWERS:
         told += _followers(message, kind, fact)
     if (kind := _TO_DEPARTMENT.get(step)) and fact.department is not None:
@@ -180,7 +188,7 @@ def _followers(message: Received[Any], kind: Kind, fact: cases.CaseFact) -> Noti
 def case_closed(message: Received[cases.CaseClosed]) -> Notices:
     """The deputy learns that the case is closed and can be rated, and so do those who joined."""
     return (
-        _filer(message, "case.closed", message.data),
+        *_filer(message, "case.closed", message.data),
         *_followers(message, "case.closed", message.data),
     )
 

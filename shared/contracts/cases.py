@@ -31,6 +31,8 @@ FINISHED: frozenset[CaseState] = frozenset({"closed", "withdrawn", "merged", "de
 """States in which nobody owes anything any more; Open311 calls such a case closed and every other open."""
 Result = Literal["solved", "explained", "unsolved"]
 Urgency = Literal["urgent", "inquiry", "normal", "complex"]
+Origin = Literal["own", "resident", "staff"]
+"""Who found it: the deputy, a resident, or the staff of a congress 人大工作人员, as on an inspection."""
 Stars = Annotated[int, Field(ge=1, le=5)]
 Reason = Annotated[str, Field(min_length=1, max_length=500, repr=False)]
 Note = Annotated[str, Field(max_length=500, repr=False)]
@@ -78,16 +80,19 @@ class Position(Contract):
     )
 
 
-@command("case.file", owner="cases", roles=("deputy",), key="case id")
+@command("case.file", owner="cases", roles=("deputy", "staff"), key="case id")
 class FileCase(Contract):
-    """File a case 督事. `sealed` is a JWE for cases of {"title", "text", "contact"?, "position"?}."""
+    """File a case 督事. `sealed` is a JWE for cases of {"title", "text", "contact"?, "position"?}.
+
+    What staff found themselves they file with the origin `staff`, in their own area; the others are a deputy's.
+    """
 
     sealed: Sealed
     county: PlaceCode
     town: PlaceCode | None = None
     category: str | None = Field(default=None, max_length=40, description="the filer's own choice, if any")
-    origin: Literal["own", "resident"] = Field(
-        default="own", description="own observation, or for a resident"
+    origin: Origin = Field(
+        default="own", description="own observation, for a resident, or an observation of staff"
     )
     photos: Photos = ()
 
@@ -253,9 +258,12 @@ class AskFiler(Contract):
     text: str = Field(min_length=1, max_length=1000, repr=False)
 
 
-@command("case.supply", owner="cases", roles=("deputy",), key="case id")
+@command("case.supply", owner="cases", roles=("deputy", "staff"), key="case id")
 class SupplyCase(Contract):
-    """The filer supplies what was asked for 补充情况. `sealed` is a JWE for cases of {"text"}."""
+    """The filer supplies what was asked for 补充情况. `sealed` is a JWE for cases of {"text"}.
+
+    For what staff filed, staff of the place do.
+    """
 
     sealed: Sealed
     photos: Photos = ()
@@ -345,9 +353,9 @@ class SuperviseCase(Contract):
     reason: Reason
 
 
-@command("case.withdraw", owner="cases", roles=("deputy",), key="case id")
+@command("case.withdraw", owner="cases", roles=("deputy", "staff"), key="case id")
 class WithdrawCase(Contract):
-    """The filer withdraws the case 撤回."""
+    """The filer withdraws the case 撤回; what staff filed, staff of the place."""
 
     reason: Note = ""
 
@@ -424,11 +432,12 @@ class CaseFact(Contract):
 
     `on_time` is known from the answer on; `followers` are the deputies who joined; `merged_into` and
     `split_from` tell where a case went and came from. `take_up_by` is set for what a resident submitted by a
-    deputy's code, anew by an objection; `resident_stars` once the resident has rated it.
+    deputy's code, anew by an objection; `resident_stars` once the resident has rated it. What staff filed (origin
+    `staff`) has no deputy, so that nobody gets points for it.
     """
 
     case_id: UUID
-    deputy_id: UUID
+    deputy_id: UUID | None = None
     state: CaseState
     category: str | None = None
     county: KnownPlaceCode
@@ -436,7 +445,7 @@ class CaseFact(Contract):
     department: DepartmentCode | None = None
     result: Result | None = None
     stars: Stars | None = None
-    origin: Literal["own", "resident"] = "own"
+    origin: Origin = "own"
     urgency: Urgency = "normal"
     co_handlers: tuple[DepartmentCode, ...] = ()
     answer_by: AwareDatetime | None = None
@@ -452,7 +461,7 @@ class CaseFact(Contract):
 
 @event("case.filed", owner="cases", key="case id")
 class CaseFiled(CaseFact):
-    """A deputy filed a case 督事, or took up what a resident had submitted 接收.
+    """A deputy or staff filed a case 督事, or took up what a resident had submitted 接收.
 
     `unrouted`: nothing says where to, and it waits for staff; else the routing follows.
     """

@@ -320,4 +320,5 @@ def _row(case: dict[str, Any]) -> CaseRow:
         or case["reopened"] > 0,
         moved=case["returned"] + case["transferred"],
         reopened=case["reopened"],
+        by_staff=case["deputy_id"] is None,
     )

@@ -291,6 +291,30 @@ def test_a_department_that_does_not_hold_the_case_can_do_nothing_with_it() -> No
         assert refusal.value.code == "not-your-case"
 
 
+def test_what_staff_filed_staff_see_through_and_nobody_rates() -> None:
+    staff = by(START, staff=True)
+    case = replace(filed(Route("roads", None, "x")), deputy_id=None, origin="staff")
+    asked = did(case, "accept", "ask")
+    supplied = after(asked, domain.supply(asked, staff, "sealed", RULES))
+    answered = did(supplied, "answer")
+    assert after(answered, domain.reopen(answered, staff, "not done", RULES)).state == "routed"
+    closed = after(answered, domain.close(answered, staff, "unsolved"))
+    assert (closed.state, closed.result) == ("closed", "unsolved")
+    assert domain.due(closed, RULES) == {}, "nobody is reminded to rate it"
+    assert after(case, domain.withdraw(case, staff, "")).state == "withdrawn"
+    of_a_deputy = filed(Route("roads", None, "x"))
+    for ask in (
+        lambda: domain.rate(closed, staff, 5),
+        lambda: domain.rate(closed, by(START), 5),
+        lambda: domain.withdraw(case, by(START), ""),
+        lambda: domain.withdraw(of_a_deputy, staff, ""),
+        lambda: domain.supply(did(of_a_deputy, "accept", "ask"), staff, "sealed", RULES),
+    ):
+        with pytest.raises(Refusal) as refusal:
+            ask()
+        assert refusal.value.code == "not-your-case"
+
+
 def test_a_case_returned_too_often_goes_up_and_is_designated_not_passed_round() -> None:
     case = did(filed(Route("roads", "交通运输", "words")), "return", "route", "accept", "return")
     assert (case.state, case.returned, case.department) == ("triage", 2, None)

@@ -69,17 +69,18 @@ def test_closed_and_solved_and_satisfied_are_three_figures() -> None:
         routed("closed", answered_at=PAST, result="solved", stars=3),
         routed("closed", answered_at=PAST, result="explained", stars=4),
         routed("closed", answered_at=PAST, result="unsolved"),
+        routed("closed", answered_at=PAST, result="solved", by_staff=True),
         routed("answered", answered_at=PAST, result="solved", stars=5),
         routed("withdrawn"),
     )
     closed, solved, satisfied = (
         of_cases(key, *rows) for key in ("cases-closed", "cases-solved", "cases-satisfied")
     )
-    assert (closed.numerator, closed.denominator, closed.excluded) == (4, 5, {"withdrawn": 1})
-    assert (solved.numerator, solved.denominator) == (2, 4)
+    assert (closed.numerator, closed.denominator, closed.excluded) == (5, 6, {"withdrawn": 1})
+    assert (solved.numerator, solved.denominator) == (3, 5)
     assert solved.excluded == {"not-closed": 1, "withdrawn": 1}
     assert (satisfied.numerator, satisfied.denominator) == (2, 3)
-    assert satisfied.excluded == {"not-rated": 1, "not-closed": 1, "withdrawn": 1}
+    assert satisfied.excluded == {"not-rated": 1, "nobody-rates": 1, "not-closed": 1, "withdrawn": 1}
 
 
 def test_routed_right_the_first_time_waits_until_the_department_has_accepted() -> None:
@@ -137,6 +138,7 @@ case_rows = st.builds(
     accepted=st.booleans(),
     moved=st.integers(0, 3),
     reopened=st.integers(0, 2),
+    by_staff=st.booleans(),
 )
 
 

@@ -157,6 +157,14 @@ def test_a_category_limited_by_the_month_takes_its_items_together() -> None:
         event(1, "case.filed", case_id=str(UUID(int=1)), origin="resident", at="2021-03-01T10:00:00+08:00"),
         event(2, "case.filed", case_id=str(UUID(int=2)), origin="own", at="2021-03-31T23:59:00+08:00"),
         event(3, "case.filed", case_id=str(UUID(int=3)), origin="own", at="2021-04-01T00:00:00+08:00"),
+        event(
+            4,
+            "case.filed",
+            case_id=str(UUID(int=4)),
+            deputy_id=None,
+            origin="staff",
+            at="2021-05-01T00:00:00+08:00",
+        ),
     ]
     with Replay(log(events)) as replay:
         assert replay.totals(lambda _: rubric, BEGIN, date(2021, 12, 31)) == {UUID(int=0xA): 350 + 200}

@@ -38,9 +38,9 @@ MOMENTS = st.datetimes(*BOUNDS, timezones=st.just(UTC))
 def facts() -> st.SearchStrategy[Contract]:
     case = {
         "case_id": IDS,
-        "deputy_id": IDS,
+        "deputy_id": st.none() | IDS,  # what staff filed has none
         "county": st.just("330203"),
-        "origin": st.sampled_from(("own", "resident")),
+        "origin": st.sampled_from(("own", "resident", "staff")),
     }
     return st.one_of(
         st.builds(CaseFiled, **case, state=st.just("routed")),

@@ -209,6 +209,13 @@ async def test_staff_take_down_a_concern_in_their_own_name_and_a_deputy_cannot(a
     assert (await at.ask("POST", SUBMIT, token=token, content=CONCERN)).status == 200
     assert at.post.sent[-1][1].actortoken == token
     assert (await at.ask("POST", SUBMIT, role="deputy", content=CONCERN)).code == "role-not-allowed"
+    # In a browser whoever is signed in is nobody on the residents' route, so staff have one of their own.
+    told = {**CONCERN, "code": CODE}
+    said = await at.ask("POST", "/api/concerns", token=token, content=told)
+    assert (said.status, at.post.sent[-1][1].actortoken) == (200, token)
+    assert said.body["follow"].startswith("/f/")
+    for role in ("deputy", "intake"):
+        assert (await at.ask("POST", "/api/concerns", role=role, content=told)).code == "role-not-allowed"
 
 
 async def test_too_many_concerns_from_one_address_or_for_one_deputy_are_slowed_down() -> None:

@@ -187,6 +187,19 @@ def test_who_is_to_close_an_answered_case_is_told_first_the_deputy_then_staff() 
     assert told(progressed("triage-late", "triage"))["case.triage-late"].to == StaffOf("330203")
 
 
+def test_staff_who_filed_a_case_themselves_hear_of_it_where_it_is_on_them_to_act() -> None:
+    own = {**FACT, "deputy_id": None, "origin": "staff", "town": "330203001"}
+    heard = {
+        step: NOTICES[cases.CaseProgressed](received(cases.CaseProgressed(**own, state="routed", step=step)))
+        for step in STEPS
+    }
+    theirs = {step for step, found in heard.items() if any(one.to == StaffOf("330203001") for one in found)}
+    assert theirs == {"asked", "answered", "close-reminded"}
+    assert not any(one.to == OnePerson("None") for found in heard.values() for one in found)
+    assert set(told(cases.CaseRouted(**own, state="routed", reason="x"))) == {"case.assigned"}
+    assert told(cases.CaseClosed(**own, state="closed")) == {}
+
+
 def test_a_returned_case_is_told_to_the_deputy_and_to_the_staff_of_its_county() -> None:
     found = told(RETURNED)
     assert found["case.returned"].to == OnePerson(str(ANNA))

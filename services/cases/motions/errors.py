@@ -40,6 +40,13 @@ def case_not_yours() -> Refusal:
     return Refusal("case-not-yours", "Name a case that you filed or follow.", "invalid")
 
 
+def case_without_deputy() -> Refusal:
+    """Staff filed the case themselves, and no deputy follows it; a lead is a deputy's."""
+    return Refusal(
+        "case-without-deputy", "No deputy filed or follows this case; a lead for a project needs one."
+    )
+
+
 def referral_exists() -> Refusal:
     """A referral with this id was made already."""
     return Refusal("referral-exists", "A referral with this id exists already; use a new id.")

@@ -528,6 +528,8 @@ def refer_case(
         or act_of(who, message.now).deputy in case.deputies
     ):
         raise errors.case_not_yours()
+    if not case.deputies:
+        raise errors.case_without_deputy()
     made = Referral(
         id=subject_id(message),
         case_id=case_id,

@@ -77,7 +77,7 @@ class Referral:
 
 @dataclass(frozen=True)
 class KnownCase:
-    """Of a case who filed it, then who follows it, and its place."""
+    """Of a case which deputy filed it (none where staff did), then who follows it, and its place."""
 
     deputies: Sequence[UUID]
     county: str
@@ -171,7 +171,10 @@ async def _cases(connection: AsyncConnection, ids: set[UUID]) -> dict[UUID, Know
         )
     )
     return {
-        row.id: KnownCase([row.deputy_id, *map(UUID, row.followers)], row.county, row.town) for row in rows
+        row.id: KnownCase(
+            [*([row.deputy_id] if row.deputy_id else []), *map(UUID, row.followers)], row.county, row.town
+        )
+        for row in rows
     }
 
 

@@ -36,6 +36,8 @@ LEAST_LIKE = 0.1
 """Cases less alike than this are not shown as similar."""
 _MOST_SIMILAR = 10
 _MOST_REPORTS = 5_000
+_TITLES_MAX = 500
+"""So many reports are shown by their titles, those of the largest clusters; to open each takes a while."""
 _STAFF: tuple[Role, ...] = ("staff", "operator", "simulation")
 
 
@@ -137,10 +139,12 @@ def router(opener: Opener, keyed: Keyed, engine: AsyncEngine, caller: WhoCalls) 
         clusters = (await asyncio.to_thread(clusters_of, reports, Sketches, least=least))[:size]
         parents = [_parent(cluster, states) for cluster in clusters]
         async with engine.connect() as connection:
-            known = await queries.parents(connection, [parent.id for parent in parents])
+            shown = [report.id for cluster in clusters for report, _ in cluster.reports][:_TITLES_MAX]
+            known = await queries.shown_in_clusters(connection, {*shown, *(parent.id for parent in parents)})
+        titles = await asyncio.to_thread(_titles, known, opener)
         return {
             "items": [
-                _cluster(cluster, parent.id, known.get(parent.id), states, opener)
+                _cluster(cluster, parent.id, known.get(parent.id), states, titles)
                 for cluster, parent in zip(clusters, parents, strict=True)
             ]
         }
@@ -171,6 +175,10 @@ def _similar(
     return shown
 
 
+def _titles(cases: Mapping[UUID, dict[str, Any]], opener: Opener) -> dict[UUID, str | None]:
+    return {one: _title(case["sealed"], opener) for one, case in cases.items()}
+
+
 def _parent(cluster: Cluster, states: Mapping[UUID, str]) -> Report:
     """The case proposed as parent: the first that a department works on, else the first filed."""
     worked_on = STEPS["answered"].before | {"waiting"}
@@ -183,11 +191,11 @@ def _cluster(
     parent: UUID,
     known: Mapping[str, Any] | None,
     states: Mapping[UUID, str],
-    opener: Opener,
+    titles: Mapping[UUID, str | None],
 ) -> dict[str, Any]:
     return {
         "parent": parent,
-        "title": _title(known["sealed"], opener) if known else None,
+        "title": titles.get(parent),
         "category": known["category"] if known else None,
         "department": known["department"] if known else None,
         "county": cluster.first.county,
@@ -198,6 +206,7 @@ def _cluster(
         "cases": [
             {
                 "id": report.id,
+                "title": titles.get(report.id),
                 "state": states[report.id],
                 "filed_at": report.filed_at,
                 "likeness": round(alike, 2),

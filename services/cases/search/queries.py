@@ -11,7 +11,7 @@ searches reads them (`waiting`), as long as no more than WAITING_MAX wait.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -389,8 +389,10 @@ async def open_reports(
     return reports, {row[0]: row[-1] for row in rows}
 
 
-async def parents(connection: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, dict[str, Any]]:
-    """What clusters show of the cases proposed as parents, by id."""
+async def shown_in_clusters(
+    connection: AsyncConnection, ids: Collection[UUID]
+) -> dict[UUID, dict[str, Any]]:
+    """What clusters show of these cases, by id."""
     cases = tables.cases.c
     columns = (cases.id, cases.category, cases.department, cases.sealed)
     rows = dictionaries(await connection.execute(select(*columns).where(cases.id.in_(ids))))

@@ -633,74 +633,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/motions/{subject}/refer": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Refer a bill to a committee 交专门委员会审议 */
-        post: operations["post_ReferBill"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/motions/{subject}/advise": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Record a committee's report 审议报告 */
-        post: operations["post_AdviseOnBill"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/motions/{subject}/decide": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Put a bill on the agenda, or decide on the report 列入议程、审议结果报告 */
-        post: operations["post_DecideOnBill"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/motions/{subject}/conclude": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Record a bill's end 表决 */
-        post: operations["post_ConcludeBill"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/motions/{subject}/assign": {
         parameters: {
             query?: never;
@@ -1543,6 +1475,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/concerns": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Take a concern down for a resident 代居民登记 */
+        post: operations["take_down_api_concerns_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/f/{secret}": {
         parameters: {
             query?: never;
@@ -1622,40 +1571,6 @@ export interface paths {
         put?: never;
         /** Not content: handle it again 重新办理 */
         post: operations["reopen_api_concerns__receipt__reopen_post"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/concerns/{receipt}/object": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Not of the same opinion 不同意见, once */
-        post: operations["object_to_api_concerns__receipt__object_post"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/concerns/{receipt}/photos/{digest}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** A photo of one's own concern 照片 */
-        get: operations["photo_api_concerns__receipt__photos__digest__get"];
-        put?: never;
-        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -2818,23 +2733,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/exports/promises": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** The list /motion-promises under its filters as a file 导出 */
-        get: operations["get_export_of_promises"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/exports/duties": {
         parameters: {
             query?: never;
@@ -3122,19 +3020,6 @@ export interface components {
             rubric: {
                 [key: string]: unknown;
             };
-        };
-        /**
-         * AdviseOnBill
-         * @description Record what the committee reports on a bill 提出审议报告.
-         */
-        AdviseOnBill: {
-            /**
-             * Advice
-             * @enum {string}
-             */
-            advice: "agenda" | "suggestion" | "explained";
-            /** Text */
-            text: string;
         };
         /**
          * AnnounceActivity
@@ -3453,10 +3338,7 @@ export interface components {
         };
         /**
          * Case
-         * @description A case 督事; title, text and position are null once they were erased.
-         *
-         *     `take_up_by` is by when what a resident submitted is to be taken up; once the resident has `objected` 不同意见
-         *     to an explanation or a refusal, by when staff answer.
+         * @description A case 督事; title and text are null once they were erased, `deputy_id` where staff filed it themselves.
          *
          *     `guesses` are told to staff of a case that waits in triage, the best first.
          */
@@ -3473,11 +3355,8 @@ export interface components {
              * @enum {string}
              */
             state: "submitted" | "triage" | "routed" | "accepted" | "in-progress" | "waiting" | "answered" | "closed" | "withdrawn" | "merged" | "declined";
-            /**
-             * Deputy Id
-             * Format: uuid
-             */
-            deputy_id: string;
+            /** Deputy Id */
+            deputy_id: string | null;
             /** County */
             county: string;
             /** Town */
@@ -3486,7 +3365,7 @@ export interface components {
              * Origin
              * @enum {string}
              */
-            origin: "own" | "resident";
+            origin: "own" | "resident" | "staff";
             /** Category */
             category: string | null;
             /**
@@ -3528,10 +3407,6 @@ export interface components {
             merged_into: string | null;
             /** Split From */
             split_from: string | null;
-            /** Take Up By */
-            take_up_by: string | null;
-            /** Objected */
-            objected: boolean;
             /** Followers */
             followers: string[];
             /**
@@ -3548,11 +3423,53 @@ export interface components {
             title: string | null;
             /** Text */
             text: string | null;
-            position: components["schemas"]["CasePosition"] | null;
             /** Contact */
             contact?: string | null;
             /** Guesses */
             guesses?: components["schemas"]["Guess"][] | null;
+        };
+        /**
+         * CaseCluster
+         * @description Reports of what seems to be one matter, the first filed in front; `parent` is proposed to take the others in.
+         */
+        CaseCluster: {
+            /**
+             * Parent
+             * Format: uuid
+             */
+            parent: string;
+            /** Title */
+            title: string | null;
+            /** Category */
+            category: string | null;
+            /** Department */
+            department: string | null;
+            /** County */
+            county: string;
+            /** Town */
+            town: string | null;
+            /** Size */
+            size: number;
+            /**
+             * First Filed At
+             * Format: date-time
+             */
+            first_filed_at: string;
+            /**
+             * Last Filed At
+             * Format: date-time
+             */
+            last_filed_at: string;
+            /** Cases */
+            cases: components["schemas"]["ClusteredCase"][];
+        };
+        /**
+         * CaseClusters
+         * @description Clusters of open reports 集中反映, the largest first.
+         */
+        CaseClusters: {
+            /** Items */
+            items: components["schemas"]["CaseCluster"][];
         };
         /**
          * CaseDocument
@@ -3573,7 +3490,7 @@ export interface components {
         };
         /**
          * CaseFiling
-         * @description A case 督事 as the deputy writes it; title, text, contact and position are sealed before they leave.
+         * @description A case 督事 as the deputy writes it, or staff for what they found (origin `staff`); title, text and contact are sealed before they leave.
          */
         CaseFiling: {
             /** Id */
@@ -3588,7 +3505,6 @@ export interface components {
             county: string;
             /** Town */
             town?: string | null;
-            position?: components["schemas"]["Position"] | null;
             /** Category */
             category?: string | null;
             /**
@@ -3596,7 +3512,7 @@ export interface components {
              * @default own
              * @enum {string}
              */
-            origin: "own" | "resident";
+            origin: "own" | "resident" | "staff";
             /**
              * Photos
              * @description digests (SHA-256, hex) under which the gateway keeps uploads
@@ -3636,18 +3552,6 @@ export interface components {
              * @enum {string}
              */
             state: "claimed" | "kept" | "missing";
-        };
-        /**
-         * CasePosition
-         * @description Where a case is, in degrees of WGS-84 (maps made in China show GCJ-02); `accuracy` in metres.
-         */
-        CasePosition: {
-            /** Latitude */
-            latitude: number;
-            /** Longitude */
-            longitude: number;
-            /** Accuracy */
-            accuracy: number | null;
         };
         /**
          * CaseSplit
@@ -3756,6 +3660,31 @@ export interface components {
             result?: ("solved" | "explained" | "unsolved") | null;
         };
         /**
+         * ClusteredCase
+         * @description A report of a cluster; `title` is told of the first 500 and null, too, once the words were erased.
+         */
+        ClusteredCase: {
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /** Title */
+            title: string | null;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "submitted" | "triage" | "routed" | "accepted" | "in-progress" | "waiting" | "answered" | "closed" | "withdrawn" | "merged" | "declined";
+            /**
+             * Filed At
+             * Format: date-time
+             */
+            filed_at: string;
+            /** Likeness */
+            likeness: number;
+        };
+        /**
          * CoHandle
          * @description Staff add departments that help the one that holds the case 会办.
          */
@@ -3792,20 +3721,26 @@ export interface components {
             deputy?: string | null;
         };
         /**
-         * ConcludeBill
-         * @description Record what became of a bill on the agenda: the vote 表决, or its withdrawal by consent 经同意撤回.
+         * ConcernTold
+         * @description A concern that a resident told staff, by telephone or at the desk; `code` is the deputy's or the station's.
          */
-        ConcludeBill: {
-            /**
-             * Outcome
-             * @enum {string}
-             */
-            outcome: "passed" | "not-passed" | "withdrawn";
-            /**
-             * Reason
-             * @default
-             */
-            reason: string;
+        ConcernTold: {
+            /** Title */
+            title: string;
+            /** Text */
+            text: string;
+            /** Contact */
+            contact?: string | null;
+            /** County */
+            county?: string | null;
+            /** Town */
+            town?: string | null;
+            /** Consent */
+            consent: string;
+            /** Deputy */
+            deputy?: string | null;
+            /** Code */
+            code: string;
         };
         /**
          * Consultation
@@ -4096,22 +4031,6 @@ export interface components {
         DecideMotionExtension: {
             /** Granted */
             granted: boolean;
-            /**
-             * Reason
-             * @default
-             */
-            reason: string;
-        };
-        /**
-         * DecideOnBill
-         * @description Record that a bill goes on the agenda 列入议程, or what was decided on the committee's report 审议结果报告.
-         */
-        DecideOnBill: {
-            /**
-             * Decision
-             * @enum {string}
-             */
-            decision: "agenda" | "suggestion" | "explained";
             /**
              * Reason
              * @default
@@ -4612,7 +4531,7 @@ export interface components {
              * State
              * @enum {string}
              */
-            state: "draft" | "correcting" | "submitted" | "accepted" | "assigned" | "objected" | "answered" | "redo" | "closed" | "not-accepted" | "withdrawn" | "in-committee" | "reported" | "on-agenda" | "concluded";
+            state: "draft" | "correcting" | "submitted" | "accepted" | "assigned" | "objected" | "answered" | "redo" | "closed" | "not-accepted" | "withdrawn";
             /** Version */
             version: number;
             /**
@@ -4654,21 +4573,6 @@ export interface components {
             due: components["schemas"]["Due"] | null;
             /** Title */
             title: string | null;
-            /**
-             * Committee
-             * @description the special committee 专门委员会 that deliberates a bill
-             */
-            committee: string | null;
-            /**
-             * Advice
-             * @description what that committee advises on the bill
-             */
-            advice: ("agenda" | "suggestion" | "explained") | null;
-            /**
-             * Bill Outcome
-             * @description how the bill ended
-             */
-            bill_outcome: ("passed" | "not-passed" | "withdrawn" | "explained") | null;
         };
         /**
          * MotionAnswer
@@ -4845,10 +4749,6 @@ export interface components {
                 [key: string]: number;
             };
             promises_kept: components["schemas"]["Share"];
-            /** Bills */
-            bills: {
-                [key: string]: number;
-            };
             /** Measures */
             measures: {
                 [key: string]: string;
@@ -5204,21 +5104,6 @@ export interface components {
             due: string;
         };
         /**
-         * Position
-         * @description Where a case is, in WGS-84 degrees; accuracy in metres.
-         */
-        Position: {
-            /** Latitude */
-            latitude: number;
-            /** Longitude */
-            longitude: number;
-            /**
-             * Accuracy
-             * @description metres by which it may be wrong, if the device says so
-             */
-            accuracy?: number | null;
-        };
-        /**
          * Progress
          * @description How far one is in a course; `mark` is the quiz's per cent.
          */
@@ -5481,22 +5366,6 @@ export interface components {
             answers?: {
                 [key: string]: number;
             };
-        };
-        /**
-         * ReferBill
-         * @description Refer a bill to a special committee 交专门委员会审议, or to another one.
-         */
-        ReferBill: {
-            /**
-             * Committee
-             * @description 专门委员会名称
-             */
-            committee: string;
-            /**
-             * Reason
-             * @default
-             */
-            reason: string;
         };
         /**
          * ReferCase
@@ -6481,11 +6350,8 @@ export interface components {
              * @enum {string}
              */
             state: "submitted" | "triage" | "routed" | "accepted" | "in-progress" | "waiting" | "answered" | "closed" | "withdrawn" | "merged" | "declined";
-            /**
-             * Deputy Id
-             * Format: uuid
-             */
-            deputy_id: string;
+            /** Deputy Id */
+            deputy_id: string | null;
             /** County */
             county: string;
             /** Town */
@@ -6494,7 +6360,7 @@ export interface components {
              * Origin
              * @enum {string}
              */
-            origin: "own" | "resident";
+            origin: "own" | "resident" | "staff";
             /** Category */
             category: string | null;
             /**
@@ -6536,10 +6402,6 @@ export interface components {
             merged_into: string | null;
             /** Split From */
             split_from: string | null;
-            /** Take Up By */
-            take_up_by: string | null;
-            /** Objected */
-            objected: boolean;
             /** Followers */
             followers: string[];
             /**
@@ -6556,7 +6418,6 @@ export interface components {
             title: string | null;
             /** Text */
             text: string | null;
-            position: components["schemas"]["CasePosition"] | null;
             /** Contact */
             contact?: string | null;
             /** Guesses */
@@ -6596,7 +6457,7 @@ export interface components {
              * State
              * @enum {string}
              */
-            state: "draft" | "correcting" | "submitted" | "accepted" | "assigned" | "objected" | "answered" | "redo" | "closed" | "not-accepted" | "withdrawn" | "in-committee" | "reported" | "on-agenda" | "concluded";
+            state: "draft" | "correcting" | "submitted" | "accepted" | "assigned" | "objected" | "answered" | "redo" | "closed" | "not-accepted" | "withdrawn";
             /** Version */
             version: number;
             /**
@@ -6638,21 +6499,6 @@ export interface components {
             due: components["schemas"]["Due"] | null;
             /** Title */
             title: string | null;
-            /**
-             * Committee
-             * @description the special committee 专门委员会 that deliberates a bill
-             */
-            committee: string | null;
-            /**
-             * Advice
-             * @description what that committee advises on the bill
-             */
-            advice: ("agenda" | "suggestion" | "explained") | null;
-            /**
-             * Bill Outcome
-             * @description how the bill ended
-             */
-            bill_outcome: ("passed" | "not-passed" | "withdrawn" | "explained") | null;
             /** Text */
             text?: string | null;
             /** Cause */
@@ -6697,7 +6543,7 @@ export interface components {
         };
         /**
          * WithdrawCase
-         * @description The filer withdraws the case 撤回.
+         * @description The filer withdraws the case 撤回; what staff filed, staff of the place.
          */
         WithdrawCase: {
             /**
@@ -6733,6 +6579,11 @@ export interface components {
             /** Format: uuid */
             command_id: string;
             version: number | null;
+        };
+        /** @description a concern that was taken in: its receipt number, which is its id here, and its follow link */
+        TakenIn: components["schemas"]["Accepted"] & {
+            receipt: string;
+            follow: string;
         };
     };
     responses: never;
@@ -8493,198 +8344,6 @@ export interface operations {
             };
         };
     };
-    post_ReferBill: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description the command's id; the same id again acts once and gets the first outcome */
-                "Idempotency-Key"?: string;
-                /** @description business time; only for the simulation, where it is allowed */
-                "Simulated-Time"?: string;
-            };
-            path: {
-                subject: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["ReferBill"];
-            };
-        };
-        responses: {
-            /** @description Accepted */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Accepted"];
-                };
-            };
-            /** @description No outcome yet: ask again at `Location` */
-            202: {
-                headers: {
-                    Location?: string;
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description A problem */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    post_AdviseOnBill: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description the command's id; the same id again acts once and gets the first outcome */
-                "Idempotency-Key"?: string;
-                /** @description business time; only for the simulation, where it is allowed */
-                "Simulated-Time"?: string;
-            };
-            path: {
-                subject: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["AdviseOnBill"];
-            };
-        };
-        responses: {
-            /** @description Accepted */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Accepted"];
-                };
-            };
-            /** @description No outcome yet: ask again at `Location` */
-            202: {
-                headers: {
-                    Location?: string;
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description A problem */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    post_DecideOnBill: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description the command's id; the same id again acts once and gets the first outcome */
-                "Idempotency-Key"?: string;
-                /** @description business time; only for the simulation, where it is allowed */
-                "Simulated-Time"?: string;
-            };
-            path: {
-                subject: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["DecideOnBill"];
-            };
-        };
-        responses: {
-            /** @description Accepted */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Accepted"];
-                };
-            };
-            /** @description No outcome yet: ask again at `Location` */
-            202: {
-                headers: {
-                    Location?: string;
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description A problem */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    post_ConcludeBill: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description the command's id; the same id again acts once and gets the first outcome */
-                "Idempotency-Key"?: string;
-                /** @description business time; only for the simulation, where it is allowed */
-                "Simulated-Time"?: string;
-            };
-            path: {
-                subject: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["ConcludeBill"];
-            };
-        };
-        responses: {
-            /** @description Accepted */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Accepted"];
-                };
-            };
-            /** @description No outcome yet: ask again at `Location` */
-            202: {
-                headers: {
-                    Location?: string;
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description A problem */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
     post_AssignMotion: {
         parameters: {
             query?: never;
@@ -10364,6 +10023,7 @@ export interface operations {
                 county?: string;
                 place?: string;
                 category?: string;
+                origin?: string;
                 merged_into?: string;
                 owed?: string;
                 overdue?: string;
@@ -11231,7 +10891,53 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Accepted"];
+                    "application/json": components["schemas"]["TakenIn"];
+                };
+            };
+            /** @description No outcome yet: send the same again with its `command_id` as Idempotency-Key */
+            202: {
+                headers: {
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    take_down_api_concerns_post: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description the command's id; the same id again acts once and gets the first outcome */
+                "Idempotency-Key"?: string;
+                /** @description business time; only for the simulation, where it is allowed */
+                "Simulated-Time"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConcernTold"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TakenIn"];
                 };
             };
             /** @description No outcome yet: send the same again with its `command_id` as Idempotency-Key */
@@ -11432,88 +11138,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
-            };
-            /** @description A problem */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    object_to_api_concerns__receipt__object_post: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description the command's id; the same id again acts once and gets the first outcome */
-                "Idempotency-Key"?: string;
-                /** @description business time; only for the simulation, where it is allowed */
-                "Simulated-Time"?: string;
-            };
-            path: {
-                receipt: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["Said"];
-            };
-        };
-        responses: {
-            /** @description Accepted */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Accepted"];
-                };
-            };
-            /** @description No outcome yet: ask again at `Location` */
-            202: {
-                headers: {
-                    Location?: string;
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description A problem */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    photo_api_concerns__receipt__photos__digest__get: {
-        parameters: {
-            query?: {
-                size?: "full" | "thumbnail";
-            };
-            header?: never;
-            path: {
-                receipt: string;
-                digest: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": unknown;
-                };
             };
             /** @description A problem */
             default: {
@@ -12119,7 +11743,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["CaseClusters"];
                 };
             };
             /** @description A problem */
@@ -13670,6 +13294,7 @@ export interface operations {
                 county?: string;
                 place?: string;
                 category?: string;
+                origin?: string;
                 merged_into?: string;
                 owed?: string;
                 overdue?: string;
@@ -13795,42 +13420,6 @@ export interface operations {
                 mine?: string;
                 from?: string;
                 until?: string;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
-                    "text/csv": string;
-                };
-            };
-            /** @description A problem */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    get_export_of_promises: {
-        parameters: {
-            query?: {
-                form?: "xlsx" | "csv";
-                lang?: "zh" | "en";
-                department?: string;
-                state?: string;
-                overdue?: string;
             };
             header?: never;
             path?: never;

@@ -3,8 +3,8 @@ import { namesOf } from '@/shell/people'
 
 const known = new Map<string, string>()
 
-/** Names by id of at least these deputies; who is unknown, or not to be asked for now, is left out. */
-export async function namesKept(ids: readonly string[]): Promise<ReadonlyMap<string, string>> {
-  for (const [id, name] of await namesOf(ids.filter((id) => !known.has(id)))) known.set(id, name)
+/** Names by id of at least these deputies; who is unknown, or not to be asked for now, is left out, as is who is nobody. */
+export async function namesKept(ids: readonly (string | null)[]): Promise<ReadonlyMap<string, string>> {
+  for (const [id, name] of await namesOf(ids.filter((id) => id !== null && !known.has(id)) as string[])) known.set(id, name)
   return new Map(known)
 }
