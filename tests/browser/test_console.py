@@ -235,6 +235,13 @@ async def test_filters_and_pages_stand_in_the_address(staff: Visit, town: Town) 
     await expect(page).to_have_url(re.compile("from=2020-01-01&until=2099-12-31"))
     await open_at(staff, "/cases?q=筛选用&from=never&until=2020-01-01")
     await expect(page.get_by_text("没有符合条件的督事")).to_be_visible()
+    await open_at(staff, "/cases?q=筛选用&place=330203100&sort=nonsense&only=nonsense")
+    await expect(page.get_by_text("没有符合条件的督事")).to_be_visible()
+    await page.get_by_role("button", name="不再限于高桥镇").press("Enter")
+    await expect(page.get_by_role("link", name="筛选用的督事")).to_be_visible()
+    await page.get_by_role("button", name="清除筛选").press("Enter")
+    await expect(page).to_have_url(re.compile("/console/cases$"))
+    await expect(page.get_by_label("搜索标题和内容")).to_have_value("")
 
 
 async def test_a_department_is_told_live_and_led_to_what_it_is_told_about(
@@ -438,6 +445,9 @@ PAGES = {
     "overview": "/overview",
     "triage": "/triage",
     "cases": "/cases",
+    "case-new": "/cases/new",
+    "clusters": "/clusters",
+    "concern-new": "/concerns/new",
     "duties": "/duties",
     "roster": "/roster",
     "stations": "/stations",

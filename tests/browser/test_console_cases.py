@@ -223,6 +223,113 @@ async def test_staff_merge_a_case_split_a_part_off_and_name_who_helps(
     assert (await town.done("GET", f"/api/cases/{into}", STAFF))["co_handlers"] == ["transport"]
 
 
+async def test_staff_gather_reports_of_one_matter_and_are_told_what_was_not_taken_in(
+    town: Town, visiting: Callable[..., Any]
+) -> None:
+    into, report, answered = [
+        await town.file(f"环城路塌陷{which}", f"环城路塌陷，{which}处。")
+        for which in ("首报", "再报", "已答")
+    ]
+    async with visiting(**DESK) as visit:
+        await sign_in(visit, STAFF)
+        page = await open_at(visit, "/cases?q=环城路塌陷")
+        await page.get_by_role("checkbox", name="勾选《环城路塌陷再报》").press("Space")
+        await expect(page.get_by_text("已勾选1件")).to_be_visible()
+        await page.get_by_role("button", name="勾选本页").press("Enter")
+        await expect(page.get_by_text("已勾选3件")).to_be_visible()
+        await visit.picture("console-cases-picked")
+        assert await visit.axe() == []
+        await town.answer(answered, "已修复。")  # meanwhile, so that it can no longer be merged
+        await page.get_by_role("button", name="批量并案").press("Enter")
+        dialog = page.get_by_role("dialog", name="批量并案")
+        await expect(dialog.get_by_role("checkbox")).to_have_count(3)
+        await dialog.get_by_role("combobox", name="主件").press("Enter")
+        await page.get_by_role("option", name=re.compile("^环城路塌陷首报")).click()
+        await visit.picture("console-gather")
+        assert await visit.axe() == []
+        await dialog.get_by_role("button", name="并案", exact=True).press("Enter")
+        asked = page.get_by_role("dialog", name="并案", exact=True)
+        await expect(asked).to_contain_text("将2件督事并入《环城路塌陷首报》")
+        await asked.get_by_role("button", name="并案").press("Enter")
+        await expect(dialog).to_contain_text("已并入1件")
+        await expect(dialog).to_contain_text("有1件没有并入")
+        await expect(dialog.get_by_role("listitem")).to_have_text("环城路塌陷已答 现在是“已答复”，不能并入")
+        await visit.picture("console-gathered")
+        assert await visit.axe() == []
+        await dialog.get_by_role("button", name="关闭").last.press("Enter")
+        await expect(page.get_by_text("已勾选0件")).to_be_visible()
+    assert (await town.done("GET", f"/api/cases/{report}", STAFF))["merged_into"] == into
+    await town.answer(into, "已回填压实。")
+
+    async def heard() -> bool:
+        return bool((await town.done("GET", f"/api/cases/{report}", DEPUTY))["answer"] == "已回填压实。")
+
+    await wait_until(heard, what="the answer at the report", seconds=PATIENCE, every=0.2)
+
+
+async def test_staff_file_what_they_found_and_correct_its_category_as_they_transfer_it(
+    town: Town, visiting: Callable[..., Any]
+) -> None:
+    async with visiting(**DESK) as visit:
+        await sign_in(visit, STAFF)
+        page = await open_at(visit, "/cases/new")
+        await page.get_by_role("button", name="提交").click()
+        await expect(page.get_by_text("请填写情况说明")).to_be_visible()
+        await page.get_by_label("标题").fill("检查发现消防通道被堵")
+        await page.get_by_label("情况说明").fill("三幢楼下的消防通道被杂物堵住。")
+        await page.get_by_role("combobox", name="地点").press("Enter")
+        await page.get_by_role("option", name="高桥镇").click()
+        await page.get_by_role("combobox", name="类别").press("Enter")
+        await page.get_by_role("option", name="城乡建设").click()
+        await visit.picture("console-case-filing")
+        assert await visit.axe() == []
+        await page.get_by_role("button", name="提交").click()
+        await expect(page.get_by_role("heading", name="检查发现消防通道被堵")).to_be_visible()
+        await expect(page.locator("aside .facts")).to_contain_text("人大工作人员发现")
+        await expect(page.get_by_role("button", name="撤回")).to_be_visible()
+        case_id = page.url.rsplit("/", 1)[-1]
+
+        await page.get_by_role("button", name="转办").click()
+        dialog = page.get_by_role("dialog")
+        await dialog.get_by_role("combobox", name="承办单位").press("Enter")
+        await page.get_by_role("option", name="市交通运输局").click()
+        await dialog.get_by_role("combobox", name="类别").press("Enter")
+        await page.get_by_role("option", name="卫生计生").click()
+        await dialog.get_by_label("转办原因").fill("属于道路设施。")
+        await visit.picture("console-transfer")
+        assert await visit.axe() == []
+        await dialog.get_by_role("button", name="提交").click()
+        await expect(page.locator("aside .facts")).to_contain_text("卫生计生")
+        await visit.picture("console-case-of-staff")
+    found = await town.done("GET", f"/api/cases/{case_id}", STAFF)
+    assert (found["department"], found["category"], found["deputy_id"]) == ("transport", "卫生计生", None)
+    await town.done("POST", f"/api/cases/{case_id}/withdraw", STAFF, {})
+
+
+async def test_staff_take_a_concern_down_for_a_resident_who_follows_it_by_the_link(
+    town: Town, visiting: Callable[..., Any]
+) -> None:
+    async with visiting(**DESK) as visit:
+        await sign_in(visit, STAFF)
+        page = await open_at(visit, "/concerns/new")
+        await page.get_by_label("标题").fill("来电反映井盖松动")
+        await page.get_by_label("情况说明").fill("横街镇老街的井盖松动，夜里响。")
+        await page.get_by_role("combobox", name="交给哪位代表或联络站").press("Enter")
+        await page.get_by_role("option", name=re.compile("^高桥镇代表联络站")).click()
+        await page.get_by_role("button", name="提交").click()
+        await expect(page.get_by_text("请先读告知书，居民同意后打勾")).to_be_visible()
+        await page.get_by_role("checkbox", name="已向居民读过告知书").press("Space")
+        await page.get_by_role("button", name="提交").click()
+        await expect(page.get_by_text("已登记并接收")).to_be_visible()
+        await visit.picture("console-concern-taken-down")
+        assert await visit.axe() == []
+        link = await page.locator("dd", has_text="/f/").inner_text()
+        await page.goto(link)
+        await expect(page.get_by_text("来电反映井盖松动")).to_be_visible()
+    (case,) = await town.cases_titled("来电反映井盖松动", STAFF)
+    assert case["state"] in ("triage", "routed"), "taken up as it was taken down"
+
+
 async def test_closing_a_case_is_asked_for_once_more(town: Town, visiting: Callable[..., Any]) -> None:
     case_id = await town.file("办结前要问一声", "请办理后答复。")
     await town.answer(case_id, "已办理。")
