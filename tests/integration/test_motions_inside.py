@@ -22,7 +22,7 @@ from services.cases.motions.store import (
     redate_open_motions,
 )
 from services.cases.motions.tables import motion_due
-from shared.contracts import identity, motions
+from shared.contracts import cases, identity, motions
 from shared.contracts.registry import Contract, Role
 from shared.messaging.clock import BusinessClock
 from shared.messaging.desk import Desk, FrontDesk
@@ -191,6 +191,13 @@ async def test_what_became_of_a_case_is_shown_to_those_who_may_read_the_case(hou
     assert await house.inside.tell(filing) == ["accepted"]
     lead = motions.ReferCase(case_id=case, reason="列入民生实事")
     assert await house.say(lead, referral, COUNTY, START) == "accepted"
+
+    own = uuid4()
+    found = cases.FileCase(sealed=filing.data["sealed"], county=COUNTY, origin="staff")
+    filed = house.inside.command(found, own, "staff", org=COUNTY, at=START)
+    assert await house.inside.tell(filed) == ["accepted"]
+    lead = motions.ReferCase(case_id=own, reason="列入民生实事")
+    assert await house.say(lead, uuid4(), COUNTY, START) == "case-without-deputy", "a lead is a deputy's"
 
     async def seen(role: Role, person: object = None, org: str | None = None) -> int:
         status, found = await house.inside.ask(f"/case-referrals/{case}", role, person=person, org=org)
