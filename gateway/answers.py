@@ -389,13 +389,13 @@ class RosterReport(Answer):
 
 
 class Notice(Answer):
-    """One message of an inbox 消息; `subject` is the id of the thing it is about."""
+    """One message of an inbox 消息; `subject` is the id of the thing it is about, `parameters` what belongs to its kind."""
 
     id: UUID
     kind: str
     subject: str
     at: datetime
-    text: str
+    parameters: dict[str, str | int]
     read: bool
 
 

@@ -12,7 +12,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.notify import queries
 from services.notify.handlers import reader_of
-from services.notify.words import sentence
 from shared.contracts.envelope import Actor
 from shared.host import WhoCalls
 from shared.http.callers import require
@@ -31,12 +30,9 @@ def router(engine: AsyncEngine, caller: WhoCalls) -> APIRouter:
         size: Annotated[int, Query(ge=1, le=500)] = 20,
     ) -> dict[str, Any]:
         async with engine.connect() as connection:
-            found = await queries.page(
+            return await queries.page(
                 connection, reader_of(actor), unread_only=unread, number=page, size=size
             )
-        for item in found["items"]:
-            item["text"] = sentence(item["kind"], item["parameters"])
-        return found
 
     @routes.get("/figures")
     async def figures(actor: who) -> dict[str, Any]:

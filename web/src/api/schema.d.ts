@@ -4834,7 +4834,7 @@ export interface components {
         };
         /**
          * Notice
-         * @description One message of an inbox 消息; `subject` is the id of the thing it is about.
+         * @description One message of an inbox 消息; `subject` is the id of the thing it is about, `parameters` what belongs to its kind.
          */
         Notice: {
             /**
@@ -4851,8 +4851,10 @@ export interface components {
              * Format: date-time
              */
             at: string;
-            /** Text */
-            text: string;
+            /** Parameters */
+            parameters: {
+                [key: string]: string | number;
+            };
             /** Read */
             read: boolean;
         };
