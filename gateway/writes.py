@@ -354,6 +354,7 @@ def add(app: FastAPI, commands: Commands, seals: Seals, caller: Callable[..., Aw
     who = Annotated[Caller, Depends(caller)]
     rubric_body = strict_body(evaluation.AdoptRubric)
     marks_body = strict_body(notify.MarkNotices)
+    marks_all_body = strict_body(notify.MarkAllNotices)
     rewind_body = strict_body(evaluation.RewindEvents)
 
     for write in WRITES:
@@ -530,6 +531,14 @@ def add(app: FastAPI, commands: Commands, seals: Seals, caller: Callable[..., Aw
     app.post("/api/notices/mark", summary="Mark own notices as read or unread", tags=["notices"])(
         mark_notices
     )
+
+    async def mark_all_notices(request: Request, body: Any, person: Any) -> Response:
+        command = Command(notify.MarkAllNotices, content_of(body), person.actor.person)
+        return await commands.answer(request, person, idempotency_key(request), command)
+
+    mark_all_notices.__annotations__ |= {"body": marks_all_body, "person": who}
+    summary = "Mark own notices as read, from one of them back to the oldest"
+    app.post("/api/notices/mark-all", summary=summary, tags=["notices"])(mark_all_notices)
 
     async def rewind(request: Request, body: Any, person: Any) -> Response:
         command_id = idempotency_key(request)

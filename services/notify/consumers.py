@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from services.notify.handlers import NOTICES, mark, take_in
+from services.notify.handlers import NOTICES, mark, mark_all, take_in
 from shared.contracts.identity import DeputyChanged
-from shared.contracts.notify import MarkNotices
+from shared.contracts.notify import MarkAllNotices, MarkNotices
 from shared.contracts.registry import Contract, declaration_of
 from shared.messaging.runner import Handler
 
@@ -15,4 +15,4 @@ EVENT_TOPICS = tuple(declaration_of(model).topic for model in _EVENTS)
 
 def handlers() -> dict[type[Contract], Handler]:
     """Every message class that notify handles; all events share one handler, so a batch stays whole."""
-    return {**dict.fromkeys(_EVENTS, take_in), MarkNotices: mark}
+    return {**dict.fromkeys(_EVENTS, take_in), MarkNotices: mark, MarkAllNotices: mark_all}

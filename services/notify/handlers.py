@@ -20,7 +20,7 @@ from services.notify.domain import (
 from services.notify.queries import Reader
 from shared.contracts import cases, evaluation, identity, learning, participation
 from shared.contracts.envelope import Actor
-from shared.contracts.notify import MarkNotices
+from shared.contracts.notify import MarkAllNotices, MarkNotices
 from shared.contracts.registry import Contract
 from shared.messaging.desk import authorise
 from shared.messaging.received import Received
@@ -364,14 +364,20 @@ def reader_of(actor: Actor) -> Reader:
     return Reader(actor.person, actor.organisation if "staff" in actor.roles else None)
 
 
+def _own_inbox(message: Received[Any]) -> Reader:
+    """Whose inbox a command is about. Raises Refusal where that is not the sender's."""
+    authorise(message)
+    if message.envelope.subject != message.sender().person:
+        raise errors.not_your_inbox()
+    return reader_of(message.sender())
+
+
 async def mark(messages: Sequence[Received[MarkNotices]], work: Work) -> None:
     """Handler of `notice.mark`: all notices of a command or none."""
     asked: list[Received[MarkNotices]] = []
     for message in messages:
         try:
-            authorise(message)
-            if message.envelope.subject != message.sender().person:
-                raise errors.not_your_inbox()
+            _own_inbox(message)
         except Refusal as refusal:
             work.reject(message, refusal)
         else:
@@ -392,3 +398,18 @@ async def mark(messages: Sequence[Received[MarkNotices]], work: Work) -> None:
         read={place: message.now for place, (read, message) in marks.items() if read},
         unread={place for place, (read, _) in marks.items() if not read},
     )
+
+
+async def mark_all(messages: Sequence[Received[MarkAllNotices]], work: Work) -> None:
+    """Handler of `notice.mark-all`."""
+    for message in messages:
+        last = message.data.up_to
+        try:
+            reader = _own_inbox(message)
+            if not await queries.in_inboxes(work.connection, [(reader, last)]):
+                raise errors.notices_unknown()
+        except Refusal as refusal:
+            work.reject(message, refusal)
+        else:
+            await store.mark_up_to(work.connection, reader, last, message.now)
+            work.accept(message)

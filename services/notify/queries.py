@@ -67,6 +67,13 @@ marked AS (
     LEFT JOIN read_marks m ON m.person = $1 AND m.notice_id = i.id
 )
 """
+UP_TO = (
+    _MINE
+    + """INSERT INTO read_marks (person, notice_id, at) SELECT $1, m.id, $5::timestamptz
+FROM marked m JOIN inbox_of last ON last.id = $4::uuid
+WHERE NOT m.read AND (m.at < last.at OR m.at = last.at AND m.id >= last.id) ON CONFLICT DO NOTHING"""
+)
+"""Marks a notice of the inbox and all that stand behind it."""
 _COUNTS = _MINE + "SELECT count(*) AS total, count(*) FILTER (WHERE NOT read) AS unread FROM marked"
 _PAGE = (
     _MINE

@@ -9,8 +9,9 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.notify import tables
+from services.notify import queries, tables
 from services.notify.domain import Deputies, Notice, OnePerson, SameDeputies
+from services.notify.queries import Reader
 from shared.contracts.identity import DeputyChanged
 from shared.database.rows import insert_rows, upsert_rows
 from shared.messaging.received import Received
@@ -82,3 +83,9 @@ async def save_marks(
     if unread:
         persons, notices = map(list, zip(*sorted(unread), strict=True))
         await connection.exec_driver_sql(_UNREAD, (persons, notices))
+
+
+async def mark_up_to(connection: AsyncConnection, reader: Reader, notice_id: UUID, at: datetime) -> None:
+    """Mark one notice of an inbox and all that are older as read; what is read already stays as it is."""
+    who = (reader.person, reader.deputy_id, reader.congress)
+    await connection.exec_driver_sql(queries.UP_TO, (*who, notice_id, at))

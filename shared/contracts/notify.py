@@ -15,3 +15,10 @@ class MarkNotices(Contract):
 
     notices: tuple[UUID, ...] = Field(min_length=1, max_length=500)
     read: bool = True
+
+
+@command("notice.mark-all", owner="notify", roles=("deputy", "staff", "department"), key="person id")
+class MarkAllNotices(Contract):
+    """Mark one's own notices as read, from one of them back to the oldest, however many they are."""
+
+    up_to: UUID

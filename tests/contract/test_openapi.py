@@ -32,6 +32,7 @@ WITH_ROUTES_OF_THEIR_OWN: dict[type, tuple[str, str]] = {
     identity.ImportRoster: ("post", "/api/roster-imports"),
     identity.SetPassword: ("put", "/api/me/password"),
     notify.MarkNotices: ("post", "/api/notices/mark"),
+    notify.MarkAllNotices: ("post", "/api/notices/mark-all"),
     evaluation.AdoptRubric: ("post", "/api/rubrics"),
     evaluation.RewindEvents: ("post", "/api/operations/evaluation/rewind"),
 }
