@@ -95,14 +95,14 @@ class DepartmentPage(Page):
 
 
 class Ground(Answer):
-    """One ground of a routing: a code, and what belongs to it."""
+    """One ground of a routing or of a deadline: a code, and what belongs to it."""
 
     code: str
     about: dict[str, str]
 
 
 class CaseStep(Answer):
-    """One step of a case: what, who, when, why; `why` says in codes what `reason` says of a routing."""
+    """One step of a case: what, who, when, why; `why` says in codes what `reason` says."""
 
     number: int
     step: str
@@ -168,6 +168,7 @@ class Case(Answer):
     accept_by: datetime | None
     answer_by: datetime | None
     dates_reason: str | None
+    dates_why: tuple[Ground, ...]
     chased: int
     answered_at: datetime | None
     on_time: bool | None
@@ -905,12 +906,13 @@ class Certificate(Answer):
 
 
 class Due(Answer):
-    """A deadline of a motion, with its reason."""
+    """A deadline of a motion, with its reason as a sentence and in codes."""
 
     kind: str
     department: str | None
     at: datetime
     reason: str
+    why: tuple[Ground, ...]
     provisional: bool
     promise: int | None
     ended: datetime | None

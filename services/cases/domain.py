@@ -26,7 +26,7 @@ from services.cases import errors
 from services.cases.deadlines.reckoning import Calendar, Deadline, Extension, Limit, Pause, deadline
 from services.cases.deadlines.rules import CaseRules, Urgency
 from services.cases.routing.judgement import Judged
-from services.cases.routing.reasons import Ground
+from services.cases.routing.reasons import Ground, why_due
 
 State = Literal[
     "submitted",
@@ -245,13 +245,14 @@ class Clock:
 
 @dataclass(frozen=True)
 class Dates:
-    """The deadlines of a case and the sentence that explains the one of its answer."""
+    """The deadlines of a case and what explains the one of its answer: a sentence, and as codes `why`."""
 
     accept_by: datetime
     answer_by: datetime
     reason: str
     provisional: bool
     calendar: str
+    why: tuple[Ground, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)
@@ -335,6 +336,7 @@ class Case:
     accept_by: datetime | None = None
     answer_by: datetime | None = None
     dates_reason: str | None = None
+    dates_why: tuple[Ground, ...] = ()
     provisional: bool = False
     calendar: str | None = None
     extension_asked: int | None = None
@@ -430,6 +432,7 @@ def evolve(case: Case, event: Event) -> Case:
                 accept_by=None,
                 answer_by=None,
                 dates_reason=None,
+                dates_why=(),
                 provisional=False,
             )
         case "extension-asked":
@@ -510,6 +513,7 @@ def _dated(case: Case, dates: Dates) -> Case:
         accept_by=dates.accept_by,
         answer_by=dates.answer_by,
         dates_reason=dates.reason,
+        dates_why=dates.why,
         provisional=dates.provisional,
         calendar=dates.calendar,
     )
@@ -545,7 +549,8 @@ def _drawn(state: str) -> str:
 def submit(case: Case, rules: Rules, *, by: str, photos: Sequence[str] = ()) -> tuple[Event, ...]:
     """A resident puts a concern to a deputy by the deputy's code 民情直通车; nobody has looked at it yet."""
     limit = _after(rules.cases.take_up, case.filed_at, rules)
-    submitted = Event("submitted", by, case.filed_at, reason=limit.reason, take_up_by=limit.at)
+    why = why_due(limit)
+    submitted = Event("submitted", by, case.filed_at, reason=limit.reason, why=why, take_up_by=limit.at)
     return (replace(submitted, photos=_more_photos(case, photos)),)
 
 
@@ -638,7 +643,7 @@ def dates(clock: Clock, urgency: Urgency, rules: Rules) -> Dates:
     """The deadlines of a clock that runs."""
     accept = _after(rules.cases.accept, clock.begin, rules)
     answer = _answer_by(clock, urgency, rules)
-    return Dates(accept.at, answer.at, answer.reason, answer.provisional, answer.calendar)
+    return Dates(accept.at, answer.at, answer.reason, answer.provisional, answer.calendar, why_due(answer))
 
 
 def _after(limit: Limit, begin: datetime, rules: Rules) -> Deadline:

@@ -202,10 +202,10 @@ async def _parents_dates(connection: AsyncConnection, found: RowMapping) -> dict
     cases = tables.cases.c
     seen: dict[str, Any] = {}
     while found["state"] == "merged" and found["merged_into"] is not None:
-        parent = select(cases.state, cases.merged_into, cases.answer_by, cases.dates_reason)
+        parent = select(cases.state, cases.merged_into, cases.answer_by, cases.dates_reason, cases.dates_why)
         rows = await connection.execute(parent.where(cases.id == found["merged_into"]))
         found = rows.mappings().one()
-        seen = {"answer_by": found["answer_by"], "dates_reason": found["dates_reason"]}
+        seen = {name: found[name] for name in ("answer_by", "dates_reason", "dates_why")}
     return seen
 
 

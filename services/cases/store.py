@@ -17,6 +17,7 @@ from services.cases import attachments, domain, tables
 from services.cases.domain import Case, Clock, Rules
 from services.cases.routing.catalogue import Catalogue, Department
 from services.cases.routing.judgement import Judged
+from services.cases.routing.reasons import Ground
 from shared.contracts.cases import (
     AnswerCase,
     CloseCase,
@@ -272,6 +273,7 @@ def _case(row: RowMapping) -> Case:
     cells["photos"] = tuple(cells["photos"])
     cells["documents"] = tuple(cells["documents"])
     cells["followers"] = tuple(map(UUID, cells["followers"]))
+    cells["dates_why"] = tuple(Ground(**one) for one in cells["dates_why"])
     cells["clock"] = _CLOCK.validate_python(cells["clock"])
     return Case(**cells)
 

@@ -207,6 +207,7 @@ def test_a_case_takes_exactly_the_steps_of_its_state_machine(
         if case.state in BUSY:
             assert case.answer_by is not None
             assert case.dates_reason, "every deadline has a reason"
+            assert case.dates_why[0].code == "limit", "and pages can word it in another language"
         assert set(domain.due(case, RULES)) <= set(get_args(domain.Due))
         assert case.state not in FINISHED or set(domain.due(case, RULES)) <= {"rating"}, "nothing else is due"
 

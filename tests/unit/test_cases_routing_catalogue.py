@@ -6,11 +6,11 @@ import json
 import random
 import re
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime, timedelta
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, cast, get_args
 from uuid import UUID
 
 import pytest
@@ -22,12 +22,22 @@ from typer.testing import CliRunner
 from cli import routing_replay
 from cli.main import app
 from deploy.local.runfolder import CHECKOUT
+from services.cases.deadlines.calendar import ChinaCalendar
+from services.cases.deadlines.reckoning import (
+    CHINA,
+    UNITS_CHINESE,
+    Extension,
+    Limit,
+    Pause,
+    StepKind,
+    deadline,
+)
 from services.cases.routing import desk
 from services.cases.routing.catalogue import Catalogue, Department, Rule, choose, in_force
 from services.cases.routing.choosing import route_of
 from services.cases.routing.desk import judge_texts
 from services.cases.routing.judgement import chosen
-from services.cases.routing.reasons import SENTENCES, Ground, sentence
+from services.cases.routing.reasons import SENTENCES, Ground, sentence, why_due
 from services.cases.routing.replay import EXAMPLES, Comparison, Past
 from services.cases.routing.rules_file import read_catalogue, shipped_taxonomy
 from services.cases.yaml_file import FileInvalid
@@ -250,6 +260,28 @@ def test_the_pages_word_every_ground_with_what_belongs_to_it(language: str) -> N
     assert set(words) == {*SENTENCES, "between"}
     for code, said in SENTENCES.items():
         assert set(re.findall(r"{(\w+)}", words[code])) == set(re.findall(r"{(\w+)}", said))
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_the_pages_word_every_ground_of_a_deadline_with_what_belongs_to_it(language: str) -> None:
+    words = json.loads((CHECKOUT / f"web/src/words/{language}.json").read_text("utf-8"))
+    begin = datetime(2022, 3, 1, 9, tzinfo=CHINA)
+    found = deadline(
+        "",
+        Limit(3, "days", "浙江规定"),
+        begin,
+        ChinaCalendar(),
+        pauses=[Pause(begin, begin + timedelta(days=4)), Pause(begin + timedelta(days=5))],
+        extensions=[Extension(Limit(2, "days", "浙江规定"), "staff", begin)],
+    )
+    grounds = why_due(found)
+    assert {one.code for one in grounds} >= {"limit", "extension", "pause", "stopped"}
+    assert set(words["dueGround"]) == set(get_args(StepKind))
+    assert set(words["amount"]) == set(UNITS_CHINESE)
+    for one in grounds:
+        gaps = set(re.findall(r"{(\w+)}", words["dueGround"][one.code]))
+        known = {*one.about, *(["amount"] if {"number", "unit"} <= one.about.keys() else []), "year"}
+        assert gaps <= known
 
 
 def test_a_wrong_draft_is_refused_with_its_line_before_any_suite_is_asked(tmp_path: Path) -> None:

@@ -369,6 +369,7 @@ def holds(due: Due) -> bool:
         and f"{ends:%Y-%m-%d}" in due.reason
         and f"{begins:%Y-%m-%d}" in due.reason
         and "（" in due.reason
+        and due.why[0].about["day"] == f"{begins:%Y-%m-%d}"
         and (due.ended is not None or due.met is None)
     )
 

@@ -44,10 +44,34 @@ def test_both_languages_have_the_same_words_with_the_same_gaps() -> None:
     chinese, english = words("zh"), words("en")
     assert list(chinese) == list(english)
     gaps = re.compile(r"\{(\w+)\}")
-    differ = [
-        key for key in chinese if sorted(gaps.findall(chinese[key])) != sorted(gaps.findall(english[key]))
-    ]
+
+    def forms(text: str) -> list[list[str]]:
+        """The gaps of each form of a counted word (none, one, many); one alone where nothing is counted."""
+        return [sorted(gaps.findall(form)) for form in text.split(" | ")]
+
+    differ = [key for key in chinese if forms(chinese[key])[-1] != forms(english[key])[-1]]
     assert differ == []
+    fewer = [
+        key
+        for said in (chinese, english)
+        for key, text in said.items()
+        if any(set(form) | {"count"} != set(forms(text)[-1]) | {"count"} for form in forms(text))
+    ]
+    assert fewer == []
+
+
+def test_english_has_a_word_for_one_of_what_it_counts() -> None:
+    """`{count} days` needs `{count} day | `; a count that is never one stands in the list."""
+    never_one = {"desk.lastDays", "letters.most"}
+    counted = re.compile(r"\{count\} (?:[a-z-]+ ){0,2}[a-z]+s\b|\{count\} people")
+    wrong = {key for key, text in words("en").items() if counted.search(text) and " | " not in text}
+    assert wrong - never_one == set()
+
+
+def test_english_holds_no_chinese_but_what_a_roster_is_filled_in_with_and_the_languages_own_name() -> None:
+    """A roster's cells are Chinese, whatever language the page that explains them has."""
+    kept = {"desk.language", "desk.importHint", "rosterFault.level-unknown", "rosterFault.state-unknown"}
+    assert {key for key, text in words("en").items() if CHINESE.search(text)} == kept
 
 
 def test_no_chinese_stands_in_the_code() -> None:

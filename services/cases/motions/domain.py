@@ -25,6 +25,7 @@ from uuid import UUID
 from services.cases.deadlines.reckoning import CHINA, Calendar, Deadline, Extension, Limit, deadline
 from services.cases.deadlines.rules import Level, MotionKind, MotionRules
 from services.cases.motions import errors
+from services.cases.routing.reasons import Ground, why_due
 
 State = Literal[
     "draft",
@@ -316,7 +317,7 @@ class Rating:
 
 @dataclass(frozen=True)
 class Due:
-    """One deadline of a motion, with its reason. It is open until `ended`.
+    """One deadline of a motion, with its reason as a sentence and as codes (`why`). It is open until `ended`.
 
     `met` then says whether in time; None: it went away with what it was for. `told`: when it was said that it
     has passed.
@@ -334,6 +335,7 @@ class Due:
     ended: datetime | None = None
     met: bool | None = None
     told: datetime | None = None
+    why: tuple[Ground, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)
@@ -576,6 +578,7 @@ def due_of(
         found.calendar,
         department,
         promise,
+        why=why_due(found),
     )
 
 

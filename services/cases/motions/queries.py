@@ -27,7 +27,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.cases.motions import tables
 from services.cases.motions.domain import PRIVATE, Due, Motion
-from services.cases.motions.store import motion_of
+from services.cases.motions.store import due_of, motion_of
 from shared.database.areas import reached
 from shared.database.rows import dictionaries
 
@@ -153,7 +153,7 @@ async def _motions(
             .order_by(deadlines.c.motion_id, deadlines.c.number)
         )
         for entry in entries.mappings():
-            dues[entry["motion_id"]].append(Due(**{str(c.name): entry[c.name] for c in _DUE}))
+            dues[entry["motion_id"]].append(due_of(entry))
     return [motion_of(row, dues[row["id"]]) for row in found]
 
 

@@ -31,6 +31,7 @@ from services.cases.motions.domain import (
     Rating,
     Rules,
 )
+from services.cases.routing.reasons import Ground
 from shared.contracts.identity import DeputyChanged
 from shared.contracts.motions import (
     DraftMotion,
@@ -94,6 +95,13 @@ class Context:
     rules_at: RulesAt
     opener: Opener
     sealer: Sealer
+
+
+def due_of(row: RowMapping) -> Due:
+    """A deadline of a motion as it is kept."""
+    cells = {name: row[name] for name in _DUE}
+    cells["why"] = tuple(Ground(**one) for one in cells["why"])
+    return Due(**cells)
 
 
 class _Looking:
@@ -196,7 +204,7 @@ class MotionStore(_Looking):
                 select(deadlines).where(deadlines.c.motion_id.in_(list(dues))).order_by(deadlines.c.number)
             )
             for entry in entries.mappings():
-                dues[entry["motion_id"]].append(Due(**{name: entry[name] for name in _DUE}))
+                dues[entry["motion_id"]].append(due_of(entry))
         return {str(row["id"]): motion_of(row, dues[row["id"]]) for row in found}
 
     async def save(

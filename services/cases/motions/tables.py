@@ -91,6 +91,7 @@ motion_deadlines = Table(
     Column("begin", DateTime(timezone=True), nullable=False),
     Column("at", DateTime(timezone=True), nullable=False),
     Column("reason", Text, nullable=False),
+    Column("why", JSONB, nullable=False, server_default="[]"),
     Column("provisional", Boolean, nullable=False),
     Column("calendar", Text, nullable=False),
     Column("ended", DateTime(timezone=True)),

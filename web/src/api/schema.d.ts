@@ -1356,6 +1356,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/notices/mark-all": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Mark own notices as read, from one of them back to the oldest */
+        post: operations["mark_all_notices_api_notices_mark_all_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/operations/evaluation/rewind": {
         parameters: {
             query?: never;
@@ -3393,6 +3410,8 @@ export interface components {
             answer_by: string | null;
             /** Dates Reason */
             dates_reason: string | null;
+            /** Dates Why */
+            dates_why: components["schemas"]["Ground"][];
             /** Chased */
             chased: number;
             /** Answered At */
@@ -3574,7 +3593,7 @@ export interface components {
         };
         /**
          * CaseStep
-         * @description One step of a case: what, who, when, why; `why` says in codes what `reason` says of a routing.
+         * @description One step of a case: what, who, when, why; `why` says in codes what `reason` says.
          */
         CaseStep: {
             /** Number */
@@ -4167,7 +4186,7 @@ export interface components {
         };
         /**
          * Due
-         * @description A deadline of a motion, with its reason.
+         * @description A deadline of a motion, with its reason as a sentence and in codes.
          */
         Due: {
             /** Kind */
@@ -4181,6 +4200,8 @@ export interface components {
             at: string;
             /** Reason */
             reason: string;
+            /** Why */
+            why: components["schemas"]["Ground"][];
             /** Provisional */
             provisional: boolean;
             /** Promise */
@@ -4344,7 +4365,7 @@ export interface components {
         };
         /**
          * Ground
-         * @description One ground of a routing: a code, and what belongs to it.
+         * @description One ground of a routing or of a deadline: a code, and what belongs to it.
          */
         Ground: {
             /** Code */
@@ -4463,6 +4484,17 @@ export interface components {
             days_apart: number;
             /** Same Category */
             same_category: boolean;
+        };
+        /**
+         * MarkAllNotices
+         * @description Mark one's own notices as read, from one of them back to the oldest, however many they are.
+         */
+        MarkAllNotices: {
+            /**
+             * Up To
+             * Format: uuid
+             */
+            up_to: string;
         };
         /**
          * MarkNotices
@@ -6390,6 +6422,8 @@ export interface components {
             answer_by: string | null;
             /** Dates Reason */
             dates_reason: string | null;
+            /** Dates Why */
+            dates_why: components["schemas"]["Ground"][];
             /** Chased */
             chased: number;
             /** Answered At */
@@ -10602,6 +10636,52 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": components["schemas"]["MarkNotices"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Accepted"];
+                };
+            };
+            /** @description No outcome yet: ask again at `Location` */
+            202: {
+                headers: {
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    mark_all_notices_api_notices_mark_all_post: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description the command's id; the same id again acts once and gets the first outcome */
+                "Idempotency-Key"?: string;
+                /** @description business time; only for the simulation, where it is allowed */
+                "Simulated-Time"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MarkAllNotices"];
             };
         };
         responses: {

@@ -1,19 +1,32 @@
-/** Why a case went where it went, in the page's language. */
+/** Why a case went where it went, and is due when it is, in the page's language. */
 import { i18n } from '@/words'
+import { day } from './format'
 import { departmentName, placeName } from './surroundings'
 import type { Schemas } from '@/api/client'
 
 type Step = Schemas['CaseStep']
+type Ground = Schemas['Ground']
 const MOVES = ['routed', 'transferred']
 
-/** The grounds of a routing; what the service says in its own words where it gives none, or one unknown here. */
-export function grounds(step: Step | undefined): string | null {
-  const { t, te } = i18n.global
-  if (!step?.why.length || step.why.some((one) => !te(`ground.${one.code}`))) return step?.reason ?? null
-  return step.why
-    .map(({ code, about }) => t(`ground.${code}`, { ...about, place: placeName(about.place), department: departmentName(about.department) }))
-    .join(t('ground.between'))
+/** A ground of a deadline: how long, from when, by which rule. */
+function due({ code, about }: Ground): string {
+  const { t } = i18n.global
+  const amount = about.unit ? t(`amount.${about.unit}`, { count: Number(about.number) }) : ''
+  return t(`dueGround.${code}`, { day: day(about.day ?? ''), year: about.day?.slice(0, 4) ?? '', amount, text: about.text ?? '' })
 }
+function routing({ code, about }: Ground): string {
+  return i18n.global.t(`ground.${code}`, { ...about, place: placeName(about.place), department: departmentName(about.department) })
+}
+
+/** Grounds as one sentence; what the service says in its own words where it gives none, or one unknown here. */
+export function worded(grounds: readonly Ground[] | undefined, reason: string | null | undefined): string | null {
+  const { t, te } = i18n.global
+  const known = grounds?.every(({ code }) => te(`ground.${code}`) || te(`dueGround.${code}`))
+  if (!grounds?.length || !known) return reason ?? null
+  return grounds.map((one) => (te(`dueGround.${one.code}`) ? due(one) : routing(one))).join(t('ground.between'))
+}
+
+export const grounds = (step: Step | undefined): string | null => worded(step?.why, step?.reason)
 
 /** Why a case is where it is: the grounds of its last routing. */
 export function routedBecause(one: Schemas['WholeCase']): string | null {
