@@ -1,9 +1,11 @@
 """Tables as files 导出: what a list shows under the same filters, as a spreadsheet (XLSX) or CSV.
 
 The rows are asked of the service that holds them, page by page and with the caller's own token, so that a file
-holds what its caller may see. Invariants: no cell is a formula, whatever it begins with; a file has at most
-`ROWS_MAX` rows, and a list that has more is refused and not cut; a file is made beside the event loop, one at
-a time.
+holds what its caller may see. A page is written and forgotten before the next is asked for: a CSV leaves as it is
+written, an XLSX lies in a temporary file until it is whole. Invariants: no cell is a formula, whatever it begins
+with; a file has at most `ROWS_MAX` rows, and a list that has more is refused and not cut; a CSV whose list cannot
+be read to its end breaks off, so that nobody takes it for whole; pages are written beside the event loop, one at a
+time.
 """
 
 # No postponed annotations here: FastAPI could not find names that are made inside functions.
@@ -12,16 +14,17 @@ import asyncio
 import csv
 import io
 import json
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import IO, Annotated, Any, Literal, TypeVar
 from urllib.parse import parse_qs, urlencode
 from zoneinfo import ZoneInfo
 
 from fastapi import Depends, FastAPI, Request
-from fastapi.responses import Response
+from fastapi.responses import Response, StreamingResponse
 from openpyxl import Workbook
 from openpyxl.cell import WriteOnlyCell
 from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
@@ -37,7 +40,7 @@ from shared.http.problems import Problem
 from shared.messaging.clock import BusinessClock
 from shared.telemetry.logging import logger
 
-ROWS_MAX = 20_000
+ROWS_MAX = 200_000
 WORDS: Mapping[str, Mapping[str, Mapping[str, str]]] = json.loads(
     Path(__file__).with_name("export_words.json").read_text("utf-8")
 )
@@ -50,9 +53,12 @@ _PAGING = ("page", "size", "after")
 _WIDTH = 18
 _HUNDREDTHS = 100
 _PEOPLE_AT_ONCE = 500
+_CHUNK_BYTES = 256 * 1024
 
 log = logger(__name__)
 Cell = str | int | float | None
+Rows = Sequence[Sequence[Cell]]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -136,34 +142,48 @@ def plain(cell: Cell) -> Cell:
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(_ACTIVE) else cell
 
 
-def as_csv(heads: Sequence[str], rows: Sequence[Sequence[Cell]]) -> bytes:
-    """The file in UTF-8 with the mark by which office programs know it."""
+CSV_MARK = b"\xef\xbb\xbf"
+"""By which office programs know that a CSV is in UTF-8."""
+
+
+def as_csv(rows: Rows) -> bytes:
+    """Lines of a CSV."""
     out = io.StringIO(newline="")
-    writer = csv.writer(out)
-    writer.writerow(heads)
-    writer.writerows([plain(cell) for cell in row] for row in rows)
-    return out.getvalue().encode("utf-8-sig")
+    csv.writer(out).writerows([plain(cell) for cell in row] for row in rows)
+    return out.getvalue().encode()
 
 
-def as_xlsx(title: str, heads: Sequence[str], rows: Sequence[Sequence[Cell]]) -> bytes:
-    """The file with one sheet; every text is a text, and stays one when somebody edits its cell."""
-    book = Workbook(write_only=True)
-    sheet = book.create_sheet(title)
-    for number in range(len(heads)):
-        sheet.column_dimensions[chr(ord("A") + number)].width = _WIDTH
-    sheet.freeze_panes = "A2"
-    bold = Font(bold=True)
-    first = []
-    for head in heads:
-        cell = WriteOnlyCell(sheet, head)
-        cell.font = bold
-        first.append(cell)
-    sheet.append(first)
-    for row in rows:
-        sheet.append([_cell(sheet, value) for value in row])
-    out = io.BytesIO()
-    book.save(out)
-    return out.getvalue()
+class Spreadsheet:
+    """An XLSX with one sheet, written row by row; every text is a text, and stays one when somebody edits its cell."""
+
+    def __init__(self, title: str, heads: Sequence[str]) -> None:
+        self._book = Workbook(write_only=True)  # which keeps the rows in a temporary file of its own
+        self._sheet = self._book.create_sheet(title)
+        for number in range(len(heads)):
+            self._sheet.column_dimensions[chr(ord("A") + number)].width = _WIDTH
+        self._sheet.freeze_panes = "A2"
+        bold = Font(bold=True)
+        first = []
+        for head in heads:
+            cell = WriteOnlyCell(self._sheet, head)
+            cell.font = bold
+            first.append(cell)
+        self._sheet.append(first)
+
+    def add(self, rows: Rows) -> None:
+        """Write further rows."""
+        for row in rows:
+            self._sheet.append([_cell(self._sheet, value) for value in row])
+
+    def discard(self) -> None:
+        """Remove what was written of one that will not be saved."""
+        self._sheet.close()
+        self._sheet._writer.cleanup()
+
+    def save(self, to: IO[bytes]) -> None:
+        """Write the whole file, and go to its beginning."""
+        self._book.save(to)
+        to.seek(0)
 
 
 def _cell(sheet: Any, value: Cell) -> Any:
@@ -174,6 +194,19 @@ def _cell(sheet: Any, value: Cell) -> Any:
     if value.startswith(_ACTIVE):
         cell.quotePrefix = True
     return cell
+
+
+async def chunks(kept: IO[bytes]) -> AsyncIterator[bytes]:
+    """A file in pieces; it is closed at its end."""
+    with kept:
+        while part := await asyncio.to_thread(kept.read, _CHUNK_BYTES):
+            yield part
+
+
+def too_large() -> Problem:
+    """A list has more rows than a file may have."""
+    detail = f"A file has at most {ROWS_MAX:,} rows; narrow the list by its filters."
+    return Problem(422, "export-too-large", detail)
 
 
 class Wording:
@@ -235,35 +268,46 @@ def add(
 
     async def asked(service: str, path: str, query: Mapping[str, str], token: str) -> dict[str, Any]:
         answer = await services.ask(service, path, token=token, query=urlencode(query))
-        found: dict[str, Any] = json.loads(answer.body or b"{}")
+        found: dict[str, Any] = await asyncio.to_thread(json.loads, answer.body or b"{}")
         if answer.status != 200:
             raise Problem(answer.status, str(found.get("code", "not-read")), str(found.get("detail", "")))
         return found
 
-    async def rows(
+    async def read(
         table: Table, path: str, query: Mapping[str, str], token: str
-    ) -> AsyncIterator[dict[str, Any]]:
-        """All rows of a list. Raises Problem where there are too many."""
+    ) -> AsyncIterator[Sequence[Mapping[str, Any]]]:
+        """The rows of a list, page by page. Raises Problem where there are too many, with the first page."""
         service = reads[table.read].service
-        paging = {"size": str(table.page_size), "page": "1"}
+        size = {"size": str(table.page_size)}
+        paging = {**size, "page": "1"}
         read_so_far = 0
         while True:
             found = await asked(service, path, {**query, **paging}, token)
+            last = len(found["items"]) < table.page_size if "next" not in found else found["next"] is None
+            if read_so_far == 0 and not last:
+                await bounded(table, path, query, token, found)
             read_so_far += len(found["items"])
-            if max(read_so_far, 0 if found.get("total_is_estimate") else found["total"]) > ROWS_MAX:
-                detail = f"A file has at most {ROWS_MAX:,} rows; narrow the list by its filters."
-                raise Problem(422, "export-too-large", detail)
-            for item in found["items"]:
-                yield item
-            if "next" in found:  # a list by position: it holds still while it grows
-                if found["next"] is None:
-                    return
-                after = parse_qs(found["next"].removeprefix("?"))["after"][0]
-                paging = {"size": str(table.page_size), "after": after}
-            elif len(found["items"]) < table.page_size:
+            if read_so_far > ROWS_MAX:  # it grew meanwhile
+                raise too_large()
+            yield found["items"]
+            if last:
                 return
+            if "next" in found:  # a list by position: it holds still while it grows
+                paging = {**size, "after": parse_qs(found["next"].removeprefix("?"))["after"][0]}
             else:
                 paging = {**paging, "page": str(int(paging["page"]) + 1)}
+
+    async def bounded(
+        table: Table, path: str, query: Mapping[str, str], token: str, first: Mapping[str, Any]
+    ) -> None:
+        """Raise Problem where a list of several pages is too long; one whose length is estimated is asked what lies there."""
+        if not first.get("total_is_estimate"):
+            if first["total"] > ROWS_MAX:
+                raise too_large()
+            return
+        behind = {**query, "size": str(table.page_size), "page": str(ROWS_MAX // table.page_size + 1)}
+        if (await asked(reads[table.read].service, path, behind, token))["items"]:
+            raise too_large()
 
     async def people(token: str) -> dict[str, str]:
         """The names of all deputies by their ids."""
@@ -303,20 +347,48 @@ def add(
         filters = [name for name in reads[table.read].query if name not in _PAGING]
         query = {name: value for name, value in request.query_params.items() if name in filters}
         wording = Wording(lang, table.name, await names_in(table, at, person.token))
+        pages = read(table, table.read.format(**at), query, person.token)
+        first = await anext(pages)  # what is refused is said before the file begins
         heads = [wording.head(column) for column in table.fields]
-        lines = [
-            [wording.cell(column, item.get(column)) for column in table.fields]
-            async for item in rows(table, table.read.format(**at), query, person.token)
-        ]
-        async with one_at_a_time:
-            if form == "csv":
-                content = await asyncio.to_thread(as_csv, heads, lines)
-            else:
-                content = await asyncio.to_thread(as_xlsx, WORDS[lang]["sheet"][table.name], heads, lines)
-        log.info("exported", table=table.name, rows=len(lines))
+
+        async def written(write: Callable[[Rows], T]) -> AsyncIterator[T]:
+            """What comes of writing each page."""
+
+            def page(items: Sequence[Mapping[str, Any]]) -> T:
+                return write(
+                    [[wording.cell(column, item.get(column)) for column in table.fields] for item in items]
+                )
+
+            items: Sequence[Mapping[str, Any]] | None = first
+            number = 0
+            while items is not None:
+                number += len(items)
+                async with one_at_a_time:
+                    done = await asyncio.to_thread(page, items)
+                yield done
+                items = await anext(pages, None)
+            log.info("exported", table=table.name, rows=number)
+
+        async def lines() -> AsyncIterator[bytes]:
+            yield CSV_MARK + as_csv([heads])
+            async for part in written(as_csv):
+                yield part
+
         name = f"{table.name}-{clock.now().astimezone(_ZONE):%Y%m%d}.{form}"
         headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
-        return Response(content, headers=headers, media_type=CSV if form == "csv" else XLSX)
+        if form == "csv":
+            return StreamingResponse(lines(), headers=headers, media_type=CSV)
+        sheet = Spreadsheet(WORDS[lang]["sheet"][table.name], heads)
+        try:
+            async for _ in written(sheet.add):
+                pass
+        except BaseException:
+            sheet.discard()
+            raise
+        kept = tempfile.TemporaryFile()  # noqa: SIM115 - it is closed once it was sent
+        async with one_at_a_time:
+            await asyncio.to_thread(sheet.save, kept)
+        return StreamingResponse(chunks(kept), headers=headers, media_type=XLSX)
 
     for table in TABLES:
         _add(app, table, reads[table.read].query, file, caller)

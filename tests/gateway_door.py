@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import json
 import shutil
@@ -213,12 +214,18 @@ async def ask(
     }
     told: list[dict[str, Any]] = []
     left = [{"type": "http.request", "body": body, "more_body": False}]
+    answered = asyncio.Event()
 
     async def receive() -> dict[str, Any]:
-        return left.pop() if left else {"type": "http.disconnect"}
+        if left:
+            return left.pop()
+        await answered.wait()  # who asks stays until the answer is whole
+        return {"type": "http.disconnect"}
 
     async def send(message: Any) -> None:
         told.append(message)
+        if message["type"] == "http.response.body" and not message.get("more_body"):
+            answered.set()
 
     await app(scope, receive, send)
     found = {name.decode(): value.decode("latin-1") for name, value in told[0]["headers"]}

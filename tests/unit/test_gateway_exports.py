@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import json
 from typing import Any
 from urllib.parse import parse_qs, urlencode
 
+import aiohttp
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from openpyxl import load_workbook
 
 from deploy.local.runfolder import CHECKOUT
-from gateway.exports import ROWS_MAX, TABLES, WORDS, as_csv, as_xlsx
+from gateway.exports import ROWS_MAX, TABLES, WORDS, Spreadsheet, as_csv
 from gateway.reads import READS
 from gateway.services import Answer
 from services.cases.domain import STATES
 from shared.contracts.identity import OCCUPATIONS
-from tests.gateway_door import Door, door
+from tests.gateway_door import Door, door, served
 
 CASE: dict[str, Any] = {
     "id": "c",
@@ -114,6 +116,9 @@ class Lists:
 
     def __init__(self) -> None:
         self.rows, self.row, self.status = 3, CASE, 200
+        self.last = asyncio.Event()
+        """Set where the last page may be told."""
+        self.last.set()
         self.asked: list[tuple[str, dict[str, str], str | None]] = []
 
     async def ask(self, _: str, path: str, *, token: str | None = None, query: str = "") -> Answer:
@@ -128,14 +133,16 @@ class Lists:
         if self.status != 200:
             return self._said(self.status, {"code": "not-for-you", "detail": "No."})
         size = int(asked["size"])
-        first = int(asked.get("after", 0)) if path == "/cases" else (int(asked["page"]) - 1) * size
+        first = int(asked["after"]) if "after" in asked else (int(asked["page"]) - 1) * size
+        if first + size >= self.rows:
+            await self.last.wait()
         items = [{**self.row, "number": f"B{n}"} for n in range(first, min(first + size, self.rows))]
         found: dict[str, Any] = {"items": items, "total": self.rows}
         if path == "/cases":
             ended = first + size >= self.rows
             found |= {"next": None if ended else "?" + urlencode({"after": first + size})}
             found["total_is_estimate"] = "q" in asked
-        return self._said(200, found)
+        return self._said(self.status, found)
 
     @staticmethod
     def _said(status: int, content: Any) -> Answer:
@@ -315,6 +322,43 @@ async def test_a_list_that_is_too_long_is_refused_and_not_cut(at: Door, lists: L
     assert sum(path == "/cases" for path, _, _ in lists.asked) == 1 or query
 
 
+async def test_a_csv_leaves_while_its_list_is_still_being_read(at: Door, lists: Lists) -> None:
+    lists.rows = 1203
+    lists.last.clear()
+    headers = {"Authorization": f"Bearer {at.token('staff')}"}
+    async with (
+        served(at.app) as url,
+        aiohttp.ClientSession(headers=headers) as session,
+        session.get(f"{url}/api/exports/cases?form=csv") as answer,
+    ):
+        begun = await answer.content.readexactly(50_000)
+        assert not lists.last.is_set()
+        lists.last.set()
+        assert len(read_csv(begun + await answer.read())) == 1 + 1203
+
+
+async def test_a_csv_whose_list_cannot_be_read_to_its_end_breaks_off(at: Door, lists: Lists) -> None:
+    lists.rows = 1203
+    lists.last.clear()
+    headers = {"Authorization": f"Bearer {at.token('staff')}"}
+    async with (
+        served(at.app) as url,
+        aiohttp.ClientSession(headers=headers) as session,
+        session.get(f"{url}/api/exports/cases?form=csv") as answer,
+    ):
+        await answer.content.readexactly(50_000)
+        lists.status = 503
+        lists.last.set()
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await answer.read()
+
+
+def test_the_pages_say_how_many_rows_are_too_many() -> None:
+    for language, number in (("zh", f"{ROWS_MAX // 10_000}万行"), ("en", f"{ROWS_MAX:,} rows")):
+        pages = json.loads((CHECKOUT / f"web/src/words/{language}.json").read_text("utf-8"))
+        assert number in pages["problem"]["export-too-large"]
+
+
 async def test_a_services_refusal_is_the_answer(at: Door, lists: Lists) -> None:
     lists.status = 403
     said = await at.ask("GET", "/api/exports/cases")
@@ -349,9 +393,13 @@ async def test_who_may_take_which_list_along(
 @given(st.sampled_from("=+-@\t\r"), st.text(max_size=20))
 def test_no_text_becomes_a_formula_in_either_form(first: str, rest: str) -> None:
     text = first + rest
-    cell = read_csv(as_csv(["标题"], [[text]]))[1][0]
+    cell = read_csv(as_csv([["标题"], [text]]))[1][0]
     assert cell == f"'{text}"
-    sheet = load_workbook(io.BytesIO(as_xlsx("督事", ["标题"], [[text]]))).active
+    whole = io.BytesIO()
+    book = Spreadsheet("督事", ["标题"])
+    book.add([[text]])
+    book.save(whole)
+    sheet = load_workbook(whole).active
     assert sheet is not None
     kept = sheet["A2"]
     assert kept.data_type != "f"
