@@ -38,8 +38,9 @@ from shared.contracts.cases import (
 )
 from shared.contracts.identity import DepartmentChanged
 from shared.database.engine import VersionConflict
-from shared.database.rows import insert_rows, update_rows, upsert_rows
+from shared.database.rows import insert_rows, update_rows
 from shared.messaging.desk import subject_id, subject_ids
+from shared.messaging.newest import keep_newest
 from shared.messaging.received import Received
 from shared.messaging.work import Work
 from shared.security.sealing import Opener
@@ -318,15 +319,9 @@ async def redate_open_cases(work: Work, calendar: str, now: datetime) -> int:
 
 async def keep_departments(messages: Sequence[Received[DepartmentChanged]], work: Work) -> None:
     """Handler of `department.changed`: keep the newest state of each department."""
-    newest = {m.data.code: m for m in sorted(messages, key=lambda m: m.envelope.sequence or 0)}
-    rows = [
-        {
-            "code": code,
-            "sequence": message.envelope.sequence or 0,
-            "categories": message.data.categories,
-            "counties": message.data.counties,
-            "state": message.data.state,
-        }
-        for code, message in newest.items()
-    ]
-    await upsert_rows(work.connection, tables.departments, rows, newer_by="sequence")
+
+    def row(one: DepartmentChanged) -> dict[str, Any]:
+        kept = {"categories": one.categories, "counties": one.counties, "state": one.state}
+        return {"code": one.code, **kept}
+
+    await keep_newest(work.connection, tables.departments, messages, row)

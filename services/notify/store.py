@@ -13,7 +13,8 @@ from services.notify import queries, tables
 from services.notify.domain import Deputies, Notice, OnePerson, SameDeputies
 from services.notify.queries import Reader
 from shared.contracts.identity import DeputyChanged
-from shared.database.rows import insert_rows, upsert_rows
+from shared.database.rows import insert_rows
+from shared.messaging.newest import keep_newest
 from shared.messaging.received import Received
 
 _UNREAD = (
@@ -53,19 +54,12 @@ def _row(notice: Notice) -> dict[str, Any]:
 
 async def keep_deputies(connection: AsyncConnection, messages: Sequence[Received[DeputyChanged]]) -> None:
     """Keep the newest state of each deputy, whatever the order of arrival."""
-    newest = {m.data.deputy_id: m for m in sorted(messages, key=lambda m: m.envelope.sequence or 0)}
-    rows = [
-        {
-            "id": deputy_id,
-            "sequence": message.envelope.sequence or 0,
-            "level": message.data.level,
-            "county": message.data.county,
-            "term_from": message.data.term_from,
-            "state": message.data.state,
-        }
-        for deputy_id, message in sorted(newest.items())
-    ]
-    await upsert_rows(connection, tables.deputies, rows, newer_by="sequence")
+
+    def row(one: DeputyChanged) -> dict[str, Any]:
+        known = {"level": one.level, "county": one.county, "term_from": one.term_from, "state": one.state}
+        return {"id": one.deputy_id, **known}
+
+    await keep_newest(connection, tables.deputies, messages, row)
 
 
 async def save_marks(

@@ -31,6 +31,7 @@ from shared.contracts.identity import DeputyChanged, congress_of
 from shared.database.engine import VersionConflict
 from shared.database.rows import insert_rows, update_rows, upsert_rows
 from shared.messaging.desk import subject_id, subject_ids
+from shared.messaging.newest import keep_newest
 from shared.messaging.received import Received
 from shared.messaging.work import Work
 
@@ -208,16 +209,11 @@ class ConsultationStore:
 
 async def keep_deputies(messages: Sequence[Received[DeputyChanged]], work: Work) -> None:
     """Handler of `deputy.changed`: keep of what congress each is, as the newest state of each deputy says."""
-    newest = {m.data.deputy_id: m for m in sorted(messages, key=lambda m: m.envelope.sequence or 0)}
-    rows = [
-        {
-            "id": deputy_id,
-            "sequence": message.envelope.sequence or 0,
-            "congress": congress_of(message.data.level, message.data.county, message.data.town),
-        }
-        for deputy_id, message in sorted(newest.items())
-    ]
-    await upsert_rows(work.connection, tables.deputies, rows, newer_by="sequence")
+
+    def row(one: DeputyChanged) -> dict[str, Any]:
+        return {"id": one.deputy_id, "congress": congress_of(one.level, one.county, one.town)}
+
+    await keep_newest(work.connection, tables.deputies, messages, row)
 
 
 class DutyStore:

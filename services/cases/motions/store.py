@@ -43,6 +43,7 @@ from shared.contracts.motions import (
 from shared.database.engine import VersionConflict
 from shared.database.rows import insert_rows, update_rows, upsert_rows
 from shared.messaging.desk import subject_id, subject_ids
+from shared.messaging.newest import keep_newest
 from shared.messaging.received import Received
 from shared.messaging.work import Work
 from shared.security.sealing import Opener, Sealer
@@ -309,19 +310,12 @@ class ReferralStore(_Looking):
 
 async def keep_deputies(messages: Sequence[Received[DeputyChanged]], work: Work) -> None:
     """Handler of `deputy.changed`: keep the newest state of each deputy."""
-    newest = {m.data.deputy_id: m for m in sorted(messages, key=lambda m: m.envelope.sequence or 0)}
-    rows = [
-        {
-            "id": deputy_id,
-            "sequence": message.envelope.sequence or 0,
-            "level": message.data.level,
-            "county": message.data.county,
-            "town": message.data.town,
-            "state": message.data.state,
-        }
-        for deputy_id, message in sorted(newest.items())
-    ]
-    await upsert_rows(work.connection, tables.motion_deputies, rows, newer_by="sequence")
+
+    def row(one: DeputyChanged) -> dict[str, Any]:
+        place = {"level": one.level, "county": one.county, "town": one.town}
+        return {"id": one.deputy_id, **place, "state": one.state}
+
+    await keep_newest(work.connection, tables.motion_deputies, messages, row)
 
 
 _UNDATED = text(
