@@ -640,6 +640,8 @@ class ScoreCut(Answer):
 
     part: str
     key: str
+    title: str
+    by_cap: bool
     window: str
     limit: int
     points: int

@@ -120,6 +120,8 @@ def _cut(rubric: Rubric, cut: Cut) -> dict[str, Any]:
     return {
         "part": cut.rung.part,
         "key": cut.rung.key,
+        "title": title,
+        "by_cap": cut.by_cap,
         "window": window.value,
         "limit": limit,
         "points": cut.points,

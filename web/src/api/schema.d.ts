@@ -5871,6 +5871,10 @@ export interface components {
             part: string;
             /** Key */
             key: string;
+            /** Title */
+            title: string;
+            /** By Cap */
+            by_cap: boolean;
             /** Window */
             window: string;
             /** Limit */
