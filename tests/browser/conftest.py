@@ -11,21 +11,23 @@ import json
 import os
 import re
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import pytest_asyncio
+import yaml
 from jsonschema import Draft202012Validator
 from playwright.async_api import (
     Browser,
     BrowserContext,
     ConsoleMessage,
     Page,
+    Request,
     Response,
     async_playwright,
     expect,
@@ -33,7 +35,7 @@ from playwright.async_api import (
 from playwright.async_api import Error as PlaywrightError
 
 from deploy.local import webbuild
-from tests.browser.town import HOUSING, PASSWORD, PATIENCE, STAFF, Town, open_town
+from tests.browser.town import DIVISIONS, HOUSING, PASSWORD, PATIENCE, STAFF, Town, open_town, texts_in
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PICTURES = CHECKOUT / "test-results" / "pictures"
@@ -92,6 +94,48 @@ async def browser() -> AsyncIterator[Browser]:
         found = await playwright.chromium.launch(executable_path=_chromium(), args=_FLAGS)
         yield found
         await found.close()
+
+
+def _typed(request: Request) -> Iterator[str]:
+    """What somebody wrote that a page sends."""
+    raw = request.post_data_buffer or b""
+    if raw[:1] == b"{":
+        yield from texts_in(json.loads(raw))
+    elif raw and "urlencoded" in request.headers.get("content-type", ""):
+        yield from (value for values in parse_qs(raw.decode()).values() for value in values)
+
+
+def texts_of_the_place() -> set[str]:
+    """The words of its rules, categories, rubrics and divisions, which are data and have one language."""
+    services = CHECKOUT / "services"
+    files = [
+        *(services / "cases" / "deadlines" / "packs").glob("*.yaml"),
+        services / "cases" / "routing" / "taxonomy.yaml",
+        *(services / "evaluation" / "rubrics").glob("*.yaml"),
+    ]
+    return set(texts_in([*(yaml.safe_load(file.read_text("utf-8")) for file in files), DIVISIONS]))
+
+
+CHINESE = re.compile("[\u4e00-\u9fff]")
+_ALL_WORDS = """() => {
+  const found = []
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT)
+  while (texts.nextNode()) {
+    const parent = texts.currentNode.parentElement
+    if (!parent.closest('script, style, textarea, [lang|=zh]')) found.push(texts.currentNode.textContent)
+  }
+  for (const one of document.querySelectorAll('*'))
+    for (const name of ['aria-label', 'placeholder', 'title', 'alt']) found.push(one.getAttribute(name) ?? '')
+  return [document.title, ...found]
+}"""
+
+
+async def chinese_on(visit: Visit, town: Town) -> list[str]:
+    """What is Chinese on a page and was neither written by people nor is a text of the place's rules, each whole."""
+    data = [one for one in town.written | texts_of_the_place() if len(one) > 1 and CHINESE.search(one)]
+    known = re.compile("|".join(re.escape(one.strip()) for one in sorted(data, key=len, reverse=True)))
+    said = [one.strip() for one in await visit.page.evaluate(_ALL_WORDS) if CHINESE.search(one)]
+    return [one for one in said if CHINESE.search(known.sub("", one))]
 
 
 def _template(path: str) -> tuple[str, dict[str, Any]] | None:
@@ -213,6 +257,7 @@ def visiting(browser: Browser, town: Town) -> Callable[..., Any]:
         found = Visit(context, page, town.url)
         holding: list[asyncio.Task[None]] = []
         found.watch(page)
+        page.on("request", lambda request: town.written.update(_typed(request)))
         page.on("response", lambda response: holding.append(asyncio.create_task(found.hold(response))))
         try:
             yield found

@@ -12,7 +12,7 @@ import pytest
 from playwright.async_api import FilePayload, Route, expect
 
 from shared.testing.wait import wait_until
-from tests.browser.conftest import DESK, NARROW, Visit, open_at, sign_in
+from tests.browser.conftest import DESK, NARROW, Visit, chinese_on, open_at, sign_in
 from tests.browser.town import DEPUTY, HOUSING, OTHER_DEPUTY, PASSWORD, PATIENCE, STAFF, Town
 
 pytestmark = pytest.mark.timeout(300, func_only=True)
@@ -471,18 +471,24 @@ HALLS = ("activities", "consultations", "courses", "motions")
 """Lists of which one thing is looked at, too."""
 
 
+async def one_of_each(town: Town) -> dict[str, str]:
+    """Pages of one thing: a closed case, and the first of each hall."""
+    case_id = (await town.done("GET", "/api/cases?state=closed", STAFF))["items"][0]["id"]
+    pages = {"case": f"/cases/{case_id}"}
+    for hall in HALLS:
+        items = (await town.done("GET", f"/api/{hall}", STAFF))["items"]
+        pages |= {f"{hall}-one": f"/{hall}/{one['id']}" for one in items[:1]}
+    return pages
+
+
 @pytest.mark.parametrize("size", ["desk", "narrow"])
 async def test_every_page_is_accessible_in_both_sizes(
     size: str, town: Town, visiting: Callable[..., Any]
 ) -> None:
-    case_id = (await town.done("GET", "/api/cases?state=closed", STAFF))["items"][0]["id"]
-    pages = {**PAGES, "case": f"/cases/{case_id}"}
     content = {"title": "关于完善无障碍设施的建议", "text": "请逐年改造。", "kind": "suggestion"}
     motion = (await town.done("POST", "/api/motions", DEPUTY, content))["id"]
     await town.done("POST", f"/api/motions/{motion}/submit", DEPUTY, {"informed": True})
-    for hall in HALLS:
-        one = (await town.done("GET", f"/api/{hall}", STAFF))["items"][0]["id"]
-        pages[f"{hall}-one"] = f"/{hall}/{one}"
+    pages = {**PAGES, **await one_of_each(town)}
     async with visiting(**(DESK if size == "desk" else NARROW)) as visit:
         await visit.page.goto(f"{visit.url}/console/")
         await expect(visit.page.get_by_role("heading", name="代表通工作台")).to_be_visible()
@@ -493,7 +499,30 @@ async def test_every_page_is_accessible_in_both_sizes(
             await open_at(visit, path)
             await visit.picture(f"console-{name}-{size}")
             found[name] = await visit.axe()
-        assert {name: faults for name, faults in found.items() if faults} == {}
+    number = f"第{90 + (size == 'desk')}号"
+    await town.done("POST", f"/api/motions/{motion}/accept", STAFF, {"number": number})
+    await town.done("POST", f"/api/motions/{motion}/assign", STAFF, {"lead": HOUSING})
+    async with visiting(**(DESK if size == "desk" else NARROW)) as visit:
+        await sign_in(visit, HOUSING)
+        for name, path in {"cases": "/cases", "motions": "/motions", "motion": f"/motions/{motion}"}.items():
+            await open_at(visit, path)
+            await visit.picture(f"console-department-{name}-{size}")
+            found[f"department-{name}"] = await visit.axe()
+    await town.done("POST", f"/api/motions/{motion}/withdraw", DEPUTY, {"reason": "试用"})
+    assert {name: faults for name, faults in found.items() if faults} == {}
+
+
+async def test_in_english_no_page_says_anything_in_chinese_but_what_people_wrote(
+    staff: Visit, town: Town
+) -> None:
+    pages = {**PAGES, **await one_of_each(town)}
+    await staff.page.evaluate("localStorage.setItem('daibiaotong.locale', 'en')")
+    left = {}
+    for name, path in pages.items():
+        await open_at(staff, path)
+        await staff.picture(f"console-{name}-en")
+        left[name] = await chinese_on(staff, town)
+    assert {name: words for name, words in left.items() if words} == {}
 
 
 async def test_the_console_speaks_english_too_and_signs_out(staff: Visit) -> None:

@@ -15,7 +15,7 @@ import pytest
 from playwright.async_api import FilePayload, Page, Route, expect
 
 from shared.testing.wait import wait_until
-from tests.browser.conftest import Visit
+from tests.browser.conftest import Visit, chinese_on
 from tests.browser.town import DEPUTY, HOUSING, OTHER_DEPUTY, PASSWORD, PATIENCE, STAFF, Town
 from tests.photo_files import GPS_MARK, MAKER, photo
 
@@ -572,6 +572,27 @@ async def test_a_page_is_accessible_in_both_sizes(name: str, deputy: Visit) -> N
     assert await page.evaluate(SMALL) == []
 
 
+async def test_in_english_no_page_says_anything_in_chinese_but_what_people_wrote(
+    deputy: Visit, town: Town
+) -> None:
+    case_id = (await town.cases_titled("小区电梯经常停运"))[0]["id"]
+    pages = {**PAGES, "case": f"/cases/{case_id}"}
+    for hall in ("activities", "consultations", "courses"):
+        pages[hall + "-one"] = f"/{hall}/{(await town.done('GET', f'/api/{hall}', DEPUTY))['items'][0]['id']}"
+    content = {"title": "关于增设路灯的建议", "text": "请增设路灯。", "kind": "suggestion"}
+    motion = (await town.done("POST", "/api/motions", DEPUTY, content))["id"]
+    await town.done("POST", f"/api/motions/{motion}/submit", DEPUTY, {"informed": True})
+    pages["motion"] = f"/motions/{motion}"
+    await deputy.page.evaluate("localStorage.setItem('daibiaotong.locale', 'en')")
+    left = {}
+    for name, path in pages.items():
+        await deputy.open(path)
+        await deputy.picture(f"phone-{name}-en")
+        left[name] = await chinese_on(deputy, town)
+    assert {name: words for name, words in left.items() if words} == {}
+    await town.done("POST", f"/api/motions/{motion}/withdraw", DEPUTY, {"reason": "试用"})
+
+
 SMALL = """() => {
   const shown = (one) => one.getClientRects().length > 0 && getComputedStyle(one).visibility !== 'hidden' && !one.closest('.hidden, .soft-print')
   const wrong = []
@@ -657,7 +678,7 @@ async def test_large_print_and_language_are_offered_before_signing_in(phone: Vis
     assert await page.evaluate("document.documentElement.className") == ""
 
 
-async def test_a_deputy_sets_another_password_and_signs_in_with_it(
+async def test_a_deputy_sets_another_password_stays_signed_in_and_signs_in_with_it(
     visiting: Callable[..., Any], town: Town
 ) -> None:
     fresh = "spring-rain-2031"
@@ -669,12 +690,15 @@ async def test_a_deputy_sets_another_password_and_signs_in_with_it(
         await page.get_by_label("账号").fill("town-b2")
         await page.get_by_label("新密码", exact=True).fill(fresh)
         await page.get_by_label("再输一次新密码").fill(fresh + "x")
-        await expect(page.get_by_text("两次输入的密码不一样")).to_be_visible()
-        await expect(page.get_by_role("button", name="提交")).to_be_disabled()
-        await page.get_by_label("再输一次新密码").fill(fresh)
-        await visit.picture("phone-password-filled")
         await page.get_by_role("button", name="提交").click()
-        await expect(page).to_have_url(re.compile("/m/sign-in"))
+        await expect(page.get_by_role("alert").filter(has_text="两次输入的密码不一样")).to_be_visible()
+        await visit.picture("phone-password-filled")
+        await page.get_by_label("再输一次新密码").fill(fresh)
+        await page.get_by_role("button", name="提交").click()
+        await expect(page.get_by_text("密码已修改")).to_be_visible()
+        await expect(page).to_have_url(re.compile("/m/me$"))
+        await page.get_by_role("button", name="退出登录").click()
+        await page.get_by_role("dialog").get_by_role("button", name="退出登录").click()
         await page.get_by_label("账号").fill("town-b2")
         await page.get_by_label("密码", exact=True).fill(fresh)
         await page.get_by_role("button", name="登录", exact=True).click()
@@ -991,9 +1015,10 @@ async def test_what_a_cap_took_is_said_beside_the_row_and_what_would_still_add_b
         "counts": 100,
         "cuts": [],
     }
-    reason = "“提交代表督事”每年上限 1 分，超出部分不计：1 分"
-    cut = {"part": "item", "key": "case-filed", "window": "year", "limit": 100, "points": 100}
-    capped = {**row, "evidence": "2", "counts": 0, "cuts": [{**cut, "reason": reason}]}
+    reason = "“提交代表督事”每年上限1分，超出部分不计：1分"
+    cut = {"part": "item", "key": "case-filed", "title": "提交代表督事", "by_cap": True, "window": "year"}
+    cut |= {"limit": 100, "points": 100, "reason": ""}
+    capped = {**row, "evidence": "2", "counts": 0, "cuts": [cut]}
     chance = {"item": "motion-bill", "title": "领衔提出议案", "adds": 400, "room": 800}
     said = {"year": 2026, "total": 100, "begins": 0, "lines": [row, capped], "chances": [chance]}
     await page.route("**/api/scores/*/explanation*", lambda route: route.fulfill(json=said))

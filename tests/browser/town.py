@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -49,6 +49,19 @@ DIVISIONS = {
 }
 
 
+def texts_in(content: Any) -> Iterator[str]:
+    """Every text in what JSON or YAML holds."""
+    match content:
+        case str():
+            yield content
+        case dict():
+            for value in content.values():
+                yield from texts_in(value)
+        case list():
+            for value in content:
+                yield from texts_in(value)
+
+
 @dataclass
 class Town:
     """A running suite, and tokens of the people in it by their short names."""
@@ -59,6 +72,8 @@ class Town:
     people: dict[str, str] = field(default_factory=dict)
     codes: dict[str, str] = field(default_factory=dict)
     """The public codes of the deputies and of the station."""
+    written: set[str] = field(default_factory=set, repr=False)
+    """Every text that people gave to the suite, here or in a browser."""
 
     @property
     def url(self) -> str:
@@ -70,6 +85,7 @@ class Town:
     ) -> tuple[int, Any]:
         """One request to the gateway, with its status and body; a late outcome is waited for."""
         headers = {} if who is None else {"Authorization": f"Bearer {self.tokens[who]}"}
+        self.written.update(texts_in(content))
         async with self.session.request(
             method, self.url + path, headers=headers, json=content, data=form
         ) as answer:
@@ -189,7 +205,9 @@ async def _settle(town: Town) -> None:
     town.codes[STATION] = (await town.done("GET", station, STAFF))["code"]
     form = aiohttp.FormData()
     now = datetime.now(UTC)
-    form.add_field("file", _roster(now, town.codes[STATION]).encode(), filename="roster.csv")
+    roster = _roster(now, town.codes[STATION])
+    town.written.update(cell for line in roster.splitlines()[1:] for cell in line.split(","))
+    form.add_field("file", roster.encode(), filename="roster.csv")
     status, body = await town.ask("POST", "/api/roster-imports", STAFF, form=form)
     assert (status, body["accepted"]) == (200, 2), body
     for deputy in (await town.done("GET", "/api/deputies", STAFF))["items"]:
