@@ -94,6 +94,7 @@ TABLES = (
         "title state category origin county town deputy_id followers department filed_at answer_by answered_at"
         " on_time result stars",
         roles=_EVERY_DESK,
+        page_size=100,  # whose words are opened in one go: others ask cases as well
     ),
     Table(
         "roster",

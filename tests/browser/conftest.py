@@ -106,14 +106,18 @@ def _typed(request: Request) -> Iterator[str]:
 
 
 def texts_of_the_place() -> set[str]:
-    """The words of its rules, categories, rubrics and divisions, which are data and have one language."""
+    """The words of its rules, categories, rubrics and divisions, which are data and have one language.
+
+    With them the few Chinese words of the English pages (tests/unit/test_web_words.py knows which).
+    """
     services = CHECKOUT / "services"
+    english = json.loads((CHECKOUT / "web" / "src" / "words" / "en.json").read_text("utf-8"))
     files = [
         *(services / "cases" / "deadlines" / "packs").glob("*.yaml"),
         services / "cases" / "routing" / "taxonomy.yaml",
         *(services / "evaluation" / "rubrics").glob("*.yaml"),
     ]
-    return set(texts_in([*(yaml.safe_load(file.read_text("utf-8")) for file in files), DIVISIONS]))
+    return set(texts_in([*(yaml.safe_load(file.read_text("utf-8")) for file in files), DIVISIONS, english]))
 
 
 CHINESE = re.compile("[\u4e00-\u9fff]")
@@ -122,7 +126,7 @@ _ALL_WORDS = """() => {
   const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT)
   while (texts.nextNode()) {
     const parent = texts.currentNode.parentElement
-    if (!parent.closest('script, style, textarea, [lang|=zh]')) found.push(texts.currentNode.textContent)
+    if (!parent.closest('script, style, textarea, pre, [lang|=zh]')) found.push(texts.currentNode.textContent)
   }
   for (const one of document.querySelectorAll('*'))
     for (const name of ['aria-label', 'placeholder', 'title', 'alt']) found.push(one.getAttribute(name) ?? '')
