@@ -136,8 +136,9 @@ _ALL_WORDS = """() => {
 
 async def chinese_on(visit: Visit, town: Town) -> list[str]:
     """What is Chinese on a page and was neither written by people nor is a text of the place's rules, each whole."""
-    data = [one for one in town.written | texts_of_the_place() if len(one) > 1 and CHINESE.search(one)]
-    known = re.compile("|".join(re.escape(one.strip()) for one in sorted(data, key=len, reverse=True)))
+    data = [one.strip() for one in town.written | texts_of_the_place() if CHINESE.search(one)]
+    either = "|".join(map(re.escape, sorted(data, key=len, reverse=True)))
+    known = re.compile(f"(?<!{CHINESE.pattern})(?:{either})(?!{CHINESE.pattern})")
     said = [one.strip() for one in await visit.page.evaluate(_ALL_WORDS) if CHINESE.search(one)]
     return [one for one in said if CHINESE.search(known.sub("", one))]
 

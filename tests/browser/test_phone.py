@@ -116,6 +116,9 @@ async def test_a_case_filed_on_the_phone_is_routed_and_shown(deputy: Visit, town
     await page.get_by_text("Why this department").click()
     said = "category 交通运输 was chosen when filing; the department serves the whole city"
     await expect(page.get_by_text(said).first).to_be_visible()
+    await page.get_by_text("Why this deadline").click()
+    counted = re.compile(r"^From \d+ \w+ \d{4}: 5 working days \(")
+    await expect(page.get_by_text(counted)).to_be_visible()
 
 
 async def test_pressing_twice_files_once(deputy: Visit, town: Town) -> None:
@@ -577,8 +580,13 @@ async def test_in_english_no_page_says_anything_in_chinese_but_what_people_wrote
 ) -> None:
     case_id = (await town.cases_titled("小区电梯经常停运"))[0]["id"]
     pages = {**PAGES, "case": f"/cases/{case_id}"}
-    for hall in ("activities", "consultations", "courses"):
-        pages[hall + "-one"] = f"/{hall}/{(await town.done('GET', f'/api/{hall}', DEPUTY))['items'][0]['id']}"
+    for hall, things in (
+        ("activities", "activities"),
+        ("consultations", "consultations"),
+        ("school", "courses"),
+    ):
+        one = (await town.done("GET", f"/api/{things}", DEPUTY))["items"][0]["id"]
+        pages[f"{hall}-one"] = f"/{hall}/{one}"
     content = {"title": "关于增设路灯的建议", "text": "请增设路灯。", "kind": "suggestion"}
     motion = (await town.done("POST", "/api/motions", DEPUTY, content))["id"]
     await town.done("POST", f"/api/motions/{motion}/submit", DEPUTY, {"informed": True})

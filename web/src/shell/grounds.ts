@@ -23,7 +23,8 @@ export function worded(grounds: readonly Ground[] | undefined, reason: string | 
   const { t, te } = i18n.global
   const known = grounds?.every(({ code }) => te(`ground.${code}`) || te(`dueGround.${code}`))
   if (!grounds?.length || !known) return reason ?? null
-  return grounds.map((one) => (te(`dueGround.${one.code}`) ? due(one) : routing(one))).join(t('ground.between'))
+  const said = grounds.map((one) => (te(`dueGround.${one.code}`) ? due(one) : routing(one))).join(t('ground.between'))
+  return said.charAt(0).toUpperCase() + said.slice(1)
 }
 
 export const grounds = (step: Step | undefined): string | null => worded(step?.why, step?.reason)
