@@ -159,7 +159,7 @@ class Spreadsheet:
 
     def __init__(self, title: str, heads: Sequence[str]) -> None:
         self._book = Workbook(write_only=True)  # which keeps the rows in a temporary file of its own
-        self._sheet = self._book.create_sheet(title)
+        self._sheet: Any = self._book.create_sheet(title)
         for number in range(len(heads)):
             self._sheet.column_dimensions[chr(ord("A") + number)].width = _WIDTH
         self._sheet.freeze_panes = "A2"
