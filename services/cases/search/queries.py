@@ -389,9 +389,7 @@ async def open_reports(
     return reports, {row[0]: row[-1] for row in rows}
 
 
-async def shown_in_clusters(
-    connection: AsyncConnection, ids: Collection[UUID]
-) -> dict[UUID, dict[str, Any]]:
+async def shown_in_clusters(connection: AsyncConnection, ids: Collection[UUID]) -> dict[UUID, dict[str, Any]]:
     """What clusters show of these cases, by id."""
     cases = tables.cases.c
     columns = (cases.id, cases.category, cases.department, cases.sealed)

@@ -633,6 +633,74 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/motions/{subject}/refer": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Refer a bill to a committee 交专门委员会审议 */
+        post: operations["post_ReferBill"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/motions/{subject}/advise": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Record a committee's report 审议报告 */
+        post: operations["post_AdviseOnBill"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/motions/{subject}/decide": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Put a bill on the agenda, or decide on the report 列入议程、审议结果报告 */
+        post: operations["post_DecideOnBill"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/motions/{subject}/conclude": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Record a bill's end 表决 */
+        post: operations["post_ConcludeBill"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/motions/{subject}/assign": {
         parameters: {
             query?: never;
@@ -1588,6 +1656,40 @@ export interface paths {
         put?: never;
         /** Not content: handle it again 重新办理 */
         post: operations["reopen_api_concerns__receipt__reopen_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/concerns/{receipt}/object": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Not of the same opinion 不同意见, once */
+        post: operations["object_to_api_concerns__receipt__object_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/concerns/{receipt}/photos/{digest}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A photo of one's own concern 照片 */
+        get: operations["photo_api_concerns__receipt__photos__digest__get"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -2750,6 +2852,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/exports/promises": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The list /motion-promises under its filters as a file 导出 */
+        get: operations["get_export_of_promises"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/exports/duties": {
         parameters: {
             query?: never;
@@ -3037,6 +3156,19 @@ export interface components {
             rubric: {
                 [key: string]: unknown;
             };
+        };
+        /**
+         * AdviseOnBill
+         * @description Record what the committee reports on a bill 提出审议报告.
+         */
+        AdviseOnBill: {
+            /**
+             * Advice
+             * @enum {string}
+             */
+            advice: "agenda" | "suggestion" | "explained";
+            /** Text */
+            text: string;
         };
         /**
          * AnnounceActivity
@@ -3355,7 +3487,10 @@ export interface components {
         };
         /**
          * Case
-         * @description A case 督事; title and text are null once they were erased, `deputy_id` where staff filed it themselves.
+         * @description A case 督事; title, text and position are null once they were erased, `deputy_id` where staff filed it themselves.
+         *
+         *     `take_up_by` is by when what a resident submitted is to be taken up; once the resident has `objected` 不同意见
+         *     to an explanation or a refusal, by when staff answer.
          *
          *     `guesses` are told to staff of a case that waits in triage, the best first.
          */
@@ -3426,6 +3561,10 @@ export interface components {
             merged_into: string | null;
             /** Split From */
             split_from: string | null;
+            /** Take Up By */
+            take_up_by: string | null;
+            /** Objected */
+            objected: boolean;
             /** Followers */
             followers: string[];
             /**
@@ -3442,6 +3581,7 @@ export interface components {
             title: string | null;
             /** Text */
             text: string | null;
+            position: components["schemas"]["CasePosition"] | null;
             /** Contact */
             contact?: string | null;
             /** Guesses */
@@ -3509,7 +3649,9 @@ export interface components {
         };
         /**
          * CaseFiling
-         * @description A case 督事 as the deputy writes it, or staff for what they found (origin `staff`); title, text and contact are sealed before they leave.
+         * @description A case 督事 as the deputy writes it, or staff for what they found (origin `staff`).
+         *
+         *     Title, text, contact and position are sealed before they leave.
          */
         CaseFiling: {
             /** Id */
@@ -3524,6 +3666,7 @@ export interface components {
             county: string;
             /** Town */
             town?: string | null;
+            position?: components["schemas"]["Position"] | null;
             /** Category */
             category?: string | null;
             /**
@@ -3571,6 +3714,18 @@ export interface components {
              * @enum {string}
              */
             state: "claimed" | "kept" | "missing";
+        };
+        /**
+         * CasePosition
+         * @description Where a case is, in degrees of WGS-84 (maps made in China show GCJ-02); `accuracy` in metres.
+         */
+        CasePosition: {
+            /** Latitude */
+            latitude: number;
+            /** Longitude */
+            longitude: number;
+            /** Accuracy */
+            accuracy: number | null;
         };
         /**
          * CaseSplit
@@ -3760,6 +3915,22 @@ export interface components {
             deputy?: string | null;
             /** Code */
             code: string;
+        };
+        /**
+         * ConcludeBill
+         * @description Record what became of a bill on the agenda: the vote 表决, or its withdrawal by consent 经同意撤回.
+         */
+        ConcludeBill: {
+            /**
+             * Outcome
+             * @enum {string}
+             */
+            outcome: "passed" | "not-passed" | "withdrawn";
+            /**
+             * Reason
+             * @default
+             */
+            reason: string;
         };
         /**
          * Consultation
@@ -4050,6 +4221,22 @@ export interface components {
         DecideMotionExtension: {
             /** Granted */
             granted: boolean;
+            /**
+             * Reason
+             * @default
+             */
+            reason: string;
+        };
+        /**
+         * DecideOnBill
+         * @description Record that a bill goes on the agenda 列入议程, or what was decided on the committee's report 审议结果报告.
+         */
+        DecideOnBill: {
+            /**
+             * Decision
+             * @enum {string}
+             */
+            decision: "agenda" | "suggestion" | "explained";
             /**
              * Reason
              * @default
@@ -4563,7 +4750,7 @@ export interface components {
              * State
              * @enum {string}
              */
-            state: "draft" | "correcting" | "submitted" | "accepted" | "assigned" | "objected" | "answered" | "redo" | "closed" | "not-accepted" | "withdrawn";
+            state: "draft" | "correcting" | "submitted" | "accepted" | "assigned" | "objected" | "answered" | "redo" | "closed" | "not-accepted" | "withdrawn" | "in-committee" | "reported" | "on-agenda" | "concluded";
             /** Version */
             version: number;
             /**
@@ -4605,6 +4792,21 @@ export interface components {
             due: components["schemas"]["Due"] | null;
             /** Title */
             title: string | null;
+            /**
+             * Committee
+             * @description the special committee 专门委员会 that deliberates a bill
+             */
+            committee: string | null;
+            /**
+             * Advice
+             * @description what that committee advises on the bill
+             */
+            advice: ("agenda" | "suggestion" | "explained") | null;
+            /**
+             * Bill Outcome
+             * @description how the bill ended
+             */
+            bill_outcome: ("passed" | "not-passed" | "withdrawn" | "explained") | null;
         };
         /**
          * MotionAnswer
@@ -4781,6 +4983,10 @@ export interface components {
                 [key: string]: number;
             };
             promises_kept: components["schemas"]["Share"];
+            /** Bills */
+            bills: {
+                [key: string]: number;
+            };
             /** Measures */
             measures: {
                 [key: string]: string;
@@ -5138,6 +5344,21 @@ export interface components {
             due: string;
         };
         /**
+         * Position
+         * @description Where a case is, in WGS-84 degrees; accuracy in metres.
+         */
+        Position: {
+            /** Latitude */
+            latitude: number;
+            /** Longitude */
+            longitude: number;
+            /**
+             * Accuracy
+             * @description metres by which it may be wrong, if the device says so
+             */
+            accuracy?: number | null;
+        };
+        /**
          * Progress
          * @description How far one is in a course; `mark` is the quiz's per cent.
          */
@@ -5400,6 +5621,22 @@ export interface components {
             answers?: {
                 [key: string]: number;
             };
+        };
+        /**
+         * ReferBill
+         * @description Refer a bill to a special committee 交专门委员会审议, or to another one.
+         */
+        ReferBill: {
+            /**
+             * Committee
+             * @description 专门委员会名称
+             */
+            committee: string;
+            /**
+             * Reason
+             * @default
+             */
+            reason: string;
         };
         /**
          * ReferCase
@@ -6442,6 +6679,10 @@ export interface components {
             merged_into: string | null;
             /** Split From */
             split_from: string | null;
+            /** Take Up By */
+            take_up_by: string | null;
+            /** Objected */
+            objected: boolean;
             /** Followers */
             followers: string[];
             /**
@@ -6458,6 +6699,7 @@ export interface components {
             title: string | null;
             /** Text */
             text: string | null;
+            position: components["schemas"]["CasePosition"] | null;
             /** Contact */
             contact?: string | null;
             /** Guesses */
@@ -6497,7 +6739,7 @@ export interface components {
              * State
              * @enum {string}
              */
-            state: "draft" | "correcting" | "submitted" | "accepted" | "assigned" | "objected" | "answered" | "redo" | "closed" | "not-accepted" | "withdrawn";
+            state: "draft" | "correcting" | "submitted" | "accepted" | "assigned" | "objected" | "answered" | "redo" | "closed" | "not-accepted" | "withdrawn" | "in-committee" | "reported" | "on-agenda" | "concluded";
             /** Version */
             version: number;
             /**
@@ -6539,6 +6781,21 @@ export interface components {
             due: components["schemas"]["Due"] | null;
             /** Title */
             title: string | null;
+            /**
+             * Committee
+             * @description the special committee 专门委员会 that deliberates a bill
+             */
+            committee: string | null;
+            /**
+             * Advice
+             * @description what that committee advises on the bill
+             */
+            advice: ("agenda" | "suggestion" | "explained") | null;
+            /**
+             * Bill Outcome
+             * @description how the bill ended
+             */
+            bill_outcome: ("passed" | "not-passed" | "withdrawn" | "explained") | null;
             /** Text */
             text?: string | null;
             /** Cause */
@@ -8353,6 +8610,198 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": components["schemas"]["RefuseMotion"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Accepted"];
+                };
+            };
+            /** @description No outcome yet: ask again at `Location` */
+            202: {
+                headers: {
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_ReferBill: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description the command's id; the same id again acts once and gets the first outcome */
+                "Idempotency-Key"?: string;
+                /** @description business time; only for the simulation, where it is allowed */
+                "Simulated-Time"?: string;
+            };
+            path: {
+                subject: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReferBill"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Accepted"];
+                };
+            };
+            /** @description No outcome yet: ask again at `Location` */
+            202: {
+                headers: {
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_AdviseOnBill: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description the command's id; the same id again acts once and gets the first outcome */
+                "Idempotency-Key"?: string;
+                /** @description business time; only for the simulation, where it is allowed */
+                "Simulated-Time"?: string;
+            };
+            path: {
+                subject: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AdviseOnBill"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Accepted"];
+                };
+            };
+            /** @description No outcome yet: ask again at `Location` */
+            202: {
+                headers: {
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_DecideOnBill: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description the command's id; the same id again acts once and gets the first outcome */
+                "Idempotency-Key"?: string;
+                /** @description business time; only for the simulation, where it is allowed */
+                "Simulated-Time"?: string;
+            };
+            path: {
+                subject: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DecideOnBill"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Accepted"];
+                };
+            };
+            /** @description No outcome yet: ask again at `Location` */
+            202: {
+                headers: {
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_ConcludeBill: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description the command's id; the same id again acts once and gets the first outcome */
+                "Idempotency-Key"?: string;
+                /** @description business time; only for the simulation, where it is allowed */
+                "Simulated-Time"?: string;
+            };
+            path: {
+                subject: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConcludeBill"];
             };
         };
         responses: {
@@ -11236,6 +11685,88 @@ export interface operations {
             };
         };
     };
+    object_to_api_concerns__receipt__object_post: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description the command's id; the same id again acts once and gets the first outcome */
+                "Idempotency-Key"?: string;
+                /** @description business time; only for the simulation, where it is allowed */
+                "Simulated-Time"?: string;
+            };
+            path: {
+                receipt: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Said"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Accepted"];
+                };
+            };
+            /** @description No outcome yet: ask again at `Location` */
+            202: {
+                headers: {
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    photo_api_concerns__receipt__photos__digest__get: {
+        parameters: {
+            query?: {
+                size?: "full" | "thumbnail";
+            };
+            header?: never;
+            path: {
+                receipt: string;
+                digest: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     rate_api_concerns__receipt__rate_post: {
         parameters: {
             query?: never;
@@ -13506,6 +14037,42 @@ export interface operations {
                 mine?: string;
                 from?: string;
                 until?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_export_of_promises: {
+        parameters: {
+            query?: {
+                form?: "xlsx" | "csv";
+                lang?: "zh" | "en";
+                department?: string;
+                state?: string;
+                overdue?: string;
             };
             header?: never;
             path?: never;

@@ -4,8 +4,8 @@ from alembic import op
 
 from shared.database.migrate import run_script
 
-revision = "cases_0017"
-down_revision = "cases_0016"
+revision = "cases_0021"
+down_revision = "cases_0020"
 
 
 def upgrade() -> None:

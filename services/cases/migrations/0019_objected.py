@@ -7,8 +7,8 @@ from alembic import op
 
 from shared.database.migrate import run_script
 
-revision = "cases_0017"
-down_revision = "cases_0016"
+revision = "cases_0019"
+down_revision = "cases_0018"
 
 
 def upgrade() -> None:

@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "cases_0017"
-down_revision = "cases_0016"
+revision = "cases_0020"
+down_revision = "cases_0019"
 
 
 def upgrade() -> None:
