@@ -72,7 +72,7 @@ async def test_a_resident_finds_the_deputy_leaves_a_concern_and_follows_it_witho
         await page.reload()
         return await page.locator(".photos img").count() == len(photos)
 
-    await wait_until(stored, what="both photos on the page", every=0.5, seconds=30)
+    await wait_until(stored, what="both photos on the page", every=1, seconds=30)
     await resident.picture("resident-receipt")
     link = await page.locator("a.link").get_attribute("href")
     assert link is not None
