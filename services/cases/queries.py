@@ -11,9 +11,11 @@ from uuid import UUID
 
 from sqlalchemy import (
     BindParameter,
+    BooleanClauseList,
     ColumnElement,
     DateTime,
     RowMapping,
+    Subquery,
     and_,
     bindparam,
     case,
@@ -23,8 +25,10 @@ from sqlalchemy import (
     or_,
     select,
     tuple_,
+    union,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.sql import operators
 
 from services.cases import tables
 from services.cases.domain import ANSWER_OWED, Step
@@ -92,10 +96,36 @@ async def page(
 
     `also` names what is wanted beside what lists show.
     """
-    found = select(*_SHOWN, *also).where(*conditions).order_by(*order(sort)).limit(size).offset(skip)
     if after is not None:
-        found = found.where(behind(sort, after))
+        conditions = (*conditions, behind(sort, after))
+    if len(_sides(conditions)) > 1:
+        conditions = (tables.cases.c.id.in_(select(first(conditions, sort, skip + size).c.id)),)
+    found = select(*_SHOWN, *also).where(*conditions).order_by(*order(sort)).limit(size).offset(skip)
     return dictionaries(await connection.execute(found))
+
+
+def _sides(conditions: Sequence[ColumnElement[bool]]) -> list[list[ColumnElement[bool]]]:
+    """The conditions with one side of the first "or" among them, for each of its sides."""
+    for place, one in enumerate(conditions):
+        if isinstance(one, BooleanClauseList) and one.operator is operators.or_:
+            return [[*conditions[:place], side, *conditions[place + 1 :]] for side in one.clauses]
+    return [list(conditions)]
+
+
+def first(conditions: Sequence[ColumnElement[bool]], sort: Sort, most: int) -> Subquery:
+    """The first of a list: `id`, and `at`, by which it is ordered.
+
+    Each side of an "or" is asked by its own index: together they have none, and all cases were walked through.
+    """
+    cases = tables.cases.c
+    at = (cases.answer_by if sort == "deadline" else cases.filed_at).label("at")
+    sides = [
+        select(cases.id, at).where(*side).order_by(*order(sort)).limit(most) for side in _sides(conditions)
+    ]
+    if len(sides) == 1:
+        return sides[0].subquery("first")
+    either = union(*(select(side.subquery()) for side in sides)).subquery()
+    return select(either).order_by(*ordered(sort, either.c.at, either.c.id)).limit(most).subquery("first")
 
 
 @dataclass(frozen=True)
@@ -124,11 +154,16 @@ async def part(
 def order(sort: Sort) -> tuple[ColumnElement[Any], ...]:
     """By what a list is ordered."""
     cases = tables.cases.c
+    return ordered(sort, cases.answer_by if sort == "deadline" else cases.filed_at, cases.id)
+
+
+def ordered(sort: Sort, at: ColumnElement[Any], id_: ColumnElement[Any]) -> tuple[ColumnElement[Any], ...]:
+    """The same, of what stands elsewhere."""
     if sort == "deadline":
-        return (cases.answer_by.asc().nulls_last(), cases.id.asc())
+        return (at.asc().nulls_last(), id_.asc())
     if sort == "oldest":  # the newest from the end, so that the same index serves
-        return (cases.filed_at.asc(), cases.id.asc())
-    return (cases.filed_at.desc(), cases.id.desc())
+        return (at.asc(), id_.asc())
+    return (at.desc(), id_.desc())
 
 
 def behind(sort: Sort, after: Position) -> ColumnElement[bool]:
@@ -152,9 +187,12 @@ def position_of(row: Mapping[str, Any], sort: Sort) -> Position:
 async def total(connection: AsyncConnection, conditions: Sequence[ColumnElement[bool]]) -> tuple[int, bool]:
     """How many cases there are, and whether that is counted (up to `COUNTED_MAX`) or the planner's estimate."""
     some = select(literal(1)).select_from(tables.cases).where(*conditions)
-    counted = await connection.scalar(
-        select(func.count()).select_from(some.limit(COUNTED_MAX + 1).subquery())
-    )
+    sides = [
+        select(tables.cases.c.id).where(*side).limit(COUNTED_MAX + 1).subquery()
+        for side in _sides(conditions)
+    ]
+    listed = union(*map(select, sides)) if len(sides) > 1 else some.limit(COUNTED_MAX + 1)
+    counted = await connection.scalar(select(func.count()).select_from(listed.subquery()))
     if int(counted or 0) <= COUNTED_MAX:
         return int(counted or 0), True
     return max(await estimated_rows(connection, some), COUNTED_MAX), False

@@ -95,12 +95,10 @@ def _texts(values: Sequence[str]) -> ColumnElement[Any]:
     return cast(literal(list(values), ARRAY(Text)), ARRAY(Text))
 
 
-def _first(found: Select[Any]) -> tuple[Subquery, LateralFromClause]:
-    """The first of some cases, and beside each its hashes, looked up one by one."""
-    first = found.limit(LOOKED_THROUGH).subquery("first")
+def _words_of(first: Subquery) -> LateralFromClause:
+    """Beside each of the first of some cases its hashes, looked up one by one."""
     # An offset keeps the planner from asking the index of words instead.
-    words = select(case_words.c.hashes).where(case_words.c.case_id == first.c.id).offset(0).lateral("words")
-    return first, words
+    return select(case_words.c.hashes).where(case_words.c.case_id == first.c.id).offset(0).lateral("words")
 
 
 async def waiting(
@@ -189,7 +187,8 @@ class Matches:
 async def matches(connection: AsyncConnection, wanted: Wanted) -> Matches:
     """How many there are: counted where they are few, else reckoned from the newest."""
     cases, conditions = tables.cases.c, wanted.conditions
-    first, words = _first(select(cases.id).where(*conditions).order_by(*lists.order("newest")))
+    first = lists.first(conditions, "newest", LOOKED_THROUGH)
+    words = _words_of(first)
     seen, having = (
         await connection.execute(
             select(func.count(), func.count().filter(wanted.has(first.c.id, words.c.hashes)))
@@ -251,16 +250,19 @@ class Candidates:
     async def _by_looking(
         self, conditions: Sequence[ColumnElement[bool]], sort: lists.Sort, skip: int, size: int
     ) -> lists.Part:
-        cases, order = tables.cases.c, lists.order(sort)
-        listed = select(cases.id, func.row_number().over(order_by=order).label("place")).where(*conditions)
-        first, words = _first(listed.order_by(*order))
+        listed = lists.first(conditions, sort, LOOKED_THROUGH)
+        order = lists.ordered(sort, listed.c.at, listed.c.id)
+        first = select(listed, func.row_number().over(order_by=order).label("place")).subquery()
+        words = _words_of(first)
         has = self._wanted.has(first.c.id, words.c.hashes)
-        # The last one comes along whatever it has, because behind it the looking goes on.
+        # The last one comes along whatever it has, because behind it the looking goes on. By what the list is
+        # ordered and not by place, so that no more are looked at than are needed.
         among = (
             select(first.c.id, first.c.place, func.coalesce(has, False).label("has"))
+            .select_from(first)
             .join(words, literal(True), isouter=True)
             .where(or_(has, first.c.place == LOOKED_THROUGH))
-            .order_by(first.c.place)
+            .order_by(*lists.ordered(sort, first.c.at, first.c.id))
         )
         seen = (await self._connection.execute(among.limit(skip + size))).all()
         ids = [row.id for row in seen if row.has]
