@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -41,7 +41,6 @@ from sqlalchemy import (
     union,
 )
 from sqlalchemy.dialects.postgresql import BIT
-from sqlalchemy.dialects.postgresql import UUID as UUID_TYPE
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.selectable import LateralFromClause
 from sqlalchemy.types import NullType
@@ -162,14 +161,34 @@ async def _by_indices(connection: AsyncConnection) -> AsyncIterator[None]:
     await connection.exec_driver_sql("SET LOCAL enable_seqscan = on")
 
 
-async def _few(connection: AsyncConnection, wanted: Wanted) -> list[UUID] | None:
+@dataclass(frozen=True)
+class Found:
+    """A case that the index of words gave, and what lists are ordered by."""
+
+    id: UUID
+    filed_at: datetime
+    answer_by: datetime | None
+
+    def place(self, sort: lists.Sort) -> tuple[bool, datetime, UUID]:
+        """Where it stands in the order of a list, or from its end if that is `newest`."""
+        return _place(Position(self.answer_by if sort == "deadline" else self.filed_at, self.id))
+
+
+def _place(position: Position) -> tuple[bool, datetime, UUID]:
+    return position.at is None, position.at or datetime.max.replace(tzinfo=UTC), position.id
+
+
+async def _few(connection: AsyncConnection, wanted: Wanted) -> list[Found] | None:
     """All that the index of words leads to; None where it gives more than FEW."""
     index, found = _given(wanted, most=FEW + 1)
     given = select(func.count()).select_from(index).scalar_subquery()
-    listed = found.subquery()
+    listed = found.add_columns(tables.cases.c.filed_at, tables.cases.c.answer_by).subquery()
+    every = [func.array_agg(column) for column in listed.c]
     async with _by_indices(connection):
-        count, ids = (await connection.execute(select(given, func.array_agg(listed.c.id)))).one()
-    return list(ids or ()) if count <= FEW else None
+        count, *columns = (await connection.execute(select(given, *every))).one()
+    if count > FEW:
+        return None
+    return list(map(Found, *(column or () for column in columns)))
 
 
 @dataclass(frozen=True)
@@ -180,7 +199,7 @@ class Matches:
     """
 
     total: int
-    few: Sequence[UUID] | None = None
+    few: Sequence[Found] | None = None
     parts: int = PARTS_MAX
 
 
@@ -220,15 +239,7 @@ class Candidates:
     async def __call__(self, *, sort: lists.Sort, after: Position | None, skip: int, size: int) -> lists.Part:
         """As `queries.part`."""
         if self._found.few is not None:
-            given = cast(literal(list(self._found.few), ARRAY(UUID_TYPE)), ARRAY(UUID_TYPE))
-            return await lists.part(
-                self._connection,
-                [tables.cases.c.id == func.any(given)],
-                sort=sort,
-                after=after,
-                skip=skip,
-                size=size,
-            )
+            return await self._of_few(self._found.few, sort, after, skip, size)
         conditions = self._wanted.conditions
         if after is not None:
             conditions = (*conditions, lists.behind(sort, after))
@@ -236,6 +247,20 @@ class Candidates:
         if self._parts > self._found.parts:
             return await self._by_index(conditions, sort, skip, size)
         return await self._by_looking(conditions, sort, skip, size)
+
+    async def _of_few(
+        self, few: Sequence[Found], sort: lists.Sort, after: Position | None, skip: int, size: int
+    ) -> lists.Part:
+        listed = sorted(few, key=lambda one: one.place(sort), reverse=sort == "newest")
+        if after is not None:
+            here = _place(after)
+            listed = [
+                one
+                for one in listed
+                if (one.place(sort) < here if sort == "newest" else one.place(sort) > here)
+            ]
+        rows = await self._rows([one.id for one in listed[skip : skip + size]], sort)
+        return lists.Part(rows, lists.position_of(rows[-1], sort) if len(rows) == size else None)
 
     async def _by_index(
         self, conditions: Sequence[ColumnElement[bool]], sort: lists.Sort, skip: int, size: int
