@@ -35,7 +35,7 @@ from shared.contracts.identity import OCCUPATIONS
 from shared.database.engine import make_engine
 from shared.settings import KafkaSettings
 from shared.storage import open_storage
-from warehouse import reading
+from warehouse import facts, reading
 from warehouse.manifests import Contradiction
 
 if TYPE_CHECKING:
@@ -278,8 +278,11 @@ def again(console: Console, file: Path, year: int, out: Path | None, memory: str
     began = time.monotonic()
     url = warehouse_address()
     try:
-        contents = asyncio.run(reading.contents(open_storage(url)))
-        with Replay(reading.paths(url, contents), memory=memory) as replay:
+        storage = open_storage(url)
+        held = asyncio.run(facts.newest(storage))
+        contents = asyncio.run(reading.contents(storage))
+        source = facts.compacted(url, held, contents) if held else reading.paths(url, contents)
+        with Replay(source, memory=memory) as replay:
             reading.lead_to(replay.database, url, None)
             replay.score(rubric[1], date(year, 1, 1), date(year, 12, 31))
             replay.stand(rubric[1], replay.roster())
@@ -297,7 +300,7 @@ def again(console: Console, file: Path, year: int, out: Path | None, memory: str
     except (ValueError, OSError, LookupError, Contradiction, duckdb.Error) as error:
         console.print(f"the warehouse cannot answer: {error}", markup=False, highlight=False)
         return 1
-    facts = sum(file.rows for files in contents.tables.values() for file in files)
+    records = sum(file.rows for files in contents.tables.values() for file in files)
     table = Table(
         "level",
         "grade 等次",
@@ -313,7 +316,7 @@ def again(console: Console, file: Path, year: int, out: Path | None, memory: str
     for occupation, deputies, mean, highest in callings:
         by_occupation.add_row(_titled(occupation), f"{deputies:,}", f"{mean / 100:.2f}", points_text(highest))
     console.print(by_occupation)
-    console.print(f"{facts:,} records in {time.monotonic() - began:.1f} s", highlight=False)
+    console.print(f"{records:,} records in {time.monotonic() - began:.1f} s", highlight=False)
     if contents.missing:
         print(
             f"{contents.missing:,} records are missing: the log had lost them before they were read",

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from cli import running
 from shared.storage import open_storage
-from warehouse import reading
+from warehouse import facts, reading
 from warehouse.manifests import Contradiction
 
 R = TypeVar("R")
@@ -37,6 +37,13 @@ def tables(console: Console) -> int:
         rows, size = sum(file.rows for file in files), sum(file.bytes for file in files)
         shown.add_row(name, f"{rows:,}", days[0], days[-1], str(len(files)), f"{size / 1e6:.1f}")
     console.print(shown)
+    held = _asked(console, facts.newest(open_storage(address())))
+    if held is not None:
+        size = sum(part.bytes for of_type in held.types.values() for part in of_type.parts.values())
+        console.print(
+            f"facts: {held.rows:,} in {size / 1e6:.1f} MB, of the events up to manifest {held.until}",
+            highlight=False,
+        )
     return 0
 
 

@@ -38,7 +38,7 @@ class House:
     def storage(self) -> Storage:
         return open_storage(self.url, self.settings)
 
-    def _run(self, more: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    def _run(self, more: dict[str, str], what: str = "once") -> subprocess.CompletedProcess[str]:
         env = {
             **os.environ,
             **self.stack.env_for("warehouse"),
@@ -48,7 +48,7 @@ class House:
             **self.env,
             **more,
         }
-        command = [sys.executable, "-m", "warehouse", "once"]
+        command = [sys.executable, "-m", "warehouse", what]
         return subprocess.run(command, cwd=CHECKOUT, env=env, capture_output=True, text=True, check=False)
 
     async def round(self, **more: str) -> dict[str, int]:
@@ -60,6 +60,15 @@ class House:
         done = await asyncio.to_thread(self._run, {"FAILPOINT": point})
         assert done.returncode == SIGKILLED, done.stdout + done.stderr
         assert f"failpoint reached: {point}" in done.stderr
+
+    async def compaction(self) -> None:
+        done = await asyncio.to_thread(self._run, {"WAREHOUSE_COMPACT_ROWS": "1"}, "compact")
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    async def killed_compaction(self) -> None:
+        more = {"WAREHOUSE_COMPACT_ROWS": "1", "FAILPOINT": "facts-written"}
+        done = await asyncio.to_thread(self._run, more, "compact")
+        assert done.returncode == SIGKILLED, done.stdout + done.stderr
 
     async def ask(self, sql: str) -> list[tuple[Any, ...]]:
         return [tuple(row) for row in (await reading.query(self.url, sql, self.settings)).rows]

@@ -1,7 +1,8 @@
-"""`python -m warehouse`: write the warehouse, round after round; `python -m warehouse once`: one round.
+"""`python -m warehouse`: write the warehouse, round after round; `once`: one round; `compact`: one compaction, if due.
 
 Each round is a process of its own (`once`): what reading and Parquet take of memory is given back, and the
-one that stays is small. `/livez`, `/readyz` and `/metrics` say how the last round went; not ready means that
+one that stays is small. So is each compaction, between rounds; one that cannot be done leaves the events as they
+are, and is tried again after the next that is due. `/livez`, `/readyz` and `/metrics` say how the last round went; not ready means that
 rounds fail, and the lag metric how far the warehouse is behind.
 """
 
@@ -21,6 +22,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, G
 
 _ROUND_SECONDS = 3600.0
 _AGAIN_SECONDS = 5.0
+_LOOK_SECONDS = 1.0
+_FILES = 1000
+"""As many new files make a compaction due (`warehouse.compacting`)."""
 
 REGISTRY = CollectorRegistry()
 ROWS = Counter("dbt_warehouse_rows_total", "Rows written", registry=REGISTRY)
@@ -43,6 +47,8 @@ class State:
     def __init__(self) -> None:
         self.caught_up_at = time.monotonic()
         self.reason = ""
+        self.new_rows = self.new_files = 0
+        self.began = False
 
     def took(self, told: dict[str, int], began: float) -> None:
         """A round ended well."""
@@ -50,8 +56,18 @@ class State:
         LAG.set(told["lag"])
         LOST.set(told["lost"])
         self.reason = ""
+        self.new_rows += told["rows"]
+        self.new_files += told["files"]
         if not told["lag"]:
             self.caught_up_at = began
+
+    def may_compact(self, rows: int) -> bool:
+        """Whether a compaction may be due: after the first round, since nobody knows what was before."""
+        if self.began and self.new_rows < rows and self.new_files < _FILES:
+            return False
+        self.began = True
+        self.new_rows = self.new_files = 0
+        return True
 
 
 def serve(state: State, host: str, port: int) -> ThreadingHTTPServer:
@@ -88,11 +104,15 @@ def follow() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     seconds = float(os.environ.get("WAREHOUSE_SECONDS", "300"))
+    rows = int(os.environ.get("WAREHOUSE_COMPACT_ROWS", "500000"))
     state = State()
     server = serve(state, os.environ.get("HTTP_HOST", "127.0.0.1"), int(os.environ["HTTP_PORT"]))
     wait = seconds  # while the suite starts there is nothing to write, and little time
     while not stop.wait(wait):
-        wait = seconds if one_round(state) else min(seconds, _AGAIN_SECONDS)
+        went = one_round(state)
+        wait = seconds if went else min(seconds, _AGAIN_SECONDS)
+        if went and state.may_compact(rows):
+            compaction(stop)
     one_round(state)
     server.shutdown()
     return 0
@@ -121,6 +141,44 @@ def one_round(state: State) -> bool:
     return False
 
 
+def compaction(stop: threading.Event) -> None:
+    """A compaction in a process of its own, which a stop cuts short: what it had written nobody sees."""
+    child = subprocess.Popen([sys.executable, "-m", "warehouse", "compact"], start_new_session=True)
+    ends = time.monotonic() + _ROUND_SECONDS
+    while child.poll() is None:
+        if stop.wait(_LOOK_SECONDS) or time.monotonic() > ends:
+            child.kill()
+            child.wait()
+
+
+def compact() -> int:
+    """One compaction, if it is due. 0, or 1 where it could not be done."""
+    import duckdb
+
+    from shared.messaging import failpoints
+    from shared.telemetry import logging
+    from warehouse import compacting
+    from warehouse.manifests import Contradiction
+    from warehouse.settings import WarehouseSettings
+
+    settings = WarehouseSettings()
+    logging.configure(service="warehouse", instance=settings.instance, level=settings.log_level)
+    failpoints.arm(settings.failpoint)
+    try:
+        asyncio.run(
+            compacting.compact(
+                settings.warehouse_url,
+                settings,
+                at_least=settings.warehouse_compact_rows,
+                memory=settings.warehouse_compact_memory,
+            )
+        )
+    except (Contradiction, OSError, TimeoutError, duckdb.Error) as error:
+        logging.logger(__name__).warning("compaction-failed", error=type(error).__name__)
+        return 1
+    return 0
+
+
 def once() -> int:
     """One round; its account as the last line of standard output. 0, or 1 where it could not be done."""
     from aiokafka.errors import KafkaError
@@ -144,11 +202,13 @@ def once() -> int:
 
 
 def main() -> int:
-    """Run one of the two; returns the exit code."""
+    """Run one of the three; returns the exit code."""
     if sys.argv[1:] == ["once"]:
         return once()
+    if sys.argv[1:] == ["compact"]:
+        return compact()
     if sys.argv[1:]:
-        sys.stderr.write("arguments: nothing, or once\n")
+        sys.stderr.write("arguments: nothing, once or compact\n")
         return 2
     return follow()
 

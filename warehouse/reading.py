@@ -104,8 +104,13 @@ def paths(url: str, found: Contents) -> dict[str, list[str]]:
     by_type: defaultdict[str, list[str]] = defaultdict(list)
     for files in found.tables.values():
         for file in files:
-            by_type[file.type].append(_path(url, file.name))
+            by_type[file.type].append(path(url, file.name))
     return dict(by_type)
+
+
+def manifest_of(file: File) -> int:
+    """The number of the manifest that names a file; the file's own name begins with it."""
+    return int(file.name.rpartition("/")[2][:20])
 
 
 def records(
@@ -150,7 +155,8 @@ def lead_to(connection: duckdb.DuckDBPyConnection, url: str, settings: StorageSe
     connection.register_filesystem(FsspecStore("s3", **s3_options(settings)))
 
 
-def _path(url: str, name: str) -> str:
+def path(url: str, name: str) -> str:
+    """Where DuckDB finds an object of the storage."""
     parts = urlsplit(url)
     if parts.scheme == "file":
         return str(Path(unquote(parts.path)) / name)
@@ -165,7 +171,7 @@ def _views(url: str, found: Contents, sql: str) -> list[str]:
     for table, files in found.tables.items():
         if not every and table not in words:
             continue
-        paths = ", ".join("'" + _path(url, file.name).replace("'", "''") + "'" for file in files)
+        paths = ", ".join("'" + path(url, file.name).replace("'", "''") + "'" for file in files)
         source = f"read_parquet([{paths}], union_by_name = true, hive_partitioning = false)"
         one = "" if table == UNREADABLE else f" QUALIFY {_FIRST} = 1"
         views.append(f'CREATE VIEW "{table}" AS SELECT * FROM {source}{one}')

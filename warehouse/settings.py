@@ -13,7 +13,8 @@ from shared.storage import StorageSettings
 class WarehouseSettings(KafkaSettings, StorageSettings):
     """`warehouse_url` is a storage (docs/warehouse.md); a round begins every `warehouse_seconds`.
 
-    One manifest takes at most `warehouse_rows_max` records, which bounds the memory of a round.
+    One manifest takes at most `warehouse_rows_max` records, which bounds the memory of a round. A compaction is
+    due after `warehouse_compact_rows` new records (`warehouse.compacting`) and takes `warehouse_compact_memory`.
     """
 
     environment: Literal["production", "demo", "test"] = "production"
@@ -24,6 +25,8 @@ class WarehouseSettings(KafkaSettings, StorageSettings):
     warehouse_url: str
     warehouse_seconds: float = Field(default=300.0, gt=0)
     warehouse_rows_max: int = Field(default=50_000, ge=1, le=1_000_000)
+    warehouse_compact_rows: int = Field(default=500_000, ge=1)
+    warehouse_compact_memory: str = Field(default="1GB", pattern=r"\d+[MG]B")
     failpoint: str | None = None
 
     @model_validator(mode="after")

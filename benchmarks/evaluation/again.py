@@ -4,11 +4,15 @@
     python -m benchmarks.evaluation.again --events 140000000 --deputies 2800000 --memory 6GB   # the country's year
 
 The files are as the warehouse writes them: its columns and types, zstd, one file or two per day and event type,
-nothing added up beforehand. 5 % of the events are there twice, duties and closed cases have several versions, 1 %
-of the deputies have a fifth of the events. Each round drops the files from the page cache, scores the year under
-the shipped rubric in a process of its own, and ends with the standings as a table in PostgreSQL (up to a million
-deputies) or as Parquet. Then 1,000 deputies are scored one event at a time by the rules of the domain; one that
-differs ends the benchmark. Adds what it saw to again.json, beside earlier sizes.
+nothing added up beforehand, named by two manifests: the second has the last 2 % of the events. 5 % of the events
+are there twice, duties and closed cases have several versions, 1 % of the deputies have a fifth of the events.
+
+The year is scored again in three ways: from these files; from the facts of the first manifest, which the warehouse
+compacts, with the files of the second; and from the facts of both. What each compaction takes is measured as well.
+Each round drops the files from the page cache, scores the year under the shipped rubric in a process of its own,
+and ends with the standings as a table in PostgreSQL (up to a million deputies) or as Parquet. Then 1,000 deputies
+are scored one event at a time by the rules of the domain; one that differs ends the benchmark, and so does one
+deputy of all whose standing differs between the ways. Adds what it saw to again.json, beside earlier sizes.
 """
 
 from __future__ import annotations
@@ -23,8 +27,8 @@ import statistics
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Mapping
-from datetime import UTC, date
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -36,11 +40,16 @@ from rich.console import Console
 from benchmarks.evaluation import city
 from deploy.local.stack import LocalStack
 from services.evaluation.domain import Fact, LedgerEntry, entries, newest, sums_of, totals
-from services.evaluation.replay import Replay
+from services.evaluation.replay import Facts, Replay
+from shared.storage import open_storage
+from warehouse import facts, manifests, reading
+from warehouse.compacting import compact
+from warehouse.manifests import File
 from warehouse.rows import Kind, typed_fields
 
 RESULT = Path(__file__).with_name("again.json")
 CHECKED = 1000
+TAIL = 0.02
 IN_POSTGRES_MAX = 1_000_000
 _COLUMNS: Mapping[Kind, str] = {
     "uuid": "UUID",
@@ -116,7 +125,7 @@ def _types(events: int, deputies: int) -> dict[str, tuple[int, str, dict[str, st
 
 
 def write(folder: Path, events: int, deputies: int) -> None:
-    """The year of events as the warehouse's files, by day and type."""
+    """The year of events as the warehouse's files, by day and type, the last ones by themselves."""
     with duckdb.connect(config={"threads": os.cpu_count() or 2, "memory_limit": "6GB"}) as database:
         database.execute(_MACROS)
         database.execute("SET preserve_insertion_order = false")
@@ -131,6 +140,7 @@ def write(folder: Path, events: int, deputies: int) -> None:
                 f"CAST({fields.get(name, 'NULL')} AS {_COLUMNS[kind]}) AS d_{name}"
                 for name, kind in known.items()
             )
+            last = count * 20 // 21 if type_ != "deputy.changed" else count
             subject = next(value for name, value in fields.items() if name.endswith("_id"))
             database.execute(f"""
 COPY (
@@ -141,47 +151,86 @@ COPY (
            CAST(NULL AS VARCHAR) AS traceparent, '{type_}' AS topic, CAST(i % 12 AS INTEGER) AS "partition",
            i * 2 + twice AS "offset", moment(i, {count}, {40 + number}) AS appended,
            CAST(to_json(struct_pack({data})) AS VARCHAR) AS data, {typed},
+           CASE WHEN i < {last} * (1 - {TAIL}) THEN 1 ELSE 2 END AS manifest,
            strftime(make_timestamp(epoch_us(moment(i, {count}, {40 + number})) + 28800000000), '%Y-%m-%d') AS day
     FROM (SELECT i, unnest(CASE WHEN dice(i, 99, 20) = 0 THEN [0, 1] ELSE [0] END) AS twice
-          FROM range({count * 20 // 21 if type_ != "deputy.changed" else count}) t(i))
-) TO '{folder}/{type_}' (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 131072, PARTITION_BY (day))""")
+          FROM range({last}) t(i))
+) TO '{folder}/{type_}' (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 131072, PARTITION_BY (manifest, day))""")
 
 
-def files_of(folder: Path) -> dict[str, list[str]]:
-    """The files by event type."""
-    found: defaultdict[str, list[str]] = defaultdict(list)
-    for file in sorted(folder.glob("*/day=*/*.parquet")):
-        found[file.parts[-3]].append(str(file))
-    return dict(found)
+def take_in(folder: Path, house: Path, number: int) -> None:
+    """Put the files of one manifest where the warehouse has them, and commit it."""
+    storage = open_storage(house.as_uri())
+    written = sorted(folder.glob(f"*/manifest={number}/day=*/*.parquet"))
+    with duckdb.connect() as database:
+        rows = dict(
+            database.execute(
+                "SELECT file_name, num_rows FROM parquet_file_metadata($files)",
+                {"files": list(map(str, written))},
+            ).fetchall()
+        )
+    files = []
+    for place, file in enumerate(written):
+        type_, day = file.parts[-4], file.parts[-2].removeprefix("day=")
+        name = f"events/day={day}/type={type_}/{number:020d}-{place:012x}.parquet"
+        files.append(File(name, day, type_, rows[str(file)], file.stat().st_size))
+        (house / name).parent.mkdir(parents=True, exist_ok=True)
+        (house / name).hardlink_to(file)
+    head = asyncio.run(manifests.head(storage))
+    manifest = manifests.follow_up(head, (), tuple(files), datetime.now(UTC))
+    asyncio.run(manifests.create(storage, manifest))
 
 
-def forget(files: Mapping[str, list[str]]) -> None:
+def compacted(house: Path, memory: str) -> dict[str, float]:
+    """Compact, in this process; returns what it took."""
+    began = time.monotonic()
+    found = asyncio.run(compact(house.as_uri(), memory=memory, threads=os.cpu_count() or 2))
+    if found is None:
+        raise SystemExit("nothing was compacted")
+    size = sum(part.bytes for held in found.types.values() for part in held.parts.values())
+    return {**_taken(began), "rows": found.rows, "bytes": size}
+
+
+def _taken(began: float) -> dict[str, float]:
+    return {
+        "seconds": time.monotonic() - began,
+        "cpu": sum(resource.getrusage(resource.RUSAGE_SELF)[:2]),
+        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    }
+
+
+def sources(house: Path) -> dict[str, Facts]:
+    """What there is to score from: the events, and the facts with the events since."""
+    storage = open_storage(house.as_uri())
+    held = asyncio.run(facts.newest(storage))
+    contents = asyncio.run(reading.contents(storage))
+    found: dict[str, Facts] = {"events": reading.paths(house.as_uri(), contents)}
+    if held is not None:
+        found["facts"] = facts.compacted(house.as_uri(), held, contents)
+    return found
+
+
+def forget(house: Path) -> None:
     """Drop the files from the page cache, so that a round reads them from the disk."""
     os.sync()
-    for names in files.values():
-        for name in names:
-            descriptor = os.open(name, os.O_RDONLY)
-            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-            os.close(descriptor)
+    for name in house.glob("**/*.parquet"):
+        descriptor = os.open(name, os.O_RDONLY)
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(descriptor)
 
 
-def scored(files: Mapping[str, list[str]], memory: str, out: Path, dsn: str | None) -> dict[str, float]:
+def scored(source: Facts, memory: str, out: Path, dsn: str | None) -> dict[str, float]:
     """One round, in this process: seconds until the standings lie where they are read."""
     rubric = city.schedule().adopted[0].rubric
     began = time.monotonic()
-    with Replay(files, threads=os.cpu_count() or 2, memory=memory) as replay:
+    with Replay(source, threads=os.cpu_count() or 2, memory=memory) as replay:
         replay.score(rubric, date(2021, 1, 1), date(2021, 12, 31))
         scores = time.monotonic() - began
         replay.stand(rubric, replay.roster())
         replay.database.execute(f"COPY standings TO '{out}' (FORMAT parquet)")
         if dsn is not None:
             asyncio.run(_into_postgres(replay.database.execute("FROM standings").fetchall(), dsn))
-    return {
-        "seconds": time.monotonic() - began,
-        "scores": scores,
-        "cpu": sum(resource.getrusage(resource.RUSAGE_SELF)[:2]),
-        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-    }
+    return {**_taken(began), "scores": scores}
 
 
 async def _into_postgres(rows: list[Any], dsn: str) -> None:
@@ -192,7 +241,7 @@ async def _into_postgres(rows: list[Any], dsn: str) -> None:
     await connection.close()
 
 
-def check(files: Mapping[str, list[str]], deputies: int, standings: Path) -> int:
+def check(files: Mapping[str, Sequence[str]], deputies: int, standings: Path) -> int:
     """Score some deputies one event at a time; returns how many were held against the standings."""
     rules = city.schedule()
     rubric = rules.adopted[0].rubric
@@ -233,6 +282,17 @@ def check(files: Mapping[str, list[str]], deputies: int, standings: Path) -> int
     return len(totals_again)
 
 
+def compare(one: Path, other: Path) -> None:
+    """End the benchmark unless both hold the same standings."""
+    with duckdb.connect() as database:
+        (different,) = database.execute(
+            f"SELECT count(*) FROM ((FROM '{one}' EXCEPT ALL FROM '{other}') "
+            f"UNION ALL (FROM '{other}' EXCEPT ALL FROM '{one}'))"
+        ).fetchall()
+    if different[0]:
+        raise SystemExit(f"void: {different[0]} standings differ between two ways")
+
+
 def main() -> None:
     """Run the benchmark and write its result."""
     parser = argparse.ArgumentParser()
@@ -241,46 +301,108 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--memory", default="4GB")
     parser.add_argument(
+        "--without-events", action="store_true", help="leave out scoring from the events alone"
+    )
+    parser.add_argument(
         "--folder", type=Path, help="where the files are kept (and found again); else a new one"
     )
     options = parser.parse_args()
     say = Console(width=120, stderr=True).print
-    with tempfile.TemporaryDirectory() as new:
+    with tempfile.TemporaryDirectory(dir=options.folder and options.folder.parent) as new:
         folder = options.folder or Path(new) / "events"
         if not folder.is_dir():
             folder.mkdir(parents=True)
             began = time.monotonic()
             write(folder, options.events, options.deputies)
             say(f"written in {time.monotonic() - began:.0f} s")
-        files = files_of(folder)
-        size = sum(Path(name).stat().st_size for names in files.values() for name in names)
-        say(f"{sum(map(len, files.values())):,} files, {size / 1e9:.2f} GB")
-        standings = Path(new) / "standings.parquet"
         if options.deputies <= IN_POSTGRES_MAX:
             with LocalStack(Path(new) / "stack", "kafka") as stack:
-                runs = _rounds(options, files, standings, _table_in(stack), say)
+                found = _ways(options, folder, Path(new), _table_in(stack), say)
                 say(
                     f"rows in PostgreSQL: {stack.postgres.sql('SELECT count(*) FROM scored_again', 'evaluation')}"
                 )
         else:
-            runs = _rounds(options, files, standings, None, say)
-        checked = check(files, options.deputies, standings)
+            found = _ways(options, folder, Path(new), None, say)
+    held = json.loads(RESULT.read_text("utf-8")) if RESULT.exists() else {}
+    held[f"{options.events:,} events, {options.deputies:,} deputies"] = found
+    RESULT.write_text(json.dumps(held, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(found, indent=1))
+
+
+def _ways(options: argparse.Namespace, folder: Path, new: Path, dsn: str | None, say: Any) -> dict[str, Any]:
+    """All ways and both compactions; each way's standings are held against the one before."""
+    house = new / "warehouse"
+    take_in(folder, house, 1)
+    found: dict[str, Any] = {"events": options.events, "deputies": options.deputies}
+    found["compacting 98 %"] = _compaction(options, house, say)
+    take_in(folder, house, 2)
+    before = sources(house)
+    ways = {} if options.without_events else {"from events": before["events"]}
+    ways["from facts and 2 % events"] = before["facts"]
+    last = None
+    for way, source in ways.items():
+        last = _way(options, house, way, source, dsn, say, last, found)
+    found["compacting the last 2 %"] = _compaction(options, house, say)
+    last = _way(options, house, "from facts", sources(house)["facts"], dsn, say, last, found)
+    files = before["events"]
+    found["checked_deputies"] = check(files, options.deputies, last) if isinstance(files, Mapping) else 0
+    names = [name for of_type in files.values() for name in of_type] if isinstance(files, Mapping) else []
+    found["events_gb"] = round(sum(Path(name).stat().st_size for name in names) / 1e9, 2)
+    return found
+
+
+def _way(
+    options: argparse.Namespace,
+    house: Path,
+    way: str,
+    source: Facts,
+    dsn: str | None,
+    say: Any,
+    before: Path | None,
+    found: dict[str, Any],
+) -> Path:
+    """The rounds of one way; returns its standings."""
+    out = house.parent / f"{way}.parquet".replace(" ", "-")
+    runs = []
+    for number in range(options.rounds):
+        forget(house)
+        runs.append(_apart(scored, source, options.memory, out, dsn))
+        say(f"{way}, round {number + 1}: {_shown(runs[-1])}")
+    if before is not None:
+        compare(before, out)
     seconds = [run["seconds"] for run in runs]
-    found = {
-        "events": options.events,
-        "deputies": options.deputies,
+    found[way] = {
         "seconds": round(statistics.median(seconds), 2),
         "spread": [round(min(seconds), 2), round(max(seconds), 2)],
         "until_totals": round(statistics.median(run["scores"] for run in runs), 2),
         "cpu_us_per_event": round(1e6 * statistics.median(run["cpu"] for run in runs) / options.events, 2),
         "memory_gb": round(max(run["memory"] for run in runs) / 1e9, 2),
-        "files_gb": round(size / 1e9, 2),
-        "checked_deputies": checked,
     }
-    held = json.loads(RESULT.read_text("utf-8")) if RESULT.exists() else {}
-    held[f"{options.events:,} events, {options.deputies:,} deputies"] = found
-    RESULT.write_text(json.dumps(held, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(found, indent=1))
+    return out
+
+
+def _compaction(options: argparse.Namespace, house: Path, say: Any) -> dict[str, float]:
+    forget(house)
+    took = _apart(compacted, house, options.memory)
+    say(f"compaction: {_shown(took)}")
+    return {
+        "seconds": round(took["seconds"], 1),
+        "cpu_s_per_million_rows": round(1e6 * took["cpu"] / took["rows"], 2),
+        "memory_gb": round(took["memory"] / 1e9, 2),
+        "rows": round(took["rows"]),
+        "facts_gb": round(took["bytes"] / 1e9, 2),
+    }
+
+
+def _apart(function: Any, *arguments: Any) -> dict[str, float]:
+    """In a process of its own: its memory and processor time are this one's alone."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        found: dict[str, float] = pool.apply(function, arguments)
+    return found
+
+
+def _shown(took: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:,.1f}" for name, value in took.items())
 
 
 def _table_in(stack: LocalStack) -> str:
@@ -291,19 +413,6 @@ def _table_in(stack: LocalStack) -> str:
         "evaluation",
     )
     return stack.env_for("evaluation")["DATABASE_URL"].replace("+asyncpg", "")
-
-
-def _rounds(
-    options: argparse.Namespace, files: Mapping[str, list[str]], out: Path, dsn: str | None, say: Any
-) -> list[dict[str, float]]:
-    runs = []
-    for number in range(options.rounds):
-        forget(files)
-        # A process of its own: its memory and processor time are this round's alone.
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
-            runs.append(pool.apply(scored, (files, options.memory, out, dsn)))
-        say(f"round {number + 1}: " + ", ".join(f"{name} {value:,.1f}" for name, value in runs[-1].items()))
-    return runs
 
 
 if __name__ == "__main__":

@@ -1,12 +1,17 @@
-"""Scores facts again under any rubric, set-based in DuckDB: from a log of events, or from Parquet.
+"""Scores facts again under any rubric, set-based in DuckDB: from a log of events, from Parquet, or from facts.
 
 A log is a file of CloudEvents, one JSON object a line; Parquet is as the warehouse writes it (docs/warehouse.md),
 given as files by event type. Either is read in any order and with repetitions. The rules of `domain` (what an
 event is worth, which version of a fact is the newest, how limits hold) stand here a second time as SQL, because
 a country's year has more than a hundred million facts; property tests hold the two against each other.
 
-Each item is worked out for itself, the newest of its facts first and then its limits, and only what it gives to
-its category is kept: so memory follows the largest item, and what does not fit is spilt to disk.
+From events each item is worked out for itself, the newest of its facts first and then its limits, and only what
+it gives to its category is kept: so memory follows the largest item, and what does not fit is spilt to disk.
+
+The warehouse's facts (`warehouse.facts`) hold the newest versions already, in buckets by deputy. There a type's
+items are summed in one go, bucket by bucket; then what the facts alone do not decide is taken out again and
+worked out as from events: facts of which events came since, which other versions contest, and those of deputies
+with corrections. An item that asks for what facts do not keep (`Replay._served`) is worked out from the events.
 
 Invariant: nothing here writes to the service's tables; scoring again changes no score.
 """
@@ -22,7 +27,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeAlias
 from uuid import UUID
 
 import duckdb
@@ -39,9 +44,10 @@ from services.evaluation.domain import (
     Window,
     totals,
 )
+from warehouse.facts import Compacted, Held, label, labels
 
-Facts = Path | Mapping[str, Sequence[str]]
-"""A log, or Parquet files by event type."""
+Facts: TypeAlias = Path | Mapping[str, Sequence[str]] | Compacted
+"""A log, Parquet files by event type, or the warehouse's facts with the events since."""
 
 _LOAD = """
 CREATE TABLE events AS
@@ -49,6 +55,8 @@ SELECT json->>'type' AS type, CAST(json->>'id' AS UUID) AS id, CAST(json->>'time
        coalesce(CAST(json->>'sequence' AS BIGINT), 0) AS sequence, json->'data' AS data
 FROM read_ndjson_objects(?)
 """
+_PARTS = "CREATE OR REPLACE TEMP TABLE parts (deputy UUID, category INTEGER, month INTEGER, points BIGINT)"
+_Served: TypeAlias = Mapping[str, Sequence[Item]]
 _EIGHT_HOURS = 28_800_000_000
 """Between UTC and China, in microseconds."""
 
@@ -105,23 +113,44 @@ class _Table:
         worth = f"coalesce(CAST({self.worth(item)} AS BIGINT), 0)"
         return f"CASE WHEN {counts} THEN {worth} ELSE 0 END" if counts else worth
 
+    def counts(self, item: Item) -> str:
+        """The points of an event, 0 where it is none of the item's business."""
+        concerns = " AND ".join(map(self.holds, item.where))
+        return f"CASE WHEN {concerns} THEN {self.points(item)} ELSE 0 END" if concerns else self.points(item)
+
     def absurd(self, item: Item) -> str:
         """Whether an event would be worth more than any real one: it counts under no item then."""
         concerns = " AND ".join(["true", *map(self.holds, (*item.where, *item.when))])
         return f"coalesce({concerns} AND abs({self.worth(item)}) > {POINTS_LIMIT}, false)"
 
 
+class _Dated(_Table):
+    """Rows that hold the day in China of the event's time as `day`."""
+
+    def day(self, name: str | None) -> str:
+        return "day" if name is None else super().day(name)
+
+
+class _Small(_Dated):
+    """Rows whose whole numbers are known to be small enough for any points."""
+
+    def number(self, name: str) -> str:
+        return self.plain(name) if self.kinds[name] == "BIGINT" else super().number(name)
+
+
 class Replay:
     """Facts, ready to be scored; use as a context manager.
 
     Args:
-        facts: a log, or Parquet files by event type.
+        facts: a log, Parquet files by event type, or the warehouse's facts.
         threads: processor cores to use.
         memory: the most that DuckDB may take, such as `1GB`; beyond it spills to a folder of its own.
     """
 
     def __init__(self, facts: Facts, *, threads: int = 2, memory: str = "1GB") -> None:
-        self._facts = facts
+        self._compacted = facts if isinstance(facts, Compacted) else Compacted(0, {}, {}, {})
+        self._facts = facts.events if isinstance(facts, Compacted) else facts
+        self._tails: dict[str, Mapping[str, str]] = {}
         self._threads, self._memory = threads, memory
         self._open = ExitStack()
         self._corrected: frozenset[str] | None = None
@@ -169,8 +198,7 @@ class Replay:
     def sums(self, rubric: Rubric, begin: date, until: date) -> dict[UUID, dict[str, dict[int, int]]]:
         """Every deputy's uncapped sums by item and month, of the facts that happened from `begin` to `until`."""
         found: defaultdict[UUID, dict[str, dict[int, int]]] = defaultdict(dict)
-        for table, items in self._groups(rubric):
-            self._sum(rubric, table, items, begin, until, months=1)
+        for items, _ in self._summed(rubric, begin, until, months=1):
             for place, item in enumerate(items):
                 answer = self._database.execute(
                     f"SELECT deputy, month, p{place} FROM sums WHERE p{place} <> 0"
@@ -207,19 +235,37 @@ class Replay:
         Beside them `c_0`, `c_1`, … hold what each category counts, in the order of the rubric. Who has no fact
         is not there.
         """
-        self._database.execute(
-            "CREATE OR REPLACE TEMP TABLE parts (deputy UUID, category INTEGER, month INTEGER, points BIGINT)"
-        )
+        served = self._serve(rubric)
+        self._database.execute(_PARTS)
+        for items, months in self._from_events(rubric, served, begin, until):
+            self._into_parts(rubric, items, months)
+        if not served:
+            self._finish(rubric, "CREATE OR REPLACE TEMP TABLE scores AS")
+            return
+        digits = self._compacted.digits
+        self._database.execute("DROP TABLE IF EXISTS others; ALTER TABLE parts RENAME TO others")
+        for place, bucket in enumerate(labels(digits)):
+            self._database.execute(_PARTS)
+            self._database.execute(
+                f"INSERT INTO parts FROM others WHERE {label('deputy', digits)} = {_quoted(bucket)}"
+            )
+            for items, months in self._from_facts(rubric, served, bucket, begin, until):
+                self._into_parts(rubric, items, months)
+            self._finish(rubric, "INSERT INTO scores" if place else "CREATE OR REPLACE TEMP TABLE scores AS")
+        self._database.execute("DROP TABLE others")
+
+    def _into_parts(self, rubric: Rubric, items: Sequence[Item], months: int) -> None:
+        """Put what `sums` give to the categories into `parts`, after the limits of the items."""
         categories = {category.key: place for place, category in enumerate(rubric.categories)}
-        for table, items in self._groups(rubric):
-            months = min(self._months(rubric, item) for item in items)
-            self._sum(rubric, table, items, begin, until, months=months)
-            for place, item in enumerate(items):
-                source = f"SELECT deputy, month, p{place} AS points FROM sums WHERE p{place} <> 0"
-                self._database.execute(
-                    f"INSERT INTO parts SELECT deputy, {categories[item.category]}, month, points "
-                    f"FROM ({_climb(source, months, _within_year(item.steps))})"
-                )
+        for place, item in enumerate(items):
+            source = f"SELECT deputy, month, p{place} AS points FROM sums WHERE p{place} <> 0"
+            self._database.execute(
+                f"INSERT INTO parts SELECT deputy, {categories[item.category]}, month, points "
+                f"FROM ({_climb(source, months, _within_year(item.steps))})"
+            )
+
+    def _finish(self, rubric: Rubric, into: str) -> None:
+        """From `parts` to totals."""
         for place, category in enumerate(rubric.categories):
             steps = [step for step in _within_year(category.steps) if step[0] is not Window.YEAR]
             if steps:
@@ -235,7 +281,7 @@ class Replay:
             [str(rubric.base), *(f"coalesce(c_{p}, 0)" for p in range(len(rubric.categories)))]
         )
         self._database.execute(
-            f"CREATE OR REPLACE TEMP TABLE scores AS SELECT *, {_clamped(together, rubric.limits)} AS total "
+            f"{into} SELECT *, {_clamped(together, rubric.limits)} AS total "
             f"FROM (SELECT deputy, {columns} FROM parts GROUP BY deputy)"
         )
         self._database.execute("DROP TABLE parts; DROP TABLE IF EXISTS sums")
@@ -271,7 +317,7 @@ FROM (SELECT p.*, coalesce(s.total, {nothing}) AS total, {ranked} AS ranked
             LookupError: the facts tell of no deputy.
         """
         names = ("number", "level", "county", "town", "occupation", "state")
-        table = self._take_in("deputy.changed", {"deputy_id", *names})
+        table = self._states({"deputy_id", *names}) or self._take_in("deputy.changed", {"deputy_id", *names})
         if table is None:
             raise LookupError("there is no deputy.changed among the facts, so nobody to rank")
         state = ", ".join(f"{name} := {table.text(name)}" for name in names)
@@ -281,52 +327,213 @@ FROM (SELECT p.*, coalesce(s.total, {nothing}) AS total, {ranked} AS ranked
               arg_max(struct_pack({state}), struct_pack(s := coalesce(sequence, 0), i := id)) AS of
        FROM {table.name} GROUP BY 1))"""
 
-    def _groups(self, rubric: Rubric) -> Iterator[tuple[_Table | None, Sequence[Item]]]:
-        """The items whose newest facts are found in one go: they look at the same ones in the same way.
+    def _summed(
+        self, rubric: Rubric, begin: date, until: date, *, months: int
+    ) -> Iterator[tuple[Sequence[Item], int]]:
+        """Make `sums` of all items, some at a time; an item may come once for each bucket."""
+        served = self._serve(rubric)
+        yield from self._from_events(rubric, served, begin, until, months)
+        for bucket in labels(self._compacted.digits):
+            yield from self._from_facts(rubric, served, bucket, begin, until, months)
 
-        The facts of one type are held at a time.
-        """
-        corrected = self._corrected_items()
+    def _from_events(
+        self, rubric: Rubric, served: _Served, begin: date, until: date, months: int | None = None
+    ) -> Iterator[tuple[Sequence[Item], int]]:
+        """Make `sums` of the items that facts do not answer, some at a time, of so many months."""
         for type_, items in rubric.items_by_event.items():
-            fields = {name for item in items for name in _fields(item)}
-            table = self._take_in(type_, fields)
-            groups: defaultdict[tuple[object, ...], list[Item]] = defaultdict(list)
-            for item in items:
-                alone = item.key if item.key in corrected else None
-                groups[item.evidence, item.deputy, item.where, item.date, alone].append(item)
-            for group in groups.values():
-                yield table, group
+            of_facts = served.get(type_, ())
+            left = [item for item in items if item not in of_facts]
+            if not left:
+                continue
+            # The facts of one type are held at a time.
+            table = self._take_in(type_, {name for item in items for name in _fields(item)})
+            for group in self._alike(left):
+                of = months or min(self._months(rubric, item) for item in group)
+                rows = [] if table is None else [self._newest(rubric, table, group)]
+                self._sum([*rows, *self._corrections(group)], len(group), of, begin, until)
+                yield group, of
             if table is not None:
                 self._database.execute(f"DROP TABLE {table.name}")
 
-    def _sum(
-        self,
-        rubric: Rubric,
-        table: _Table | None,
-        items: Sequence[Item],
-        begin: date,
-        until: date,
-        *,
-        months: int,
-    ) -> None:
+    def _alike(self, items: Iterable[Item]) -> Iterable[list[Item]]:
+        """Items whose newest facts are found in one go: they look at the same ones in the same way."""
+        corrected = self._corrected_items()
+        groups: defaultdict[tuple[object, ...], list[Item]] = defaultdict(list)
+        for item in items:
+            alone = item.key if item.key in corrected else None
+            groups[item.evidence, item.deputy, item.where, item.date, alone].append(item)
+        return groups.values()
+
+    def _corrections(self, items: Sequence[Item], bucket: str | None = None) -> Iterator[str]:
+        """The rows of what was corrected, of all deputies or of those in a bucket."""
+        corrected = self._corrected_items()
+        for place, item in enumerate(items):
+            if item.key not in corrected:
+                continue
+            wanted = f"item = {_quoted(item.key)}"
+            if bucket is not None:
+                wanted += f" AND {label('deputy', self._compacted.digits)} = {_quoted(bucket)}"
+            points = _at({place: "of.points"}, len(items))
+            yield f"SELECT deputy, of.day AS day, {points} FROM corrections WHERE {wanted}"
+
+    def _sum(self, rows: Sequence[str], items: int, months: int, begin: date, until: date) -> None:
         """Make the table `sums` anew: by `deputy` and period of so many `months`, `p0`, `p1`, … of the items."""
-        rows = [] if table is None else [self._newest(rubric, table, items)]
-        if items[0].key in self._corrected_items():
-            wanted = f"item = {_quoted(items[0].key)}"
-            rows.append(f"SELECT deputy, of.day AS day, of.points AS p0 FROM corrections WHERE {wanted}")
         month = "year(day) * 12" if months == 12 else "(year(day) * 12 + month(day) - 1)"
         if 1 < months < 12:
             month = f"{month} - {month} % {months}"
-        columns = [f"p{place}" for place in range(len(items))]
         if not rows:
-            empty = ", ".join(f"CAST(0 AS BIGINT) AS {column}" for column in columns)
-            rows = [f"SELECT CAST(NULL AS UUID) AS deputy, CAST(NULL AS DATE) AS day, {empty} WHERE false"]
+            nobody = "SELECT CAST(NULL AS UUID) AS deputy, CAST(NULL AS DATE) AS day"
+            rows = [f"{nobody}, {_at({}, items)} WHERE false"]
         self._database.execute(
             f"CREATE OR REPLACE TEMP TABLE sums AS SELECT deputy, CAST({month} AS INTEGER) AS month, "
-            + ", ".join(f"CAST(sum({column}) AS BIGINT) AS {column}" for column in columns)
+            + ", ".join(f"CAST(sum(p{place}) AS BIGINT) AS p{place}" for place in range(items))
             + f" FROM ({' UNION ALL '.join(rows)}) WHERE day BETWEEN ? AND ? GROUP BY ALL",
             [begin, until],
         )
+
+    def _serve(self, rubric: Rubric) -> _Served:
+        """The items that facts answer, by event type; the events since are taken in for them."""
+        found: dict[str, Sequence[Item]] = {}
+        for type_, items in rubric.items_by_event.items():
+            held = self._compacted.types.get(type_)
+            if held is None or not _harmless(held, items):
+                continue
+            answered = [item for item in items if _answers(held, item)]
+            fields = {name for item in items for name in _fields(item) if name in held.columns}
+            if answered and self._take_tail(type_, held, fields | set(held.shape.key)):
+                found[type_] = answered
+        return found
+
+    def _take_tail(self, type_: str, held: Held, fields: Iterable[str]) -> bool:
+        """Take in the events that the facts of a type do not hold yet; False where they do not fit together."""
+        self._tails.pop(type_, None)
+        files = self._compacted.tail.get(type_)
+        if not files:
+            return True
+        name, wanted = "tail_" + _plain(type_), sorted(fields)
+        pattern = "|".join(map(re.escape, wanted))
+        self._database.execute(
+            f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT COLUMNS('^(id|sequence|time|d_({pattern}))$') "
+            f"FROM {_parquet(files)}"
+        )
+        kinds = self._kinds(name)
+        if any(kinds.get(f"d_{field}", held.columns[field]) != held.columns[field] for field in wanted):
+            return False
+        columns = ", ".join(
+            f"d_{field}" if f"d_{field}" in kinds else f"CAST(NULL AS {held.columns[field]}) AS d_{field}"
+            for field in wanted
+        )
+        self._database.execute(
+            f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT id, coalesce(sequence, 0) AS sequence, "
+            f"{_day('time')} AS day, {columns}, "
+            f"{label(f'd_{held.deputy}', self._compacted.digits)} AS bucket FROM {name}"
+        )
+        self._tails[type_] = name
+        return True
+
+    def _from_facts(
+        self,
+        rubric: Rubric,
+        served: _Served,
+        bucket: str,
+        begin: date,
+        until: date,
+        months: int | None = None,
+    ) -> Iterator[tuple[Sequence[Item], int]]:
+        """Make `sums` of a bucket of the items that facts answer, those of a type and day in one go."""
+        for type_, items in served.items():
+            held = self._compacted.types[type_]
+            part = held.parts.get(bucket)
+            open_ = self._undecided(rubric, type_, held, items, bucket)
+            facts, undecided = _Small("facts", held.columns), _Dated("undecided", held.columns)
+            by_day: defaultdict[str | None, list[Item]] = defaultdict(list)
+            for item in items:
+                by_day[item.date].append(item)
+            for date_, group in by_day.items():
+                of = months or min(self._months(rubric, item) for item in group)
+                whose = f"SELECT {facts.uuid(held.deputy)} AS deputy, {facts.day(date_)} AS day"
+                worth = [facts.counts(item) for item in group]
+                rows = []
+                if part is not None:
+                    points = _at(dict(enumerate(worth)), len(group))
+                    rows.append(f"{whose}, {points} FROM {_parquet([part.name])} WHERE NOT contested")
+                if open_:
+                    # Out again with what was counted of them, then in with what is the newest.
+                    points = _at({place: f"-({found})" for place, found in enumerate(worth)}, len(group))
+                    rows.append(f"{whose}, {points} FROM undecided WHERE compacted AND NOT contested")
+                    for alike in self._alike(group):
+                        places = {group.index(item): f"p{place}" for place, item in enumerate(alike)}
+                        newest = self._newest(rubric, undecided, alike)
+                        rows.append(f"SELECT deputy, day, {_at(places, len(group))} FROM ({newest})")
+                rows += self._corrections(group, bucket)
+                self._sum(rows, len(group), of, begin, until)
+                yield group, of
+            self._database.execute("DROP TABLE IF EXISTS undecided")
+
+    def _undecided(self, rubric: Rubric, type_: str, held: Held, items: Sequence[Item], bucket: str) -> bool:
+        """Make the table `undecided`: rows of a bucket of which facts alone do not say what counts.
+
+        These are facts with other versions, those of which there are events since, with these, and those of
+        deputies with corrections. False where there are none.
+        """
+        part, tail = held.parts.get(bucket), self._tails.get(type_)
+        fields = {name for item in rubric.items_by_event[type_] for name in _fields(item)} | set(
+            held.shape.key
+        )
+        names = ", ".join(
+            ["id", "sequence", "day", *(f"d_{name}" for name in sorted(fields & set(held.columns)))]
+        )
+        corrected = sorted({item.key for item in items} & self._corrected_items())
+        rows = []
+        if part is not None:
+            file, doubt = _parquet([part.name]), "contested"
+            if corrected:
+                doubt += (
+                    f" OR coalesce(d_{held.deputy} IN (SELECT deputy FROM corrections WHERE item IN "
+                    f"({', '.join(map(_quoted, corrected))})), false)"
+                )
+            if corrected or part.contested:
+                rows.append(f"SELECT {names}, contested, true AS compacted FROM {file} WHERE {doubt}")
+            if tail:
+                key = [f"d_{name}" for name in held.shape.key]
+                self._database.execute(
+                    f"CREATE OR REPLACE TEMP TABLE touched AS SELECT DISTINCT {', '.join(key)} FROM {tail} "
+                    f"WHERE bucket = {_quoted(bucket)}"
+                )
+                same = " AND ".join(f"f.{name} IS NOT DISTINCT FROM t.{name}" for name in key)
+                rows.append(
+                    f"SELECT {names}, contested, true AS compacted FROM (FROM {file} WHERE NOT ({doubt})) f "
+                    f"SEMI JOIN touched t ON {same}"
+                )
+        if tail:
+            rows.append(
+                f"SELECT {names}, false AS contested, false AS compacted FROM {tail} "
+                f"WHERE bucket = {_quoted(bucket)}"
+            )
+        if rows:
+            self._database.execute(f"CREATE OR REPLACE TEMP TABLE undecided AS {' UNION ALL '.join(rows)}")
+        return bool(rows)
+
+    def _states(self, fields: Iterable[str]) -> _Table | None:
+        """What facts and events since tell of deputies; None where facts do not hold these fields."""
+        held = self._compacted.types.get("deputy.changed")
+        wanted = sorted(fields)
+        if held is None or not set(wanted) <= set(held.columns):
+            return None
+        if not self._take_tail("deputy.changed", held, wanted):
+            return None
+        names = ", ".join(["id", "sequence", *(f"d_{name}" for name in wanted)])
+        rows = (
+            [f"SELECT {names} FROM {_parquet([part.name for part in held.parts.values()])}"]
+            if held.parts
+            else []
+        )
+        tail = self._tails.get("deputy.changed")
+        rows += [f"SELECT {names} FROM {tail}"] if tail else []
+        if not rows:
+            return None
+        self._database.execute(f"CREATE OR REPLACE TEMP VIEW states AS {' UNION ALL '.join(rows)}")
+        return _Table("states", held.columns)
 
     def _newest(self, rubric: Rubric, table: _Table, items: Sequence[Item]) -> str:
         """The newest version of each fact that the items look at, without those that were corrected."""
@@ -369,7 +576,7 @@ FROM {table.name} GROUP BY ALL""")
 
     def _take_in(self, type_: str, fields: Iterable[str]) -> _Table | None:
         """Take in these fields of the facts of a type; None where there are none."""
-        name = "facts_" + re.sub(r"[^a-z0-9]", "_", type_)
+        name = "facts_" + _plain(type_)
         wanted = sorted(fields)
         if isinstance(self._facts, Path):
             self._create(name, [], wanted, f"(SELECT * FROM events WHERE type = {_quoted(type_)})")
@@ -419,6 +626,44 @@ FROM {table.name} GROUP BY ALL""")
     def _number(self, question: str) -> int:
         found = self._database.execute(question).fetchone()
         return int(found[0]) if found else 0
+
+
+def _answers(held: Held, item: Item) -> bool:
+    """Whether facts hold what an item looks at.
+
+    Its facts must be those that are told apart there, and what it tells them apart by must be kept of each.
+    """
+    kept = {*held.shape.key, *held.marks}
+    evidence = {name for name in item.evidence if name != YEAR}
+    return (
+        item.deputy == held.deputy
+        and set(held.names) <= evidence <= kept
+        and {condition.field for condition in item.where} <= kept
+        and (YEAR not in item.evidence or item.date is None or item.date in kept)
+        and set(_fields(item)) <= set(held.columns)
+    )
+
+
+def _harmless(held: Held, items: Sequence[Item]) -> bool:
+    """Whether no fact is worth more than any real one, so that none of them is passed over for an older one."""
+    for item in items:
+        if item.per is None:
+            continue
+        most = [part.widest.get(item.per) for part in held.parts.values()]
+        if not set(_fields(item)) <= set(held.columns) or held.columns[item.per] != "BIGINT":
+            return False
+        if any(one is None or abs(item.points) * one > POINTS_LIMIT for one in most):
+            return False
+    return True
+
+
+def _at(points: Mapping[int, str], items: int) -> str:
+    """The columns `p0`, `p1`, … of so many items; 0 where nothing is given."""
+    return ", ".join(f"CAST({points.get(place, '0')} AS BIGINT) AS p{place}" for place in range(items))
+
+
+def _plain(type_: str) -> str:
+    return re.sub(r"[^a-z0-9]", "_", type_)
 
 
 def _fields(item: Item) -> Iterator[str]:

@@ -19,6 +19,7 @@ Point = Literal[
     "in-rebalance",
     "files-written",
     "manifest-written",
+    "facts-written",
 ]
 
 _armed: str | None = None

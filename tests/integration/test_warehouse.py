@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,18 @@ from rich.console import Console
 from cli.score import again
 from deploy.local.runfolder import CHECKOUT
 from deploy.local.stack import LocalStack
+from services.evaluation.replay import Replay
+from services.evaluation.rubric_file import read_rubric
 from shared.contracts import cases, identity
 from shared.contracts.envelope import Envelope
 from shared.testing.messages import encoded, message
 from tests.conftest import started_producer
 from tests.s3_server import s3_server
 from tests.warehouse_house import House
-from warehouse import manifests
+from warehouse import facts, manifests, reading
+
+RUBRIC = CHECKOUT / "services" / "evaluation" / "rubrics" / "ningbo.yaml"
+SHIPPED = read_rubric(RUBRIC.read_text("utf-8"))[1]
 
 
 def filed(day: str = "2022-03-04", **more: Any) -> Envelope:
@@ -148,7 +154,7 @@ async def test_a_year_is_scored_again_from_the_warehouse_alone(
     await publish(producer, *of_one, of_one[0])
     monkeypatch.setenv("WAREHOUSE_URL", house.url)
     out, console = tmp_path / "standings.csv", Console(quiet=True)
-    rubric = CHECKOUT / "services" / "evaluation" / "rubrics" / "ningbo.yaml"
+    rubric = RUBRIC
     await house.round()
     assert await asyncio.to_thread(again, console, rubric, 2022, out, "1GB") == 1, "nobody is known yet"
     state = identity.DeputyChanged(
@@ -165,6 +171,19 @@ async def test_a_year_is_scored_again_from_the_warehouse_alone(
         {"deputy": str(deputy), "number": "N1", "level": "city", "county": "", "town": "", "occupation": "farmer", "total": "300", "grade": "low", "rank": "1"}
     ]  # fmt: skip
     assert await asyncio.to_thread(again, console, tmp_path / "none.yaml", 2022, out, "1GB") == 2
+    from_events = out.read_bytes()
+    await house.killed_compaction()
+    assert await facts.numbers(house.storage) == []
+    await house.compaction()
+    assert await facts.numbers(house.storage) == [1]
+    assert await asyncio.to_thread(again, console, rubric, 2022, out, "1GB") == 0
+    assert out.read_bytes() == from_events
+    await publish(producer, of_one[1], filed().model_copy(
+        update={"data": {**filed().data, "case_id": str(uuid4()), "deputy_id": str(deputy)}}
+    ))  # fmt: skip
+    await house.round()
+    assert await asyncio.to_thread(again, console, rubric, 2022, out, "1GB") == 0
+    assert next(csv.DictReader(out.open(encoding="utf-8")))["total"] == "400", "an event since the compaction"
 
 
 async def test_on_s3_it_is_the_same(house: House, producer: AIOKafkaProducer, s3_port: int) -> None:
@@ -174,6 +193,14 @@ async def test_on_s3_it_is_the_same(house: House, producer: AIOKafkaProducer, s3
     await there.killed_round("files-written")
     await there.round()
     assert (await there.ids()).count(event.id) == 1
+    await there.compaction()
+    held = await facts.newest(there.storage)
+    assert held is not None
+    source = facts.compacted(there.url, held, await reading.contents(there.storage))
+    with Replay(replace(source, events={})) as replay:
+        reading.lead_to(replay.database, there.url, there.settings)
+        sums = replay.sums(SHIPPED, date(2022, 1, 1), date(2022, 12, 31))
+    assert UUID(event.data["deputy_id"]) in sums
 
 
 async def test_no_name_of_staff_is_in_any_file(house: House) -> None:
