@@ -257,12 +257,12 @@ class Replay:
     def _into_parts(self, rubric: Rubric, items: Sequence[Item], months: int) -> None:
         """Put what `sums` give to the categories into `parts`, after the limits of the items."""
         categories = {category.key: place for place, category in enumerate(rubric.categories)}
+        rows = []
         for place, item in enumerate(items):
             source = f"SELECT deputy, month, p{place} AS points FROM sums WHERE p{place} <> 0"
-            self._database.execute(
-                f"INSERT INTO parts SELECT deputy, {categories[item.category]}, month, points "
-                f"FROM ({_climb(source, months, _within_year(item.steps))})"
-            )
+            limited = _climb(source, months, _within_year(item.steps))
+            rows.append(f"SELECT deputy, {categories[item.category]}, month, points FROM ({limited})")
+        self._database.execute(f"INSERT INTO parts {' UNION ALL '.join(rows)}")
 
     def _finish(self, rubric: Rubric, into: str) -> None:
         """From `parts` to totals."""
@@ -350,8 +350,10 @@ FROM (SELECT p.*, coalesce(s.total, {nothing}) AS total, {ranked} AS ranked
             for group in self._alike(left):
                 of = months or min(self._months(rubric, item) for item in group)
                 rows = [] if table is None else [self._newest(rubric, table, group)]
-                self._sum([*rows, *self._corrections(group)], len(group), of, begin, until)
-                yield group, of
+                rows += self._corrections(group)
+                if rows:
+                    self._sum(rows, len(group), of, begin, until)
+                    yield group, of
             if table is not None:
                 self._database.execute(f"DROP TABLE {table.name}")
 
@@ -381,9 +383,6 @@ FROM (SELECT p.*, coalesce(s.total, {nothing}) AS total, {ranked} AS ranked
         month = "year(day) * 12" if months == 12 else "(year(day) * 12 + month(day) - 1)"
         if 1 < months < 12:
             month = f"{month} - {month} % {months}"
-        if not rows:
-            nobody = "SELECT CAST(NULL AS UUID) AS deputy, CAST(NULL AS DATE) AS day"
-            rows = [f"{nobody}, {_at({}, items)} WHERE false"]
         self._database.execute(
             f"CREATE OR REPLACE TEMP TABLE sums AS SELECT deputy, CAST({month} AS INTEGER) AS month, "
             + ", ".join(f"CAST(sum(p{place}) AS BIGINT) AS p{place}" for place in range(items))
@@ -466,8 +465,9 @@ FROM (SELECT p.*, coalesce(s.total, {nothing}) AS total, {ranked} AS ranked
                         newest = self._newest(rubric, undecided, alike)
                         rows.append(f"SELECT deputy, day, {_at(places, len(group))} FROM ({newest})")
                 rows += self._corrections(group, bucket)
-                self._sum(rows, len(group), of, begin, until)
-                yield group, of
+                if rows:
+                    self._sum(rows, len(group), of, begin, until)
+                    yield group, of
             self._database.execute("DROP TABLE IF EXISTS undecided")
 
     def _undecided(self, rubric: Rubric, type_: str, held: Held, items: Sequence[Item], bucket: str) -> bool:
