@@ -33,6 +33,9 @@ LOST = Gauge(
     "Records that the log had lost before they were written, since the warehouse began",
     registry=REGISTRY,
 )
+COMPACTIONS_FAILED = Counter(
+    "dbt_warehouse_compactions_failed_total", "Compactions that could not be done", registry=REGISTRY
+)
 LAG = Gauge("dbt_warehouse_lag_records", "Records not yet written, at the end of a round", registry=REGISTRY)
 BEHIND = Gauge(
     "dbt_warehouse_behind_seconds",
@@ -149,6 +152,8 @@ def compaction(stop: threading.Event) -> None:
         if stop.wait(_LOOK_SECONDS) or time.monotonic() > ends:
             child.kill()
             child.wait()
+    if child.returncode and not stop.is_set():
+        COMPACTIONS_FAILED.inc()
 
 
 def compact() -> int:

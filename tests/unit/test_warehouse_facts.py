@@ -27,6 +27,7 @@ from shared.storage import Storage, open_storage
 from tests.unit.test_audit import Event, _drawn, event
 from tests.unit.test_evaluation_rescore import BEFORE, BEGIN, RUBRICS, SINCE, UNTIL, by_the_rules
 from warehouse import compacting, facts, manifests, reading
+from warehouse.__main__ import State
 from warehouse.compacting import compact
 from warehouse.manifests import File
 from warehouse.rows import Record, Row, row_of
@@ -361,6 +362,15 @@ def test_it_waits_until_enough_is_new() -> None:
         after = asyncio.run(compact(one.url, threads=1))
     assert after is not None
     assert set(after.types) == {"duty.logged", "case.filed"}, "a type without facts stays with the events"
+
+
+def test_a_compaction_is_looked_at_after_the_first_round_and_when_enough_was_written() -> None:
+    state = State()
+    looked = []
+    for rows, files in ((1, 1), (99, 1), (1, 1), (1, 999), (0, 1)):
+        state.took({"rows": rows, "files": files, "lag": 0, "lost": 0}, 0.0)
+        looked.append(state.may_compact(100))
+    assert looked == [True, False, True, False, True]
 
 
 def test_deputies_are_told_of_by_facts_and_the_events_since() -> None:
