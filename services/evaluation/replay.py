@@ -149,7 +149,9 @@ class Replay:
 
     def __init__(self, facts: Facts, *, threads: int = 2, memory: str = "1GB") -> None:
         self._compacted = facts if isinstance(facts, Compacted) else Compacted(0, {}, {}, {})
-        self._facts = facts.events if isinstance(facts, Compacted) else facts
+        self._facts: Path | Mapping[str, Sequence[str]] = (
+            facts.events if isinstance(facts, Compacted) else facts
+        )
         self._tails: dict[str, Mapping[str, str]] = {}
         self._threads, self._memory = threads, memory
         self._open = ExitStack()
