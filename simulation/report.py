@@ -143,6 +143,7 @@ def figures(city: City, year: Year) -> tuple[Figure, ...]:
         ("evaluation: cases rated", None, rated, _taken_in("case.rated")),
         ("evaluation: completions", None, trained, _taken_in("course.completed")),
         ("evaluation: answers", None, answers, _taken_in("consultation.answered")),
+        ("evaluation: sign-ups", None, signed_up, _taken_in("activity.signed-up")),
         ("evaluation: check-ins", None, came, _taken_in("activity.attended")),
         ("evaluation: steps of duties", None, len(duties) + decided, _taken_in("duty.logged")),
     )

@@ -8,9 +8,9 @@ Emits: nothing but outcomes.
 
 What is for many (an activity, a consultation, a course, a case back in triage) is one row with an
 audience, joined with the reader when read; what is for one person names that person.
-Not told: one's own acts (a case filed, except to staff where no rule could route it; activity.attended,
-consultation.answered, a duty declared or withdrawn), and score.changed, which follows every fact and would
-bury the rest.
+Not told: one's own acts (a case filed, except to staff where no rule could route it; activity.signed-up,
+activity.attended, consultation.answered, a duty declared or withdrawn), and score.changed, which follows
+every fact and would bury the rest.
 
 Invariants: a notice's id follows from its event and addressee, so that an event makes its notices
 once, in whatever order events arrive; a notice holds no words of residents; one reads and marks only

@@ -2,8 +2,8 @@
 
 Owns: activities with who signed up and came; consultations with their answers; logged duties.
 Consumes: its commands.
-Emits: activity.announced, activity.attended, consultation.opened, consultation.answered,
-consultation.closed, duty.logged.
+Emits: activity.announced, activity.signed-up, activity.attended, consultation.opened,
+consultation.answered, consultation.closed, duty.logged.
 
 Invariants: at every activity check-ins ≤ sign-ups ≤ capacity, and each counter equals its rows; a
 deputy signs up, checks in and answers at most once; a duty follows the state machine in `domain`;

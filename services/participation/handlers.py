@@ -60,10 +60,16 @@ def announce_activity(
 def sign_up(
     activity: Activity | None, message: Received[contract.SignUp], _: Callable[[], str]
 ) -> Decision[Activity]:
-    """Sign the sender up."""
-    found = _known_activity(activity)
-    signed_up = domain.sign_up(found, _deputy(message), message.not_before(found.announced_at))
-    return Decision(signed_up, signed_up.version)
+    """Sign the sender up and say so."""
+    found, deputy = _known_activity(activity), _deputy(message)
+    signed_up = domain.sign_up(found, deputy, message.not_before(found.announced_at))
+    fact = contract.ActivitySignedUp(activity_id=found.id, deputy_id=deputy, kind=found.kind)
+    return Decision(
+        signed_up,
+        signed_up.version,
+        (Emission(fact, key=deputy, sequence=_NEVER_CHANGES),),
+        time=signed_up.attendances[deputy].signed_up_at,
+    )
 
 
 def check_in(

@@ -114,6 +114,15 @@ class ActivityAnnounced(Contract):
     ends_at: AwareDatetime
 
 
+@event("activity.signed-up", owner="participation", key="deputy id")
+class ActivitySignedUp(Contract):
+    """A deputy signed up for an activity; who comes without having done so has `activity.attended` alone."""
+
+    activity_id: UUID
+    deputy_id: UUID
+    kind: ActivityKind
+
+
 @event("activity.attended", owner="participation", key="deputy id")
 class ActivityAttended(Contract):
     """A deputy checked in at an activity."""

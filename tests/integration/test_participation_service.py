@@ -42,6 +42,7 @@ HOUR = timedelta(hours=1)
 STAFF = uuid4()
 FACTS = (
     "activity.announced",
+    "activity.signed-up",
     "activity.attended",
     "consultation.opened",
     "consultation.answered",
@@ -197,12 +198,15 @@ async def test_a_deputy_signs_up_and_checks_in_with_the_code_that_only_staff_see
     assert await town.deputy(bo, contract.SignUp(), activity, NOW + HOUR) == "sign-up-closed"
     assert await town.deputy(bo, check_in, activity, NOW + 2 * HOUR) == "accepted"
 
+    (signed,) = await town.facts("activity.signed-up", activity, 1)
+    assert (signed.data["deputy_id"], signed.data["kind"], signed.sequence) == (str(anna), "theme", 1)
+    assert signed.time == datetime.fromisoformat(own["mine"]["signed_up_at"])
     attended = await town.facts("activity.attended", activity, 2)
     assert {(e.data["deputy_id"], e.sequence) for e in attended} == {(str(anna), 1), (str(bo), 1)}
     assert {e.time for e in attended} == {NOW, NOW + 2 * HOUR}
     published = await read_all(kafka_settings(stack, "admin"), *FACTS)
     assert not [r for found in published.values() for r in found if code.encode() in r.value]
-    for record in published["activity.attended"]:
+    for record in (*published["activity.signed-up"], *published["activity.attended"]):
         assert record.key.decode() == json.loads(record.value)["data"]["deputy_id"]
     _, seen = await town.get(f"/activities/{activity}")
     assert (seen["sign_ups"], seen["check_ins"]) == (2, 2)

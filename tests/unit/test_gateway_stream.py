@@ -86,6 +86,11 @@ def _opened() -> Envelope:
     return message(fact, subject=uuid4(), sequence=1)
 
 
+def _signed_up() -> Envelope:
+    fact = participation.ActivitySignedUp(activity_id=uuid4(), deputy_id=DEPUTY, kind="theme")
+    return message(fact, subject=fact.activity_id, sequence=1)
+
+
 def _deputy() -> Envelope:
     fact = identity.DeputyChanged.model_validate(
         {
@@ -118,9 +123,10 @@ def _deputy() -> Envelope:
         ),
         (_owed(), [AS_DEPUTY, AS_HOUSING, AS_TRANSPORT, AS_STAFF], [AS_OTHER, AS_HEALTH, AS_NOBODY]),
         (_opened(), [AS_DEPUTY, AS_OTHER, AS_STAFF], [AS_HOUSING, AS_NOBODY]),
+        (_signed_up(), [AS_DEPUTY, AS_STAFF], [AS_OTHER, AS_HOUSING, AS_NOBODY]),
         (_deputy(), [AS_DEPUTY, AS_STAFF], [AS_OTHER, AS_HOUSING, AS_NOBODY]),
     ],
-    ids=["case", "motion", "promise", "consultation", "deputy"],
+    ids=["case", "motion", "promise", "consultation", "sign-up", "deputy"],
 )
 def test_a_hint_goes_to_whom_it_concerns(
     fact: Envelope, concerned: list[Actor], not_concerned: list[Actor]

@@ -427,6 +427,7 @@ class SmallGateway:
                     "case.rated": rated,
                     "course.completed": completed,
                     "consultation.answered": len(self.answers),
+                    "activity.signed-up": len(self.done["sign_ups"]),
                     "activity.attended": came,
                     "duty.logged": len(self.duties) + decided,
                     **self.motion_events,
