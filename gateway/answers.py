@@ -840,14 +840,32 @@ class CourseLesson(Answer):
     key: str
     title: str
     minutes: int
+    revision: int
+    """The course's version that wrote its text; 0 where there is none."""
+
+
+class LessonText(CourseLesson):
+    """A lesson with what there is to read; `text` is the HTML's source, for staff."""
+
+    course_id: UUID
+    html: str | None
+    written_at: datetime | None
+    text: str | None = None
+
+
+class LessonPreview(Answer):
+    """What a lesson's text would look like."""
+
+    html: str
 
 
 class CourseQuestion(Answer):
-    """One question of a quiz, without the right answer."""
+    """One question of a quiz; `answer` is the right option of a draft's, for staff."""
 
     key: str
     text: str
     options: tuple[str, ...]
+    answer: int | None = None
 
 
 class Progress(Answer):
@@ -862,13 +880,13 @@ class Progress(Answer):
 
 
 class Course(Answer):
-    """A course 网上学堂; for staff also how many study it and how many completed it."""
+    """A course 网上学堂, for staff also as a draft, with how many study it and how many completed it."""
 
     id: UUID
     title: str
     pass_mark: int
     levels: tuple[identity.Level, ...]
-    published_at: datetime
+    published_at: datetime | None
     minutes: int
     lessons: tuple[CourseLesson, ...]
     quiz: tuple[CourseQuestion, ...]

@@ -49,6 +49,7 @@ NO_COMMANDS = frozenset(
         "/api/cases/similar",
         "/api/rubric-checks",
         "/api/rubric-simulations",
+        "/api/lesson-previews",
         "/api/routing-replays",
         PHOTO_PATH,
         DOCUMENT_PATH,

@@ -22,6 +22,7 @@ from gateway import answers
 from gateway.commands import Caller, content_of, json_response, outcome_response, refuse_unkept
 from gateway.services import Answer, ServiceName, Services
 from shared.contracts.identity import PlaceCode
+from shared.contracts.learning import LESSON_TEXT_MAX
 from shared.contracts.operations import CommandOutcome
 from shared.http.callers import require
 from shared.http.problems import Problem
@@ -196,6 +197,12 @@ READS = (
     Read("/courses", "learning", "Courses", ("level", *PAGE), answer=answers.CoursePage),
     Read("/courses/{id}", "learning", "One course with own progress", answer=answers.Course),
     Read(
+        "/courses/{id}/lessons/{key}",
+        "learning",
+        "One lesson with what there is to read 课文, as HTML of a few plain elements",
+        answer=answers.LessonText,
+    ),
+    Read(
         "/courses/{id}/learners",
         "learning",
         "Who studies a course and who completed it 学习情况, for staff",
@@ -310,6 +317,14 @@ class RubricWriting(BaseModel):
     text: Annotated[str, Field(max_length=100_000)]
 
 
+class LessonWriting(BaseModel):
+    """A lesson's text as it is being written."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: Annotated[str, Field(max_length=LESSON_TEXT_MAX)]
+
+
 class RoutingDraft(BaseModel):
     """A catalogue of responsibilities to try (or a model's version, or both), and the period to try it on."""
 
@@ -407,6 +422,17 @@ def add(app: FastAPI, services: Services, health: Health, caller: Callable[..., 
         require(person.actor, "staff", "operator", "simulation")
         asked = {"text": body.text}
         return passed_on(await services.ask("evaluation", "/rubric-checks", token=person.token, body=asked))
+
+    @app.post(
+        "/api/lesson-previews",
+        summary="A lesson that is being written, as deputies would see it; keeps nothing",
+        tags=["courses"],
+        responses={200: {"model": answers.LessonPreview}},
+    )
+    async def preview(body: LessonWriting, person: who) -> Response:
+        require(person.actor, "staff")
+        asked = {"text": body.text}
+        return passed_on(await services.ask("learning", "/lesson-previews", token=person.token, body=asked))
 
     @app.post(
         "/api/routing-replays",

@@ -12,6 +12,7 @@ import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any, get_args, get_origin
 from uuid import UUID
 
@@ -326,6 +327,8 @@ WRITES = (
     Write("POST", "/appeals/{subject}/decide", evaluation.DecideAppeal, "Uphold or dismiss an appeal"),
     Write("POST", "/appeals/{subject}/withdraw", evaluation.WithdrawAppeal, "Take an appeal back"),
     Write("POST", "/courses", learning.PublishCourse, "Publish a course 网上学堂", new=True),
+    Write("PUT", "/courses/{subject}", learning.DraftCourse, "Save a course as a draft 草稿"),
+    Write("POST", "/courses/{subject}/lessons", learning.WriteLesson, "Write or correct a lesson 课文"),
     Write("POST", "/courses/{subject}/progress", learning.RecordProgress, "Record lessons and quiz answers"),
     Write("POST", "/courses/{subject}/complete", learning.CompleteCourse, "Complete a course"),
 )
@@ -342,11 +345,17 @@ def _strict(model: type[Contract], more: dict[str, Any]) -> type[BaseModel]:
     for name, field in model.model_fields.items():
         item, *_ = get_args(field.annotation) or (None,)
         if get_origin(field.annotation) is tuple and isinstance(item, type) and issubclass(item, Contract):
-            fields[name] = (tuple[_strict(item, {}), ...], field)  # type: ignore[misc]
+            fields[name] = (tuple[_strict_part(item), ...], field)  # type: ignore[misc]
     # "constants": NaN must stay what it is until it is refused, and not become null in silence.
     config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
     base = type(model.__name__, (model,), {"__module__": __name__, "model_config": config})
     return create_model(model.__name__, __base__=base, __doc__=model.__doc__, **fields)
+
+
+@cache
+def _strict_part(model: type[Contract]) -> type[BaseModel]:
+    """One model for a thing that several bodies list, so that the document names it once."""
+    return _strict(model, {})
 
 
 def add(app: FastAPI, commands: Commands, seals: Seals, caller: Callable[..., Awaitable[Caller]]) -> None:

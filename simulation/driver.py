@@ -28,6 +28,7 @@ from shared.messaging.kafka import make_producer
 from shared.settings import KafkaSettings
 from simulation.city import TERM_FROM, TERM_UNTIL, City, Deputy
 from simulation.gateway_client import INTAKE, OPERATOR, GatewayClient, GatewayError, Write
+from simulation.lesson_texts import LESSON_TEXTS
 from simulation.phases import Phases
 from simulation.residents import ResidentsPlay
 from simulation.session import SessionPlay
@@ -299,6 +300,18 @@ class Driver:
             *(self._announcement(activity) for activity in self._year.activities),
         ]
         await self._phases.send_all("course, consultations, activities", writes, len(writes))
+        texts = [
+            self._write(
+                "lesson.write",
+                str(training.id),
+                self._staff_for(None),
+                f"/api/courses/{training.id}/lessons",
+                {"lesson": key, "title": title, "text": LESSON_TEXTS[key]},
+                training.published_at,
+            )
+            for key, title, _ in training.lessons
+        ]
+        await self._phases.send_all("lessons written 课文", texts, len(texts))
 
     def _opening(self, consultation: Consultation) -> Write:
         return self._write(

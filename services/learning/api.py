@@ -1,20 +1,23 @@
 """Read-only HTTP of learning: courses with the caller's own progress, certificates and figures.
 
 Invariant: nobody is shown the right answers of a quiz; a deputy is shown only their own progress, and staff
-who studies a course and completed it.
+who studies a course and completed it; drafts are for staff alone.
 """
 
 # No `from __future__ import annotations` here: FastAPI could not find `who`, which is made inside `router`.
 
+import asyncio
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.learning import errors, queries, tables
+from services.learning import errors, markup, queries, tables
 from services.learning.domain import Level
 from shared.contracts.envelope import Actor
+from shared.contracts.learning import LESSON_TEXT_MAX
 from shared.host import WhoCalls
 from shared.http.callers import require
 
@@ -30,6 +33,18 @@ def _counted(actor: Actor) -> bool:
     return bool(actor.roles & {"staff", "simulation"})
 
 
+def _writes(actor: Actor) -> bool:
+    return "staff" in actor.roles
+
+
+class LessonDraft(BaseModel):
+    """A lesson's text as it is being written."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: Annotated[str, Field(max_length=LESSON_TEXT_MAX)]
+
+
 def router(engine: AsyncEngine, caller: WhoCalls) -> APIRouter:
     """The routes."""
     routes = APIRouter()
@@ -38,7 +53,11 @@ def router(engine: AsyncEngine, caller: WhoCalls) -> APIRouter:
     async def shown(course_id: UUID, actor: Actor) -> dict[str, Any]:
         async with engine.connect() as connection:
             found = await queries.course(
-                connection, course_id, person=_person(actor), counted=_counted(actor)
+                connection,
+                course_id,
+                person=_person(actor),
+                counted=_counted(actor),
+                drafts=_writes(actor),
             )
         if found is None:
             raise errors.course_unknown()
@@ -51,7 +70,9 @@ def router(engine: AsyncEngine, caller: WhoCalls) -> APIRouter:
         page: Annotated[int, Query(ge=1, le=1_000_000)] = 1,
         size: Annotated[int, Query(ge=1, le=500)] = 20,
     ) -> dict[str, Any]:
-        conditions = [] if level is None else [tables.courses.c.levels.contains([level])]
+        conditions = queries.visible(drafts=_writes(actor))
+        if level is not None:
+            conditions.append(tables.courses.c.levels.contains([level]))
         async with engine.connect() as connection:
             rows, total = await queries.courses(
                 connection,
@@ -67,6 +88,21 @@ def router(engine: AsyncEngine, caller: WhoCalls) -> APIRouter:
     async def course(course_id: UUID, actor: who) -> dict[str, Any]:
         return await shown(course_id, actor)
 
+    @routes.get("/courses/{course_id}/lessons/{key}")
+    async def lesson(course_id: UUID, key: str, actor: who) -> dict[str, Any]:
+        async with engine.connect() as connection:
+            found = await queries.lesson(connection, course_id, key, drafts=_writes(actor))
+        if found is None:
+            raise errors.lesson_missing()
+        text = found.pop("text")
+        source = {"text": text} if _writes(actor) else {}
+        return {**found, "html": text and await asyncio.to_thread(markup.html, text), **source}
+
+    @routes.post("/lesson-previews")
+    async def preview(draft: LessonDraft, actor: who) -> dict[str, str]:
+        require(actor, "staff")
+        return {"html": await asyncio.to_thread(markup.html, draft.text)}
+
     @routes.get("/courses/{course_id}/learners")
     async def learners(
         course_id: UUID,
@@ -77,7 +113,8 @@ def router(engine: AsyncEngine, caller: WhoCalls) -> APIRouter:
     ) -> dict[str, Any]:
         require(actor, "staff", "simulation")
         async with engine.connect() as connection:
-            if await queries.course(connection, course_id, person=None, counted=False) is None:
+            known = await queries.course(connection, course_id, person=None, counted=False, drafts=True)
+            if known is None:
                 raise errors.course_unknown()
             rows, total = await queries.learners(
                 connection, course_id, completed=completed, number=page, size=size

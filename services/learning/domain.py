@@ -35,6 +35,17 @@ class Lesson:
 
 
 @dataclass(frozen=True)
+class LessonText:
+    """What a lesson says, as of one revision; earlier ones are kept."""
+
+    lesson: str
+    revision: int
+    text: str = field(repr=False)
+    written_at: datetime
+    written_by: str
+
+
+@dataclass(frozen=True)
 class QuizQuestion:
     """One question of the quiz; `answer` is the index of the right option and stays in this service."""
 
@@ -46,7 +57,11 @@ class QuizQuestion:
 
 @dataclass(frozen=True)
 class Course:
-    """A published course; `pass_mark` in per cent, `levels` are whom it is for."""
+    """A course, a draft until it has `published_at`; `pass_mark` in per cent, `levels` are whom it is for.
+
+    `revisions` say by a lesson's key at which version of the course its text was written, where there is one;
+    `written` are the texts written since the course was loaded.
+    """
 
     id: UUID
     title: str
@@ -54,9 +69,11 @@ class Course:
     quiz: tuple[QuizQuestion, ...]
     pass_mark: int
     levels: tuple[Level, ...]
-    published_at: datetime
+    published_at: datetime | None
     published_by: str
     version: int = 1
+    revisions: Mapping[str, int] = field(default_factory=dict)
+    written: tuple[LessonText, ...] = field(default=(), repr=False)
 
     @property
     def minutes(self) -> int:
@@ -64,8 +81,21 @@ class Course:
         return sum(lesson.minutes for lesson in self.lessons)
 
 
-def publish(course: Course) -> Course:
-    """Publish a course whose lessons and questions can be told apart and answered."""
+def keep(before: Course | None, course: Course) -> Course:
+    """Save a draft, or publish it: its lessons and questions can be told apart and answered.
+
+    A lesson keeps its text by its key. A published course changes only by `write`.
+    """
+    if before is not None:
+        if before.published_at is not None:
+            raise errors.course_exists()
+        keys = {lesson.key for lesson in course.lessons}
+        course = replace(
+            course,
+            version=before.version + 1,
+            revisions={key: version for key, version in before.revisions.items() if key in keys},
+            written=before.written,
+        )
     if _repeats([lesson.key for lesson in course.lessons]):
         raise errors.lessons_not_valid()
     if _repeats([question.key for question in course.quiz]):
@@ -75,6 +105,24 @@ def publish(course: Course) -> Course:
         if blank or _repeats(question.options) or question.answer >= len(question.options):
             raise errors.quiz_not_valid()
     return course
+
+
+def write(course: Course, key: str, *, title: str, text: str, revision: int, at: datetime, by: str) -> Course:
+    """Write a lesson's title and text anew; its key and minutes stay, and so do learners' progress and hours."""
+    if key not in {lesson.key for lesson in course.lessons}:
+        raise errors.lesson_unknown()
+    if course.revisions.get(key, 0) != revision:
+        raise errors.lesson_changed()
+    if not title.strip() or not text.strip():
+        raise errors.lesson_empty()
+    version = course.version + 1
+    return replace(
+        course,
+        lessons=tuple(replace(one, title=title) if one.key == key else one for one in course.lessons),
+        version=version,
+        revisions={**course.revisions, key: version},
+        written=(*course.written, LessonText(key, version, text, at, by)),
+    )
 
 
 def _repeats(values: Collection[str]) -> bool:

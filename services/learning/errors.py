@@ -39,6 +39,23 @@ def lesson_unknown() -> Refusal:
     return Refusal("lesson-unknown", "The course has no lesson with one of these keys.", "invalid")
 
 
+def lesson_missing() -> Refusal:
+    """There is no such lesson to read."""
+    return Refusal("lesson-missing", "The course has no lesson with this key.", "not-found")
+
+
+def lesson_changed() -> Refusal:
+    """The lesson was written anew since it was read."""
+    return Refusal(
+        "lesson-changed", "Somebody else has written this lesson meanwhile; read it again and add yours."
+    )
+
+
+def lesson_empty() -> Refusal:
+    """A lesson's title or text is blank."""
+    return Refusal("lesson-empty", "Write the lesson's title and its text.", "invalid")
+
+
 def question_unknown() -> Refusal:
     """The quiz has no such question."""
     return Refusal("question-unknown", "The quiz has no question with one of these keys.", "invalid")

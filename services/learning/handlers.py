@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Any
+
 from services.learning import domain, errors
 from services.learning.domain import Course, Enrolment
 from services.learning.store import Courses, deputy_id
@@ -14,30 +17,54 @@ _NEVER_CHANGES = 1
 """Sequence of a fact about one deputy, which is said once."""
 
 
+def _given(message: Received[Any], published_at: datetime | None) -> Course:
+    data = message.data
+    check_area(message, None)
+    return Course(
+        id=subject_id(message),
+        title=data.title,
+        lessons=tuple(domain.Lesson(one.key, one.title, one.minutes) for one in data.lessons),
+        quiz=tuple(domain.QuizQuestion(q.key, q.text, q.options, q.answer) for q in data.quiz),
+        pass_mark=data.pass_mark,
+        levels=data.levels,
+        published_at=published_at,
+        published_by=message.sender().person,
+    )
+
+
+def draft_course(course: Course | None, message: Received[contract.DraftCourse], _: None) -> Decision[Course]:
+    """Save a course that is not published yet."""
+    saved = domain.keep(course, _given(message, None))
+    return Decision(saved, saved.version)
+
+
 def publish_course(
     course: Course | None, message: Received[contract.PublishCourse], _: None
 ) -> Decision[Course]:
     """Publish a course."""
-    if course is not None:
-        raise errors.course_exists()
-    data = message.data
-    check_area(message, None)
-    published = domain.publish(
-        Course(
-            id=subject_id(message),
-            title=data.title,
-            lessons=tuple(domain.Lesson(one.key, one.title, one.minutes) for one in data.lessons),
-            quiz=tuple(domain.QuizQuestion(q.key, q.text, q.options, q.answer) for q in data.quiz),
-            pass_mark=data.pass_mark,
-            levels=data.levels,
-            published_at=message.now,
-            published_by=message.sender().person,
-        )
-    )
+    published = domain.keep(course, _given(message, message.now))
     fact = contract.CoursePublished(
         course_id=published.id, title=published.title, levels=published.levels, minutes=published.minutes
     )
     return Decision(published, published.version, (Emission(fact),))
+
+
+def write_lesson(course: Course | None, message: Received[contract.WriteLesson], _: None) -> Decision[Course]:
+    """Write a lesson's text."""
+    data = message.data
+    check_area(message, None)
+    if course is None:
+        raise errors.course_unknown()
+    written = domain.write(
+        course,
+        data.lesson,
+        title=data.title,
+        text=data.text,
+        revision=data.revision,
+        at=message.now,
+        by=message.sender().person,
+    )
+    return Decision(written, written.version)
 
 
 def record_progress(
@@ -72,18 +99,23 @@ def complete_course(
 
 
 def _known(courses: Courses, message: Received[Contract]) -> Course:
+    """The course, which for deputies is there once it is published."""
     course = courses.get(subject_id(message))
-    if course is None:
+    if course is None or course.published_at is None:
         raise errors.course_unknown()
     return course
 
 
 def _new(course: Course, message: Received[Contract]) -> Enrolment:
-    at = message.not_before(course.published_at)
+    at = message.not_before(course.published_at or message.now)
     return Enrolment(course.id, deputy_id(message), started_at=at, changed_at=at)
 
 
-ON_COURSES: dict[type[Contract], Decide[Course]] = {contract.PublishCourse: publish_course}
+ON_COURSES: dict[type[Contract], Decide[Course]] = {
+    contract.DraftCourse: draft_course,
+    contract.PublishCourse: publish_course,
+    contract.WriteLesson: write_lesson,
+}
 ON_ENROLMENTS: dict[type[Contract], Decide[Enrolment]] = {
     contract.RecordProgress: record_progress,
     contract.CompleteCourse: complete_course,

@@ -1,6 +1,7 @@
 """The read side of learning: the only place that reads for others.
 
-Invariant: the index of a right answer is dropped here, before anything is shown to anybody.
+Invariant: the index of a right answer is dropped here, before anything is shown to anybody; of a draft alone
+staff see it, who are writing it.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ def _courses(person: UUID | None, *, counted: bool) -> Select[Any]:
 
 
 def _shown(row: RowMapping) -> dict[str, Any]:
+    asked = ("key", "text", "options") if row["published_at"] else ("key", "text", "options", "answer")
     counts = {name: row[name] for name in ("enrolled", "completed") if name in row}
     progress = (
         None
@@ -43,11 +45,20 @@ def _shown(row: RowMapping) -> dict[str, Any]:
     return {
         **{name: row[name] for name in ("id", "version", "title", "pass_mark", "levels", "published_at")},
         "minutes": sum(lesson["minutes"] for lesson in row["lessons"]),
-        "lessons": row["lessons"],
-        "quiz": [{name: question[name] for name in ("key", "text", "options")} for question in row["quiz"]],
+        "lessons": [_lesson(row, lesson) for lesson in row["lessons"]],
+        "quiz": [{name: question[name] for name in asked} for question in row["quiz"]],
         "progress": progress,
         **counts,
     }
+
+
+def _lesson(row: RowMapping, lesson: dict[str, Any]) -> dict[str, Any]:
+    return {**lesson, "revision": row["revisions"].get(lesson["key"], 0)}
+
+
+def visible(*, drafts: bool) -> list[ColumnElement[bool]]:
+    """The courses that somebody may see: published ones, and drafts too for who writes them."""
+    return [] if drafts else [tables.courses.c.published_at.is_not(None)]
 
 
 async def courses(
@@ -59,13 +70,13 @@ async def courses(
     number: int,
     size: int,
 ) -> tuple[list[dict[str, Any]], int]:
-    """One page of courses, the newest first, with one person's progress, and how many there are in all."""
+    """One page of courses, drafts and then the newest first, with one person's progress, and how many there are."""
     of = tables.courses
     total = await connection.scalar(select(func.count()).select_from(of).where(*conditions))
     rows = await connection.execute(
         _courses(person, counted=counted)
         .where(*conditions)
-        .order_by(of.c.published_at.desc(), of.c.id)
+        .order_by(of.c.published_at.desc().nulls_first(), of.c.id)
         .limit(size)
         .offset((number - 1) * size)
     )
@@ -73,14 +84,34 @@ async def courses(
 
 
 async def course(
-    connection: AsyncConnection, course_id: UUID, *, person: UUID | None, counted: bool
+    connection: AsyncConnection, course_id: UUID, *, person: UUID | None, counted: bool, drafts: bool
 ) -> dict[str, Any] | None:
     """A course with one person's progress in it, or None."""
     found = await connection.execute(
-        _courses(person, counted=counted).where(tables.courses.c.id == course_id)
+        _courses(person, counted=counted).where(tables.courses.c.id == course_id, *visible(drafts=drafts))
     )
     row = found.mappings().first()
     return None if row is None else _shown(row)
+
+
+async def lesson(
+    connection: AsyncConnection, course_id: UUID, key: str, *, drafts: bool
+) -> dict[str, Any] | None:
+    """A lesson of a course with its text as it is now, which is None where nothing is written; None without it."""
+    asked = select(tables.courses).where(tables.courses.c.id == course_id, *visible(drafts=drafts))
+    row = (await connection.execute(asked)).mappings().first()
+    found = next((one for one in row["lessons"] if one["key"] == key), None) if row else None
+    if row is None or found is None:
+        return None
+    shown = _lesson(row, found)
+    texts = tables.lesson_texts.c
+    written = await connection.execute(
+        select(texts.text, texts.written_at).where(
+            texts.course_id == course_id, texts.lesson == key, texts.revision == shown["revision"]
+        )
+    )
+    text = written.mappings().first()
+    return {**shown, "course_id": course_id, **(text or {"text": None, "written_at": None})}
 
 
 async def learners(
@@ -103,13 +134,14 @@ async def learners(
 
 
 async def figures(connection: AsyncConnection) -> dict[str, Any]:
-    """How many courses, enrolments and completions there are."""
+    """How many published courses, enrolments and completions there are."""
     courses, enrolments = tables.courses.c, tables.enrolments.c
     rows = await connection.execute(
         select(courses.id, func.count(enrolments.deputy_id), func.count(enrolments.completed_at))
         .select_from(
             tables.courses.outerjoin(tables.enrolments, tables.enrolments.c.course_id == tables.courses.c.id)
         )
+        .where(courses.published_at.is_not(None))
         .group_by(courses.id)
     )
     by_course = {str(course_id): (enrolled, completed) for course_id, enrolled, completed in rows}

@@ -1,7 +1,8 @@
 """The write side of learning: the only place that writes its tables.
 
-Invariants: courses are never updated and read without a lock; enrolments are locked in key order; a
-batch costs the same number of statements whatever its size.
+Invariants: courses are read without a lock, for what a completion depends on never changes once a course is
+published, and locked in key order to be changed; enrolments are locked in key order; a text once written
+stays; a batch costs the same number of statements whatever its size.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from shared.messaging.received import Received
 
 Courses = Mapping[UUID, Course]
 
-_COURSE = tuple(field.name for field in fields(Course))
+_COURSE = tuple(field.name for field in fields(Course) if field.name != "written")
 _ENROLMENT = tuple(field.name for field in fields(Enrolment))
 
 
@@ -36,9 +37,12 @@ def deputy_id(message: Received[Any]) -> UUID:
         raise errors.not_a_person() from None
 
 
-async def read_courses(connection: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, Course]:
-    """Courses by id, without a lock; missing ones left out."""
-    rows = await connection.execute(select(tables.courses).where(tables.courses.c.id.in_(ids)))
+async def read_courses(
+    connection: AsyncConnection, ids: Sequence[UUID], *, locked: bool = False
+) -> dict[UUID, Course]:
+    """Courses by id, with `locked` in key order; missing ones left out."""
+    asked = select(tables.courses).where(tables.courses.c.id.in_(ids)).order_by(tables.courses.c.id)
+    rows = await connection.execute(asked.with_for_update() if locked else asked)
     return {
         row["id"]: Course(
             **{
@@ -64,7 +68,7 @@ class CourseStore:
 
     async def load(self, connection: AsyncConnection, messages: Sequence[Received[Any]]) -> dict[str, Course]:
         """The courses of a batch; a new one relies on its primary key."""
-        found = await read_courses(connection, subject_ids(messages))
+        found = await read_courses(connection, subject_ids(messages), locked=True)
         return {str(key): course for key, course in found.items()}
 
     async def context(self, connection: AsyncConnection, messages: Sequence[Received[Any]]) -> None:
@@ -73,11 +77,24 @@ class CourseStore:
     async def save(
         self,
         connection: AsyncConnection,
-        before: Mapping[str, Course],  # noqa: ARG002 - a published course never changes
+        before: Mapping[str, Course],
         after: Mapping[str, Course],
     ) -> None:
-        """Write new courses."""
-        await insert_rows(connection, tables.courses, [asdict(course) for course in after.values()])
+        """Write new and changed courses, and the texts written."""
+        new = [_cells(course) for key, course in after.items() if key not in before]
+        old = [_cells(course) for key, course in after.items() if key in before]
+        texts = [
+            {"course_id": course.id, **asdict(text)} for course in after.values() for text in course.written
+        ]
+        await insert_rows(connection, tables.courses, new)
+        if await update_rows(connection, tables.courses, old) != len(old):
+            raise VersionConflict("a locked course is gone")
+        await insert_rows(connection, tables.lesson_texts, texts)
+
+
+def _cells(course: Course) -> dict[str, Any]:
+    found = asdict(course)
+    return {name: found[name] for name in _COURSE}
 
 
 class EnrolmentStore:

@@ -20,10 +20,22 @@ courses = Table(
     Column("quiz", JSONB, nullable=False),
     Column("pass_mark", SmallInteger, nullable=False),
     Column("levels", JSONB, nullable=False),
-    Column("published_at", DateTime(timezone=True), nullable=False),
+    Column("published_at", DateTime(timezone=True)),
     Column("published_by", Text, nullable=False),
+    Column("revisions", JSONB, nullable=False, server_default="{}"),
 )
 Index("courses_published_at_idx", courses.c.published_at)
+
+lesson_texts = Table(
+    "lesson_texts",
+    metadata,
+    Column("course_id", UUID, primary_key=True),
+    Column("lesson", Text, primary_key=True),
+    Column("revision", Integer, primary_key=True),
+    Column("text", Text, nullable=False),
+    Column("written_at", DateTime(timezone=True), nullable=False),
+    Column("written_by", Text, nullable=False),
+)
 
 enrolments = Table(
     "enrolments",

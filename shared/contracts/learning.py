@@ -13,6 +13,10 @@ from shared.contracts.registry import Contract, command, event
 Key = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$")]
 
 
+LESSON_TEXT_MAX = 20_000
+"""In characters: the longest text with its title fits into one command, whatever its script."""
+
+
 class Lesson(Contract):
     """One lesson of a course; `minutes` is its length."""
 
@@ -30,15 +34,38 @@ class QuizQuestion(Contract):
     answer: int = Field(ge=0)
 
 
-@command("course.publish", owner="learning", roles=("staff",), key="course id")
-class PublishCourse(Contract):
-    """Publish a course with lessons and a quiz."""
+class CourseContent(Contract):
+    """What a course says of itself; the texts of its lessons come with `lesson.write`."""
 
     title: str = Field(min_length=1, max_length=200)
     lessons: tuple[Lesson, ...] = Field(min_length=1, max_length=100)
     quiz: tuple[QuizQuestion, ...] = Field(default=(), max_length=50)
     pass_mark: int = Field(default=60, ge=0, le=100, description="per cent of right answers")
     levels: tuple[Level, ...] = Field(default=("city", "county", "town"), description="whom it is for")
+
+
+@command("course.publish", owner="learning", roles=("staff",), key="course id")
+class PublishCourse(CourseContent):
+    """Publish a course with lessons and a quiz, or the draft with this id as it is given here."""
+
+
+@command("course.draft", owner="learning", roles=("staff",), key="course id")
+class DraftCourse(CourseContent):
+    """Save a course that staff alone see until it is published; each time the whole of it."""
+
+
+@command("lesson.write", owner="learning", roles=("staff",), key="course id")
+class WriteLesson(Contract):
+    """Write a lesson's text, or correct it; of a published course too, whose learners keep their progress.
+
+    The text is in a small Markdown: headings, lists, quotations, emphasis and links; HTML in it is shown as
+    it is written. `revision` is that of the lesson as one read it, so that nobody writes over another.
+    """
+
+    lesson: Key
+    title: str = Field(min_length=1, max_length=200)
+    text: str = Field(min_length=1, max_length=LESSON_TEXT_MAX)
+    revision: int = Field(default=0, ge=0)
 
 
 @command("course.progress", owner="learning", roles=("deputy",), key="course id")

@@ -472,13 +472,15 @@ HALLS = ("activities", "consultations", "courses", "motions")
 
 
 async def one_of_each(town: Town) -> dict[str, str]:
-    """Pages of one thing: a closed case, and the first of each hall."""
+    """Pages of one thing: a closed case, the first of each hall, and a lesson."""
     case_id = (await town.done("GET", "/api/cases?state=closed", STAFF))["items"][0]["id"]
     pages = {"case": f"/cases/{case_id}"}
     for hall in HALLS:
         items = (await town.done("GET", f"/api/{hall}", STAFF))["items"]
         pages |= {f"{hall}-one": f"/{hall}/{one['id']}" for one in items[:1]}
-    return pages
+    course = (await town.done("GET", "/api/courses", STAFF))["items"][0]["id"]
+    key = (await town.done("GET", f"/api/courses/{course}", STAFF))["lessons"][0]["key"]
+    return {**pages, "lesson": f"/courses/{course}/lessons/{key}"}
 
 
 @pytest.mark.parametrize("size", ["desk", "narrow"])

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import pypdfium2
 import pytest
 from playwright.async_api import FilePayload, Page, Route, expect
 
@@ -765,12 +766,43 @@ async def test_a_deputy_answers_a_consultation_once(deputy: Visit) -> None:
 async def test_a_deputy_studies_resumes_passes_the_quiz_and_has_a_certificate(deputy: Visit) -> None:
     page = await deputy.open("/school")
     await page.get_by_text("怎样提出高质量的建议").click()
-    await page.get_by_role("button", name="学完 代表法与代表的权利义务").click()
-    await expect(page.get_by_role("button", name="学完 代表法与代表的权利义务")).to_have_count(0)
-    await page.go_back()
+    await page.get_by_text("代表法与代表的权利义务").click()
+    await expect(page.get_by_role("heading", name="代表的义务")).to_be_visible()
+    assert await page.locator(".lesson ol li").count() == 6
+    await deputy.picture("phone-lesson")
+    assert await deputy.axe() == []
+
+    # Who comes back goes on where they stopped, also in large print.
+    await page.evaluate("scrollTo(0, 600)")
+    await page.wait_for_function(
+        "Object.keys(localStorage).some((key) => key.startsWith('daibiaotong.read.'))"
+    )
+    await page.evaluate("localStorage.setItem('daibiaotong.large', 'yes')")
+    address = page.url.partition("/m")[2]
+    await deputy.open("/school")
+    await expect(page.get_by_text("开始学习")).to_be_visible()
+    await deputy.open(address)
+    await expect(page.get_by_role("heading", name="代表的义务")).to_be_visible()
+    await page.wait_for_function("scrollY > 300")
+    assert await deputy.axe() == []
+    await deputy.picture("phone-lesson-large")
+    assert await page.evaluate(SMALL) == []
+    await page.evaluate("localStorage.removeItem('daibiaotong.large')")
+
+    await page.get_by_role("button", name="学完本课").click()
+    await expect(page.get_by_role("button", name="学完本课")).to_have_count(0)
+    assert (
+        await page.evaluate("Object.keys(localStorage).filter((key) => key.startsWith('daibiaotong.read.'))")
+        == []
+    )
+    await page.get_by_role("button", name="下一课").click()
+    await expect(page.get_by_text("本课没有文字内容")).to_be_visible()
+    await deputy.open("/school")
     await expect(page.get_by_text("继续学习")).to_be_visible()
     await page.get_by_text("怎样提出高质量的建议").click()
-    await page.get_by_role("button", name="学完 建议的选题和写法").click()
+    await page.get_by_text("建议的选题和写法").click()
+    await page.get_by_role("button", name="学完本课").click()
+    await page.get_by_role("button", name="回到课程").click()
     await page.get_by_role("radio", name="代表自己").click()
     await page.get_by_role("radio", name=re.compile("(?<!不)能$")).click()
     await page.get_by_role("button", name="提交测验").click()
@@ -792,6 +824,11 @@ async def test_a_deputy_studies_resumes_passes_the_quiz_and_has_a_certificate(de
     for other in ("课程内容", "课程"):
         await expect(page.get_by_role("heading", name=other, exact=True)).to_have_count(0)
     await expect(page.get_by_role("button", name="打印或保存为PDF")).to_have_count(0)
+    with pypdfium2.PdfDocument(
+        await page.pdf(width="105mm", height="148mm")
+    ) as printed:  # A6: the page is longer
+        assert len(printed) == 1
+        assert "结业证书" in printed[0].get_textpage().get_text_range()
 
 
 async def test_a_deputy_logs_a_duty_and_takes_it_back(deputy: Visit) -> None:

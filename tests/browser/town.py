@@ -16,6 +16,7 @@ import aiohttp
 
 from deploy.local.suite import Suite
 from shared.testing.wait import wait_until
+from simulation.lesson_texts import LESSON_TEXTS
 
 PATIENCE = 60.0
 """Seconds; other people's programs may be using the machine."""
@@ -283,7 +284,7 @@ async def _things(town: Town, now: datetime) -> None:
             ],
         },
     )
-    await town.done(
+    course = await town.done(
         "POST",
         "/api/courses",
         STAFF,
@@ -304,3 +305,5 @@ async def _things(town: Town, now: datetime) -> None:
             ],
         },
     )
+    text = {"lesson": "law", "title": "代表法与代表的权利义务", "text": LESSON_TEXTS["deputy-law"]}
+    await town.done("POST", f"/api/courses/{course['id']}/lessons", STAFF, text)

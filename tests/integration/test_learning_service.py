@@ -50,6 +50,7 @@ PUBLISHING = contract.PublishCourse(
     levels=("county", "town"),
 )
 RIGHT = {question.key: question.answer for question in PUBLISHING.quiz}
+WRITING = contract.WriteLesson(lesson="law", title="代表法", text="代表依照代表法执行职务。")
 STUDYING = contract.RecordProgress(lessons=("law", "app"), answers=RIGHT)
 
 
@@ -197,6 +198,77 @@ async def test_a_deputy_completes_a_course_and_gets_a_certificate(school: School
         assert record.key.decode() == json.loads(record.value)["data"]["deputy_id"]
 
 
+async def test_staff_draft_a_course_write_its_lessons_publish_and_correct_them(
+    school: School, engine: AsyncEngine
+) -> None:
+    course, anna = uuid4(), uuid4()
+    drafting = contract.DraftCourse.model_validate(PUBLISHING.model_dump())
+
+    def writing(text: str, revision: int, title: str = "代表法") -> contract.WriteLesson:
+        return contract.WriteLesson(lesson="law", title=title, text=text, revision=revision)
+
+    async def lesson(who: UUID, key: str = "law") -> Any:
+        return (await school.get(f"/courses/{course}/lessons/{key}", who))[1]
+
+    assert await school.ask(anna, drafting, course) == "role-not-allowed"
+    assert await school.ask(STAFF, writing("甲", 0), course) == "course-unknown"
+    assert await school.ask(STAFF, drafting, course) == "accepted"
+    assert await school.ask(STAFF, writing("# 总则\n\n**代表**<b>", 0), course) == "accepted"
+    assert await school.ask(STAFF, writing("乙", 0), course) == "lesson-changed"
+    assert await school.ask(STAFF, drafting, course) == "accepted"
+    _, seen = await school.get(f"/courses/{course}", STAFF)
+    assert (seen["published_at"], seen["quiz"][1]["answer"]) == (None, 1)
+    assert [(one["key"], one["revision"]) for one in seen["lessons"]] == [("law", 2), ("app", 0)]
+    assert (await school.get("/courses", STAFF))[1]["items"][0]["id"] == str(course)
+
+    # Nobody but staff knows of a draft.
+    assert (await school.get(f"/courses/{course}", anna))[0] == 404
+    assert (await school.get(f"/courses/{course}/lessons/law", anna))[0] == 404
+    _, every = await school.get("/courses?size=500", anna)
+    assert str(course) not in [one["id"] for one in every["items"]]
+    assert len(every["items"]) == every["total"]
+    assert await school.ask(anna, STUDYING, course) == "course-unknown"
+
+    assert await school.ask(STAFF, PUBLISHING, course) == "accepted"
+    assert await school.ask(STAFF, drafting, course) == "course-exists"
+    _, seen = await school.get(f"/courses/{course}", anna)
+    assert '"answer"' not in json.dumps(seen)
+    assert "总则" not in json.dumps((await school.get("/courses?size=500", anna))[1], ensure_ascii=False)
+    read = await lesson(anna)
+    assert read["html"] == "<h3>总则</h3>\n<p><strong>代表</strong>&lt;b&gt;</p>\n"
+    assert "text" not in read
+    assert (await lesson(STAFF))["text"] == "# 总则\n\n**代表**<b>"
+    assert (await lesson(anna, "app"))["html"] is None
+    assert (await lesson(anna, "none"))["code"] == "lesson-missing"
+
+    # A correction leaves the progress, the hours and what was completed alone.
+    assert await school.ask(anna, STUDYING, course) == "accepted"
+    assert await school.ask(STAFF, writing("更正", 2, "代表法（修订）"), course) == "accepted"
+    assert (await lesson(anna))["html"] == "<p>更正</p>\n"
+    _, seen = await school.get(f"/courses/{course}", anna)
+    assert (seen["lessons"][0]["title"], seen["minutes"]) == ("代表法（修订）", 60)
+    assert seen["progress"]["lessons"] == ["app", "law"]
+    assert await school.ask(anna, contract.CompleteCourse(), course) == "accepted"
+    async with engine.connect() as connection:
+        kept = await connection.scalars(
+            text("SELECT text FROM lesson_texts WHERE course_id = :id ORDER BY revision"), {"id": course}
+        )
+        assert list(kept) == ["# 总则\n\n**代表**<b>", "更正"]
+    assert [e.sequence for e in school.log.of("course.published", course)] == [4]
+
+
+async def test_a_preview_shows_staff_what_a_text_would_look_like(school: School) -> None:
+    async def asked(who: UUID, text: str) -> tuple[int, Any]:
+        headers = {"Authorization": f"Bearer {school.issuer.token(who, 'staff' if who == STAFF else 'deputy')}"}  # fmt: skip
+        url = f"{school.url}/lesson-previews"
+        async with school.http.post(url, json={"text": text}, headers=headers) as answer:
+            return answer.status, await answer.json()
+
+    assert await asked(STAFF, "*甲*") == (200, {"html": "<p><em>甲</em></p>\n"})
+    assert (await asked(uuid4(), "甲"))[0] == 403
+    assert (await asked(STAFF, "甲" * (contract.LESSON_TEXT_MAX + 1)))[0] == 422
+
+
 async def test_nobody_is_shown_the_right_answers(school: School, stack: LocalStack) -> None:
     course = uuid4()
     assert await school.ask(STAFF, PUBLISHING, course) == "accepted"
@@ -278,7 +350,7 @@ async def test_figures_equal_the_rows(school: School, engine: AsyncEngine) -> No
         async def count(what: str) -> int:
             return int(await connection.scalar(text(f"SELECT count(*) FROM {what}")) or 0)
 
-        assert found["courses"] == await count("courses")
+        assert found["courses"] == await count("courses WHERE published_at IS NOT NULL")
         assert found["enrolled"] == await count("enrolments")
         assert found["completed"] == await count("enrolments WHERE completed_at IS NOT NULL")
     assert (await school.get("/figures", uuid4()))[0] == 403
@@ -299,6 +371,8 @@ async def test_a_larger_batch_costs_no_more_statements(school: School, engine: A
         for n in range(size):
             if n % 10 == 5:
                 batch.append(school.command(STAFF, PUBLISHING, uuid4()))
+            if n == 7:
+                batch.append(school.command(STAFF, WRITING, course))
             batch.append(school.command(uuid4(), STUDYING, course))
         runner = a_runner(engine, school.issuer)
         event.listen(engine.sync_engine, "before_cursor_execute", count)

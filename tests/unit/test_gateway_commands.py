@@ -32,6 +32,11 @@ from tests.gateway_door import settings as gateway_settings
 CASE = {"title": "井盖", "text": "路口窨井盖破损。", "county": "330203"}
 SUBJECT = "018f3a00-0000-7000-8000-00000000aaaa"
 DUTY = {"kind": "visit", "happened_on": "2021-09-01", "note": "走访三户"}
+COURSE: dict[str, Any] = {
+    "title": "代表法",
+    "lessons": [{"key": "l-1", "title": "总则", "minutes": 20}],
+    "quiz": [{"key": "q-1", "text": "几年一届", "options": ["三", "五"], "answer": 1}],
+}
 BODIES: dict[str, dict[str, Any]] = {
     "AdoptCatalogue": {"title": "派单目录", "begins": "2022-01-01", "rules": []},
     "RouteCase": {"department": "roads", "reason": "归口"},
@@ -114,11 +119,9 @@ BODIES: dict[str, dict[str, Any]] = {
     "AnswerConsultation": {"answers": {"q-1": "是"}},
     "DeclareDuty": DUTY,
     "RejectDuty": {"reason": "重复"},
-    "PublishCourse": {
-        "title": "代表法",
-        "lessons": [{"key": "l-1", "title": "总则", "minutes": 20}],
-        "quiz": [{"key": "q-1", "text": "几年一届", "options": ["三", "五"], "answer": 1}],
-    },
+    "PublishCourse": COURSE,
+    "DraftCourse": COURSE,
+    "WriteLesson": {"lesson": "l-1", "title": "总则", "text": "代表依照代表法执行职务。"},
     "RecordProgress": {"lessons": ["l-1"], "answers": {"q-1": 1}},
 }
 

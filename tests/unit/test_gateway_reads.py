@@ -31,7 +31,7 @@ def at() -> Door:
 
 @pytest.mark.parametrize("read", READS, ids=lambda read: read.path)
 async def test_a_read_asks_its_service_with_the_callers_token_and_query(at: Door, read: Read) -> None:
-    path = read.path.format(id="abc-1", code="abc-1", digest="a" * 64)
+    path = read.path.format(id="abc-1", code="abc-1", key="abc-1", digest="a" * 64)
     token = at.token("staff")
     said = await at.ask("GET", f"/api{path}?page=2&q=%E5%BC%A0", token=token)
     assert said.status == 200
@@ -41,7 +41,7 @@ async def test_a_read_asks_its_service_with_the_callers_token_and_query(at: Door
 
 @pytest.mark.parametrize("read", [r for r in READS if not r.public], ids=lambda read: read.path)
 async def test_every_read_but_the_public_code_needs_a_token(at: Door, read: Read) -> None:
-    said = await at.ask("GET", f"/api{read.path.format(id='a', digest='a')}", role=None)
+    said = await at.ask("GET", f"/api{read.path.format(id='a', key='a', digest='a')}", role=None)
     assert (said.status, said.code) == (401, "not-signed-in")
     assert at.services.asked == []
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
 from uuid import UUID
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from services.learning import domain
+from services.learning import domain, markup
 from services.learning.domain import Course, Enrolment, Lesson, QuizQuestion
+from shared.contracts.learning import LESSON_TEXT_MAX
 from shared.refusals import Refusal
 
 EVENING = datetime(2021, 12, 31, 12, tzinfo=UTC)
@@ -45,12 +47,12 @@ READY = record(BEGUN, "law", "app", answers=RIGHT)
 
 
 def test_a_course_lasts_as_long_as_its_lessons() -> None:
-    assert domain.publish(COURSE).minutes == 60
+    assert domain.keep(None, COURSE).minutes == 60
 
 
 def test_lessons_with_one_key_are_refused() -> None:
     with refused("lessons-not-valid"):
-        domain.publish(replace(COURSE, lessons=(COURSE.lessons[0], COURSE.lessons[0])))
+        domain.keep(None, replace(COURSE, lessons=(COURSE.lessons[0], COURSE.lessons[0])))
 
 
 @pytest.mark.parametrize(
@@ -64,11 +66,113 @@ def test_lessons_with_one_key_are_refused() -> None:
 )
 def test_a_quiz_without_one_clear_answer_to_each_question_is_refused(quiz: tuple[QuizQuestion, ...]) -> None:
     with refused("quiz-not-valid"):
-        domain.publish(replace(COURSE, quiz=quiz))
+        domain.keep(None, replace(COURSE, quiz=quiz))
 
 
 def test_a_right_answer_is_not_printed_with_its_question() -> None:
     assert "answer" not in repr(COURSE)
+
+
+# --- drafts and texts
+
+
+DRAFT = replace(COURSE, published_at=None)
+
+
+def write(course: Course, key: str = "law", revision: int = 0, title: str = "代表法", text: str = "第一条") -> Course:  # fmt: skip
+    return domain.write(course, key, title=title, text=text, revision=revision, at=EVENING, by="staff")
+
+
+def test_a_draft_is_saved_again_and_published_and_its_lessons_keep_their_texts_by_key() -> None:
+    saved = write(domain.keep(None, DRAFT))
+    assert saved.revisions == {"law": 2}
+    turned = replace(DRAFT, lessons=(Lesson("new", "新课", 5), DRAFT.lessons[0]))
+    again = domain.keep(saved, turned)
+    assert (again.version, again.revisions, again.written) == (3, {"law": 2}, saved.written)
+    without = domain.keep(again, replace(DRAFT, lessons=(DRAFT.lessons[1],)))
+    assert domain.keep(without, DRAFT).revisions == {}  # what was taken out does not come back by its key
+    published = domain.keep(again, COURSE)
+    assert (published.published_at, published.version) == (EVENING, 4)
+    for later in (COURSE, DRAFT):
+        with refused("course-exists"):
+            domain.keep(published, later)
+
+
+def test_a_published_lesson_is_corrected_and_what_was_completed_stays() -> None:
+    first = write(COURSE)
+    second = write(first, revision=first.revisions["law"], title="代表法（修订）", text="第一条　为了")
+    assert [(one.title, one.minutes) for one in second.lessons] == [
+        ("代表法（修订）", 40),
+        ("如何使用代表通", 20),
+    ]
+    assert [(one.lesson, one.revision, one.text) for one in second.written] == [
+        ("law", 2, "第一条"),
+        ("law", 3, "第一条　为了"),
+    ]
+    assert domain.complete(second, READY, EVENING).mark == 100
+
+
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [
+        ({"key": "history"}, "lesson-unknown"),
+        ({"revision": 0}, "lesson-changed"),
+        ({"revision": 3}, "lesson-changed"),
+        ({"revision": 2, "text": " \n"}, "lesson-empty"),
+        ({"revision": 2, "title": " "}, "lesson-empty"),
+    ],
+)
+def test_a_text_for_no_lesson_over_anothers_or_without_words_is_refused(
+    given: dict[str, str], code: str
+) -> None:
+    with refused(code):
+        write(write(COURSE), **given)  # type: ignore[arg-type]
+
+
+class Elements(HTMLParser):
+    """What a browser would make of a text's HTML."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+
+def test_a_text_has_headings_lists_quotations_emphasis_and_links() -> None:
+    text = "# 总则\n\n为了**保证**代表\n*依法*履职：\n\n3. 出席会议\n4. 联系群众\n\n> 引文\n\n[法律](https://flk.npc.gov.cn/)"
+    assert markup.html(text).replace("\n", "") == (
+        "<h3>总则</h3><p>为了<strong>保证</strong>代表<br><em>依法</em>履职：</p>"
+        '<ol start="3"><li>出席会议</li><li>联系群众</li></ol><blockquote><p>引文</p></blockquote>'
+        '<p><a href="https://flk.npc.gov.cn/" target="_blank" rel="noopener noreferrer">法律</a></p>'
+    )
+
+
+ALLOWED = {"p", "br", "h3", "h4", "ul", "ol", "li", "blockquote", "hr", "strong", "em", "a"}
+PIECES = st.sampled_from(
+    ["<script>", "<img src=x onerror=alert(1)>", "<a href='javascript:alert(1)'>", "[a](javascript:alert(1))", "[a](data:text/html,x)",
+     "![图](https://a.cn/b.png)", '[a](https://a.cn/"onclick=b)', "<https://a.cn>", "<javascript:alert(1)>", "# ", "- ", "7. ", "> ", "**", "_", "`", "\n",
+     "\n\n", "    ", "&lt;", "&#60;", "<!--", "<style>", "[b]: javascript:x\n", "[b]", "文"]
+)  # fmt: skip
+
+
+@given(st.lists(PIECES | st.text(max_size=5), max_size=30).map("".join))
+def test_whatever_a_text_holds_only_plain_elements_come_of_it(text: str) -> None:
+    for tag, attributes in Elements(markup.html(text)).found:
+        assert tag in ALLOWED
+        if tag == "a":
+            assert set(attributes) == {"href", "target", "rel"}
+            assert str(attributes["href"]).lower().startswith(("http://", "https://"))
+        else:
+            assert set(attributes) <= ({"start"} if tag == "ol" else set())
+
+
+@pytest.mark.parametrize("piece", ["*", "[", ">", "<", "*a_ ", "[a](", "- ", "`", "\\"])
+def test_the_longest_text_is_rendered_soon(piece: str) -> None:
+    assert len(markup.html((piece * LESSON_TEXT_MAX)[:LESSON_TEXT_MAX])) < 10 * LESSON_TEXT_MAX
 
 
 @pytest.mark.parametrize(

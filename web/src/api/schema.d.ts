@@ -1216,6 +1216,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/courses/{subject}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Save a course as a draft 草稿 */
+        put: operations["put_DraftCourse"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/courses/{subject}/lessons": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Write or correct a lesson 课文 */
+        post: operations["post_WriteLesson"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/courses/{subject}/progress": {
         parameters: {
             query?: never;
@@ -2291,6 +2325,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/courses/{id}/lessons/{key}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One lesson with what there is to read 课文, as HTML of a few plain elements */
+        get: operations["get_courses_id_lessons_key"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/courses/{id}/learners": {
         parameters: {
             query?: never;
@@ -2625,6 +2676,23 @@ export interface paths {
         put?: never;
         /** What is wrong with a rubric that is being written, with line and reason; keeps nothing */
         post: operations["check_api_rubric_checks_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/lesson-previews": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A lesson that is being written, as deputies would see it; keeps nothing */
+        post: operations["preview_api_lesson_previews_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -4053,7 +4121,7 @@ export interface components {
         };
         /**
          * Course
-         * @description A course 网上学堂; for staff also how many study it and how many completed it.
+         * @description A course 网上学堂, for staff also as a draft, with how many study it and how many completed it.
          */
         Course: {
             /**
@@ -4067,11 +4135,8 @@ export interface components {
             pass_mark: number;
             /** Levels */
             levels: ("city" | "county" | "town")[];
-            /**
-             * Published At
-             * Format: date-time
-             */
-            published_at: string;
+            /** Published At */
+            published_at: string | null;
             /** Minutes */
             minutes: number;
             /** Lessons */
@@ -4095,6 +4160,8 @@ export interface components {
             title: string;
             /** Minutes */
             minutes: number;
+            /** Revision */
+            revision: number;
         };
         /**
          * CoursePage
@@ -4112,7 +4179,7 @@ export interface components {
         };
         /**
          * CourseQuestion
-         * @description One question of a quiz, without the right answer.
+         * @description One question of a quiz; `answer` is the right option of a draft's, for staff.
          */
         CourseQuestion: {
             /** Key */
@@ -4121,6 +4188,8 @@ export interface components {
             text: string;
             /** Options */
             options: string[];
+            /** Answer */
+            answer?: number | null;
         };
         /**
          * DeadLetter
@@ -4370,6 +4439,37 @@ export interface components {
             digest: string;
             /** Pages */
             pages: number;
+        };
+        /**
+         * DraftCourse
+         * @description Save a course that staff alone see until it is published; each time the whole of it.
+         */
+        DraftCourse: {
+            /** Title */
+            title: string;
+            /** Lessons */
+            lessons: components["schemas"]["Lesson"][];
+            /**
+             * Quiz
+             * @default []
+             */
+            quiz: components["schemas"]["QuizQuestion"][];
+            /**
+             * Pass Mark
+             * @description per cent of right answers
+             * @default 60
+             */
+            pass_mark: number;
+            /**
+             * Levels
+             * @description whom it is for
+             * @default [
+             *       "city",
+             *       "county",
+             *       "town"
+             *     ]
+             */
+            levels: ("city" | "county" | "town")[];
         };
         /**
          * Due
@@ -4654,6 +4754,47 @@ export interface components {
             title: string;
             /** Minutes */
             minutes: number;
+        };
+        /**
+         * LessonPreview
+         * @description What a lesson's text would look like.
+         */
+        LessonPreview: {
+            /** Html */
+            html: string;
+        };
+        /**
+         * LessonText
+         * @description A lesson with what there is to read; `text` is the HTML's source, for staff.
+         */
+        LessonText: {
+            /** Key */
+            key: string;
+            /** Title */
+            title: string;
+            /** Minutes */
+            minutes: number;
+            /** Revision */
+            revision: number;
+            /**
+             * Course Id
+             * Format: uuid
+             */
+            course_id: string;
+            /** Html */
+            html: string | null;
+            /** Written At */
+            written_at: string | null;
+            /** Text */
+            text?: string | null;
+        };
+        /**
+         * LessonWriting
+         * @description A lesson's text as it is being written.
+         */
+        LessonWriting: {
+            /** Text */
+            text: string;
         };
         /**
          * Likeness
@@ -5485,7 +5626,7 @@ export interface components {
         };
         /**
          * PublishCourse
-         * @description Publish a course with lessons and a quiz.
+         * @description Publish a course with lessons and a quiz, or the draft with this id as it is given here.
          */
         PublishCourse: {
             /** Title */
@@ -6856,6 +6997,26 @@ export interface components {
         WithdrawMotion: {
             /** Reason */
             reason: string;
+        };
+        /**
+         * WriteLesson
+         * @description Write a lesson's text, or correct it; of a published course too, whose learners keep their progress.
+         *
+         *     The text is in a small Markdown: headings, lists, quotations, emphasis and links; HTML in it is shown as
+         *     it is written. `revision` is that of the lesson as one read it, so that nobody writes over another.
+         */
+        WriteLesson: {
+            /** Lesson */
+            lesson: string;
+            /** Title */
+            title: string;
+            /** Text */
+            text: string;
+            /**
+             * Revision
+             * @default 0
+             */
+            revision: number;
         };
         /** @description RFC 9457; `code` is stable */
         Problem: {
@@ -10410,6 +10571,102 @@ export interface operations {
             };
         };
     };
+    put_DraftCourse: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description the command's id; the same id again acts once and gets the first outcome */
+                "Idempotency-Key"?: string;
+                /** @description business time; only for the simulation, where it is allowed */
+                "Simulated-Time"?: string;
+            };
+            path: {
+                subject: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DraftCourse"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Accepted"];
+                };
+            };
+            /** @description No outcome yet: ask again at `Location` */
+            202: {
+                headers: {
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_WriteLesson: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description the command's id; the same id again acts once and gets the first outcome */
+                "Idempotency-Key"?: string;
+                /** @description business time; only for the simulation, where it is allowed */
+                "Simulated-Time"?: string;
+            };
+            path: {
+                subject: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WriteLesson"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Accepted"];
+                };
+            };
+            /** @description No outcome yet: ask again at `Location` */
+            202: {
+                headers: {
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     post_RecordProgress: {
         parameters: {
             query?: never;
@@ -12956,6 +13213,38 @@ export interface operations {
             };
         };
     };
+    get_courses_id_lessons_key: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+                key: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LessonText"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     get_courses_id_learners: {
         parameters: {
             query?: {
@@ -13605,6 +13894,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RubricCheck"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    preview_api_lesson_previews_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LessonWriting"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LessonPreview"];
                 };
             };
             /** @description A problem */

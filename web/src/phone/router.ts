@@ -35,6 +35,7 @@ export const router = createRouter({
     { path: '/consultations/:id', name: 'consultation', component: () => import('./pages/ConsultationPage.vue'), props: true },
     { path: '/school', name: 'school', component: () => import('./pages/School.vue') },
     { path: '/school/:id', name: 'course', component: () => import('./pages/CoursePage.vue'), props: true },
+    { path: '/school/:id/:lesson', name: 'lesson', component: () => import('./pages/LessonPage.vue'), props: true },
     { path: '/duties', name: 'duties', component: () => import('./pages/Duties.vue') },
     { path: '/duties/new', name: 'duty-new', component: () => import('./pages/DutyNew.vue') },
     { path: '/archive', name: 'archive', component: () => import('./pages/Archive.vue') },
