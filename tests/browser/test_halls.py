@@ -149,7 +149,7 @@ async def test_staff_publish_a_course_and_see_how_many_completed_it(staff: Visit
     await page.get_by_role("link", name="下一课").click()
     await page.get_by_role("dialog").get_by_role("button", name="取消").click()
     await page.get_by_role("button", name="保存").click()
-    await expect(page.get_by_role("button", name="保存")).to_be_disabled()
+    await expect(page.get_by_text("课文已保存")).to_be_visible()
     await page.get_by_role("link", name=title).click()
     await expect(page.get_by_text("已写课文")).to_have_count(1)
     await page.get_by_role("link", name="修改或发布").click()
@@ -169,7 +169,7 @@ async def test_staff_publish_a_course_and_see_how_many_completed_it(staff: Visit
     await page.get_by_role("link", name="预算法要点").click()
     await page.get_by_label("课文").fill("更正后的课文")
     await page.get_by_role("button", name="保存").click()
-    await expect(page.get_by_role("button", name="保存")).to_be_disabled()
+    await expect(page.get_by_text("课文已保存").last).to_be_visible()
     lesson = await town.done("GET", f"/api/courses/{course}/lessons/l1", DEPUTY)
     assert lesson["html"] == "<p>更正后的课文</p>\n"
     await open_at(staff, f"/courses/{course}")

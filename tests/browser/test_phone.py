@@ -774,16 +774,15 @@ async def test_a_deputy_studies_resumes_passes_the_quiz_and_has_a_certificate(de
 
     # Who comes back goes on where they stopped, also in large print.
     await page.evaluate("scrollTo(0, 600)")
-    await page.wait_for_function(
-        "Object.keys(localStorage).some((key) => key.startsWith('daibiaotong.read.'))"
-    )
+    places = "Object.keys(localStorage).filter((key) => key.startsWith('daibiaotong.read.'))"
+    await wait_until(lambda: page.evaluate(places), what="the place being kept", every=0.1)
     await page.evaluate("localStorage.setItem('daibiaotong.large', 'yes')")
     address = page.url.partition("/m")[2]
     await deputy.open("/school")
     await expect(page.get_by_text("开始学习")).to_be_visible()
     await deputy.open(address)
     await expect(page.get_by_role("heading", name="代表的义务")).to_be_visible()
-    await page.wait_for_function("scrollY > 300")
+    await wait_until(lambda: page.evaluate("scrollY > 300"), what="the place being found again", every=0.1)
     assert await deputy.axe() == []
     await deputy.picture("phone-lesson-large")
     assert await page.evaluate(SMALL) == []
@@ -791,10 +790,7 @@ async def test_a_deputy_studies_resumes_passes_the_quiz_and_has_a_certificate(de
 
     await page.get_by_role("button", name="学完本课").click()
     await expect(page.get_by_role("button", name="学完本课")).to_have_count(0)
-    assert (
-        await page.evaluate("Object.keys(localStorage).filter((key) => key.startsWith('daibiaotong.read.'))")
-        == []
-    )
+    assert await page.evaluate(places) == []
     await page.get_by_role("button", name="下一课").click()
     await expect(page.get_by_text("本课没有文字内容")).to_be_visible()
     await deputy.open("/school")

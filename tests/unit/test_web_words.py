@@ -85,6 +85,15 @@ def test_no_chinese_stands_in_the_code() -> None:
     assert wrong == set()
 
 
+def test_html_is_shown_of_a_lessons_text_alone() -> None:
+    made = re.compile(r"v-html=\"[^\"]+\"|innerHTML|insertAdjacentHTML|document\.write")
+    found = {str(path.relative_to(SOURCES)): made.findall(text) for path, text in code().items()}
+    assert {path: marks for path, marks in found.items() if marks} == {
+        "phone/pages/LessonPage.vue": ['v-html="data.text.html"'],
+        "console/pages/LessonPage.vue": ['v-html="html"'],
+    }
+
+
 def test_no_list_is_joined_in_the_chinese_way_whatever_the_language() -> None:
     assert {path.name for path, text in code().items() if "join('、')" in text} == set()
 
