@@ -127,7 +127,7 @@ class Wanted:
         has = _has(hashes, self.values)
         return or_(has, id_.in_(self.also)) if self.also else has
 
-    def indexed(self) -> Select[tuple[UUID]]:
+    def indexed(self) -> Select[UUID]:
         """The cases with all values and marks: all that are hashed and wanted, and some that are not."""
         found = select(case_words.c.case_id).where(_has(case_words.c.hashes, self.values))
         if self.marks.each:
@@ -137,11 +137,11 @@ class Wanted:
         return found
 
 
-def _given(wanted: Wanted, *, most: int | None = None) -> tuple[CTE, Select[tuple[UUID]]]:
+def _given(wanted: Wanted, *, most: int | None = None) -> tuple[CTE, Select[UUID]]:
     """What the index of words gives, and which cases among that and `also` are under the conditions."""
     # Materialised, so that nothing else is tried.
     index = wanted.indexed().limit(most).cte("given").prefix_with("MATERIALIZED")
-    every: Select[tuple[UUID]] | CompoundSelect[tuple[UUID]] = select(index.c.case_id)
+    every: Select[UUID] | CompoundSelect[UUID] = select(index.c.case_id)
     if wanted.also:
         every = union(every, select(tables.cases.c.id).where(tables.cases.c.id.in_(wanted.also)))
     words = every.subquery()

@@ -51,8 +51,10 @@ class Sketches:
         together = _SIZES[filled]
         sizes = _SIZES[[sketch.bit_count() for sketch in sketches]]
         common = sizes[:, None] + self._sizes[: self._count] - together
-        alike = np.divide(common, together, out=np.zeros_like(common), where=together > 0)
-        return np.clip(alike, 0.0, 1.0, out=alike)
+        alike: NDArray[np.float64] = np.zeros_like(common)
+        np.divide(common, together, out=alike, where=together > 0)
+        np.clip(alike, 0.0, 1.0, out=alike)
+        return alike
 
 
 def _array(sketches: Sequence[int]) -> NDArray[np.uint64]:
