@@ -152,7 +152,7 @@ class Replay:
         self._facts: Path | Mapping[str, Sequence[str]] = (
             facts.events if isinstance(facts, Compacted) else facts
         )
-        self._tails: dict[str, Mapping[str, str]] = {}
+        self._tails: dict[str, str] = {}
         self._threads, self._memory = threads, memory
         self._open = ExitStack()
         self._corrected: frozenset[str] | None = None

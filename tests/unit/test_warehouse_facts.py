@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 from uuid import UUID, uuid4
 
@@ -387,7 +388,7 @@ def test_deputies_are_told_of_by_facts_and_the_events_since() -> None:
 
 def test_the_shipped_rubrics_and_the_roster_are_answered_by_facts_alone() -> None:
     """What they look at is kept; so nothing falls back on the events unnoticed."""
-    data = {name: str(UUID(int=1)) for name in ("case_id", "motion_id", "cosigner_id", "rater_id", "duty_id", "course_id", "activity_id", "consultation_id")}  # fmt: skip
+    data: dict[str, Any] = {name: str(UUID(int=1)) for name in ("case_id", "motion_id", "cosigner_id", "rater_id", "duty_id", "course_id", "activity_id", "consultation_id")}  # fmt: skip
     data |= {"level": "city", "happened_on": "2021-01-02"}
     with house() as one:
         one.take(
