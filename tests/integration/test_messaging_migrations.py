@@ -77,9 +77,9 @@ async def test_cases_from_before_get_their_marks_and_keep_their_hashes(
             found = await connection.exec_driver_sql(
                 "SELECT hashes, bit_count(sketch), marks FROM case_words"
             )
-            hashes, bits, marks = found.one()
-            assert (hashes, bits) == ([1, 2], 2048)
-            assert set(marks) == {
+            row = found.mappings().one()
+            assert (row["hashes"], row["bit_count"]) == ([1, 2], 2048)
+            assert set(row["marks"]) == {
                 "d:housing", "d:roads", "c:城乡建设", "p:330203", "p:330203001", "m:2022-03", "s:withdrawn",
             }  # fmt: skip
             await connection.exec_driver_sql("UPDATE cases SET sealed = 'y'")
