@@ -203,10 +203,15 @@ async def test_the_example_accepts_and_answers_each_case_once_over_every_door(
 async def test_a_deputys_open311_request_goes_its_way_and_shows_each_update(town: Town) -> None:
     base = "/open311/v2"
     form = {"service_code": "城乡建设", "description": "路口窨井盖破损。", "attribute[county]": "330203"}
+    beijing = {**form, "lat": "39.9042", "long": "116.4074"}
+    status, (refusal,) = await town.ask("POST", f"{base}/requests.json", "deputy", form=beijing)
+    assert (status, refusal["description"].partition(":")[0]) == (400, "position-outside")
+    form |= {"lat": "29.868336", "long": "121.543991"}
     (made,) = await town.done("POST", f"{base}/requests.json", "deputy", form=form)
     case_id = made["service_request_id"]
     listed = await town.done("GET", f"{base}/requests.json?status=open&service_code=城乡建设", "housing")
-    assert case_id in [one["service_request_id"] for one in listed]
+    where = {one["service_request_id"]: (one["lat"], one["long"]) for one in listed}
+    assert where[case_id] == (29.868336, 121.543991)
     update = {"service_request_id": case_id, "update_id": "1", "status": "accepted"}
     first = await town.done("POST", f"{base}/servicerequestupdates.json", "housing", form=update)
     again = await town.done("POST", f"{base}/servicerequestupdates.json", "housing", form=update)
