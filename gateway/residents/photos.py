@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import hmac
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from fastapi import Request
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
 from starlette.requests import ClientDisconnect
 
 from gateway.intake import Intake
@@ -28,8 +29,11 @@ PHOTOS_MAX = 3
 _FILES_MAX = 20
 _FIELDS_MAX = 40
 _READ_AT_ONCE = 24
+_READ_AT_ONCE_OF_ONE = 3
+"""So many forms with photos of one network address are read at a time, so that it cannot keep others out."""
 _READ_SECONDS = 300.0
 """Long enough for three photos over an old phone's network."""
+_WORDS_SECONDS = 30.0
 _FAULTS: Mapping[str, str] = {
     "photo-heic": "type",
     "photo-type-not-allowed": "type",
@@ -56,22 +60,15 @@ class Photos:
     ) -> None:
         self._uploading, self._allowance, self._intake = uploading, allowance, intake
         self._bytes_max, self._words_max = settings.photo_bytes_max, settings.body_bytes_max
-        self._reading = 0
+        self._reading: Counter[str] = Counter()
 
     async def read(self, request: Request) -> Form:
         """A form with its files; line ends are as everywhere else, no blanks around. Raises Problem."""
-        if int(request.headers.get("content-length", "0")) > self._words_max:  # it can only be photos
-            self._allowance.look(address_of(request), "photo")
-        if self._reading >= _READ_AT_ONCE:
-            raise Problem(503, "too-busy", "Too many forms arrive now.", headers={"Retry-After": "5"})
-        self._reading += 1
-        try:
-            async with asyncio.timeout(_READ_SECONDS):
-                found = await request.form(max_files=_FILES_MAX, max_fields=_FIELDS_MAX)
-        except (TimeoutError, ClientDisconnect):
-            raise Problem(408, "too-slow", "The form did not arrive in time.") from None
-        finally:
-            self._reading -= 1
+        length = request.headers.get("content-length")
+        if length is not None and int(length) <= self._words_max:
+            found = await self._parsed(request, _WORDS_SECONDS)
+        else:  # it can only be photos
+            found = await self._with_photos(request)
         items = found.multi_items()
         texts = [(name, value) for name, value in items if isinstance(value, str)]
         return Form(
@@ -79,6 +76,26 @@ class Photos:
             [value for name, value in texts if name == "kept"],
             [value for _, value in items if isinstance(value, UploadFile) and value.size],
         )
+
+    async def _with_photos(self, request: Request) -> FormData:
+        address = address_of(request)
+        self._allowance.look(address, "photo")
+        if self._reading.total() >= _READ_AT_ONCE or self._reading[address] >= _READ_AT_ONCE_OF_ONE:
+            raise Problem(503, "too-busy", "Too many forms arrive now.", headers={"Retry-After": "5"})
+        self._reading[address] += 1
+        try:
+            return await self._parsed(request, _READ_SECONDS)
+        finally:
+            self._reading[address] -= 1
+            self._reading += Counter()  # an address of which nothing is read is forgotten
+
+    @staticmethod
+    async def _parsed(request: Request, seconds: float) -> FormData:
+        try:
+            async with asyncio.timeout(seconds):
+                return await request.form(max_files=_FILES_MAX, max_fields=_FIELDS_MAX)
+        except (TimeoutError, ClientDisconnect):
+            raise Problem(408, "too-slow", "The form did not arrive in time.") from None
 
     async def taken(self, request: Request, form: Form, form_id: UUID) -> tuple[list[str], str | None]:
         """The digests of a form's photos, those from before first, and what is wrong with one that was not taken."""

@@ -319,8 +319,8 @@ def add(
     async def submit(request: Request, code: Annotated[str, Path(pattern=CODE)]) -> Response:
         try:
             _refuse_foreign(request)
-            brought = await photos.read(request)
             owner = await owner_of(code)
+            brought = await photos.read(request)
         except Problem as problem:
             return wrong(request, problem)
         form = brought.fields

@@ -401,7 +401,13 @@ def evolve(case: Case, event: Event) -> Case:
             return replace(changed, chased=0)
         case "objected":
             return replace(
-                _anew(changed), objected=True, take_up_by=event.take_up_by, chased=0, closed_at=None
+                _anew(changed),
+                objected=True,
+                take_up_by=event.take_up_by,
+                chased=0,
+                closed_at=None,
+                answer=None,  # what is objected to is no answer any more; it stays among the steps
+                result=None,
             )
         case "explained":
             return replace(changed, answer=event.text, closed_at=event.at, chased=0)

@@ -38,7 +38,7 @@ from shared.contracts.cases import (
 )
 from shared.contracts.identity import DepartmentChanged
 from shared.database.engine import VersionConflict
-from shared.database.rows import insert_rows, update_rows
+from shared.database.rows import insert_rows, update_rows, upsert_rows
 from shared.messaging.desk import subject_id, subject_ids
 from shared.messaging.newest import keep_newest
 from shared.messaging.received import Received
@@ -179,16 +179,13 @@ class CaseStore:
         ]
         await insert_rows(connection, tables.case_steps, steps)
         await attachments.claim(connection, after)
-        await insert_rows(
-            connection,
-            tables.case_routings,
-            [
-                {"case_id": case.id, "at": step.at, **asdict(step.judged)}
-                for case in after.values()
-                for step in case.steps
-                if step.step in ("filed", "taken-up") and step.judged is not None
-            ],
-        )
+        judged = {  # the last counts: what was taken up, declined and objected to may be taken up again
+            case.id: {"case_id": case.id, "at": step.at, **asdict(step.judged)}
+            for case in after.values()
+            for step in case.steps
+            if step.step in ("filed", "taken-up") and step.judged is not None
+        }
+        await upsert_rows(connection, tables.case_routings, list(judged.values()))
         if erased := [c.id for c in after.values() if any(s.step == "erased" for s in c.steps)]:
             step = tables.case_steps
             await connection.execute(update(step).where(step.c.case_id.in_(erased)).values(sealed=None))

@@ -447,6 +447,7 @@ FROM (SELECT p.*, coalesce(s.total, {nothing}) AS total, {ranked} AS ranked
             part = held.parts.get(bucket)
             open_ = self._undecided(rubric, type_, held, items, bucket)
             facts, undecided = _Small("facts", held.columns), _Dated("undecided", held.columns)
+            somebody = f"d_{held.deputy} IS NOT NULL"  # what staff filed is nobody's row
             by_day: defaultdict[str | None, list[Item]] = defaultdict(list)
             for item in items:
                 by_day[item.date].append(item)
@@ -457,11 +458,15 @@ FROM (SELECT p.*, coalesce(s.total, {nothing}) AS total, {ranked} AS ranked
                 rows = []
                 if part is not None:
                     points = _at(dict(enumerate(worth)), len(group))
-                    rows.append(f"{whose}, {points} FROM {_parquet([part.name])} WHERE NOT contested")
+                    rows.append(
+                        f"{whose}, {points} FROM {_parquet([part.name])} WHERE NOT contested AND {somebody}"
+                    )
                 if open_:
                     # Out again with what was counted of them, then in with what is the newest.
                     points = _at({place: f"-({found})" for place, found in enumerate(worth)}, len(group))
-                    rows.append(f"{whose}, {points} FROM undecided WHERE compacted AND NOT contested")
+                    rows.append(
+                        f"{whose}, {points} FROM undecided WHERE compacted AND NOT contested AND {somebody}"
+                    )
                     for alike in self._alike(group):
                         places = {group.index(item): f"p{place}" for place, item in enumerate(alike)}
                         newest = self._newest(rubric, undecided, alike)

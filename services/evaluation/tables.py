@@ -47,7 +47,7 @@ rubrics = Table(
 ledger = Table(
     "ledger",
     metadata,
-    Column("deputy_id", UUID, nullable=False, index=True),
+    Column("deputy_id", UUID, nullable=False),
     Column("item", Text, nullable=False),
     Column("evidence", Text, nullable=False),
     Column("event_id", UUID, nullable=False),
@@ -60,6 +60,7 @@ ledger = Table(
     Column("rubric_version", Integer, nullable=False),
     PrimaryKeyConstraint("evidence", "deputy_id", "item"),
 )
+Index("ledger_deputy_id_idx", ledger.c.deputy_id)
 
 # Uncapped sums of the ledger. `month` counts from January of year 0 (`domain.month_of`), so that every
 # calendar window is a range.

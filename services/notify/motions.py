@@ -114,8 +114,10 @@ def progressed(message: Received[motions.MotionProgressed]) -> Notices:
         told.append(_deputy(message, kind, fact.deputy_id))
     if (kind := _TO_LEAD.get(fact.step)) and fact.lead is not None:
         told.append(_about(message, kind, department(fact.lead)))
-    if (kind := _TO_OWING.get(fact.step)) and fact.owing is not None:
-        told.append(_about(message, kind, department(fact.owing)))
+    # Events of former versions named neither whose a date is nor which; then it was the lead's.
+    owing = fact.owing or (fact.lead if fact.deadline is None else None)
+    if (kind := _TO_OWING.get(fact.step)) and owing is not None:
+        told.append(_about(message, kind, department(owing)))
     if kind := _TO_STAFF.get(fact.step):
         told += _staff(message, kind)
     if fact.step == "overdue" and fact.deadline in ("answer", "redo"):

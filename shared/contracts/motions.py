@@ -10,7 +10,7 @@ from datetime import date
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, StringConstraints
 
 from shared.contracts.identity import DepartmentCode, KnownPlaceCode, Level
 from shared.contracts.registry import Contract, command, event
@@ -153,7 +153,9 @@ class RefuseMotion(Contract):
 class ReferBill(Contract):
     """Refer a bill to a special committee 交专门委员会审议, or to another one."""
 
-    committee: str = Field(pattern=r"^[^\x00-\x1f]{0,39}[^\x00-\x20]$", description="专门委员会名称")
+    committee: Annotated[
+        str, StringConstraints(strip_whitespace=True, min_length=1, max_length=40, pattern=r"^[^\x00-\x1f]+$")
+    ] = Field(description="专门委员会名称")
     reason: Note = ""
 
 

@@ -134,9 +134,15 @@ _ALL_WORDS = """() => {
 }"""
 
 
+_MARKS = re.compile(r"[*#>`|\[\]\n]+|\d+\. |- ")
+
+
 async def chinese_on(visit: Visit, town: Town) -> list[str]:
     """What is Chinese on a page and was neither written by people nor is a text of the place's rules, each whole."""
-    data = [one.strip() for one in town.written | texts_of_the_place() if CHINESE.search(one)]
+    marked = (
+        piece for text in town.written if "\n" in text for piece in _MARKS.split(text)
+    )  # a lesson's text
+    data = [one.strip() for one in {*town.written, *texts_of_the_place(), *marked} if CHINESE.search(one)]
     either = "|".join(map(re.escape, sorted(data, key=len, reverse=True)))
     known = re.compile(f"(?<!{CHINESE.pattern})(?:{either})(?!{CHINESE.pattern})")
     said = [one.strip() for one in await visit.page.evaluate(_ALL_WORDS) if CHINESE.search(one)]

@@ -996,14 +996,14 @@ async def test_who_put_a_bill_forward_sees_where_it_is(deputy: Visit, town: Town
         "reason": "专门委员会报告期限",
         "department": None,
     }
-    more = {"provisional": False, "promise": None, "ended": None, "met": None}
+    more = {"why": [], "provisional": False, "promise": None, "ended": None, "met": None}
     bill = {**whole, "kind": "bill", "state": "in-committee", "committee": "法制委员会", "lead": None}
     bill |= {"due": {**due, **more}, "deadlines": [{**due, **more}], "author_id": town.people[DEPUTY]}
     await deputy.page.route(f"**/api/motions/{like['id']}", lambda route: route.fulfill(json=bill))
     page = await deputy.open(f"/motions/{like['id']}")
     await expect(page.locator(".chip").filter(has_text="专委会审议")).to_be_visible()
     await expect(page.locator("dl.facts")).to_contain_text("法制委员会")
-    await expect(page.locator("dl.facts")).to_contain_text("专委会报告 2036年3月31日")
+    await expect(page.locator("dl.facts")).to_contain_text("专委会报告期限2036年3月31日")
     await expect(page.get_by_role("button", name="撤回")).to_be_visible()
     await deputy.picture("phone-bill")
 

@@ -1,7 +1,7 @@
 """Marks beside the hashes of a case's words: words common everywhere and rare in a list are found by one index.
 
-The table is written anew, which takes a minute or two for a million cases; cases can be read meanwhile, but nothing
-is searched or filed. Replicas of the version before go on hashing, for the database makes the marks.
+The table is written anew, which takes a minute or two for a million cases, in which cases stand still. Replicas
+of the version before could go on hashing, for the database makes the marks.
 """
 
 from alembic import op
@@ -16,6 +16,7 @@ def upgrade() -> None:
     run_script(
         op.get_bind(),
         """
+LOCK TABLE cases, case_words IN ACCESS EXCLUSIVE MODE;
 CREATE INDEX cases_county_category_filed_at_idx ON cases (county, category, filed_at) INCLUDE (state);
 
 CREATE FUNCTION case_marks(cases) RETURNS text[] LANGUAGE sql STABLE AS $$
@@ -28,7 +29,6 @@ CREATE FUNCTION case_marks(cases) RETURNS text[] LANGUAGE sql STABLE AS $$
         CASE WHEN ($1).state IN ('withdrawn', 'merged', 'declined') THEN 's:' || ($1).state END
     ], NULL) || ARRAY(SELECT 'd:' || code FROM jsonb_array_elements_text(($1).co_handlers) AS code)
 $$;
-LOCK TABLE cases IN SHARE ROW EXCLUSIVE MODE;
 ALTER TABLE case_words RENAME TO case_words_before;
 CREATE TABLE case_words (
     case_id uuid NOT NULL,

@@ -75,6 +75,7 @@ def decide(
     On a report it may as well be handled as a suggestion 作建议办理, or end as deliberated and explained.
     """
     _bill(motion, act)
+    possible(motion, "tabled")  # `turned` is also a way out of the examination, which is not decided here
     dues = ended(motion.deadlines, act, "refer", "assign", "adopt")
     kind: StepKind
     due: tuple[DueKind, Limit] | None

@@ -462,7 +462,7 @@ DECISIONS: dict[type[Contract], Decide[Motion]] = {
     ),
     contract.ReferBill: _step(
         lambda motion, act, data, rules: bills.refer(
-            motion, act, rules, committee=data.committee.strip(), reason=data.reason
+            motion, act, rules, committee=data.committee, reason=data.reason
         )
     ),
     contract.AdviseOnBill: _step(

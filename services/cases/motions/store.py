@@ -330,9 +330,14 @@ _UNDATED = text(
         SELECT FROM motion_deadlines d
         WHERE d.motion_id = motions.id AND d.kind = 'promise' AND d.promise = promise.number AND d.ended IS NULL
     )
+    UNION
+    SELECT motion_id FROM motion_deadlines d JOIN motions ON id = d.motion_id
+    WHERE motions.state = 'accepted' AND motions.kind = 'bill' AND motions.lead IS NULL
+        AND d.kind = 'assign' AND d.ended IS NULL
     """
 ).columns(tables.motion_deadlines.c.motion_id)
-"""Motions answered before an answer had to be rated by a date, or with promises reported before those had one anew."""
+"""Motions answered before an answer had to be rated by a date, or with promises reported before those had one
+anew, and bills accepted before they had a way of their own."""
 
 
 async def redate_open_motions(work: Work, calendar: str, now: datetime) -> int:
