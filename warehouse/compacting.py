@@ -45,13 +45,14 @@ log = logger(__name__)
 
 @dataclass(frozen=True)
 class Job:
-    """One event type: `base` are its facts so far, None to make them anew from `files`."""
+    """One event type: `base` are its facts so far, None to make them anew from `files`, which lack the `absent` columns."""
 
     type: str
     shape: Shape
     columns: Mapping[str, str]
     base: Held | None
     files: Sequence[str]
+    absent: frozenset[str] = frozenset()
 
 
 async def compact(
@@ -165,7 +166,7 @@ class _Compaction:
             columns = self._columns(type_, tail)
             # A field that the facts lack, or had as another type, is taken from the events from the first on.
             if all(held.columns.get(name) == kind for name, kind in columns.items()):
-                return Job(type_, shape, held.columns, held, tail)
+                return Job(type_, shape, held.columns, held, tail, frozenset(held.columns) - set(columns))
         columns = self._columns(type_, every)
         if not {*shape.key, *shape.marks} <= set(columns):
             return None
@@ -231,7 +232,8 @@ class _Compaction:
 def _taken(job: Job) -> str:
     """The columns of events that facts keep, under their names."""
     return f"id, coalesce(sequence, 0) AS sequence, {_DAY} AS day, " + ", ".join(
-        f"d_{name}" for name in job.columns
+        f"CAST(NULL AS {kind}) AS d_{name}" if name in job.absent else f"d_{name}"
+        for name, kind in job.columns.items()
     )
 
 

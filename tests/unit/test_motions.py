@@ -530,6 +530,8 @@ def test_without_a_report_a_bill_is_not_explained_away_and_a_suggestion_goes_to_
     for decision in ("suggestion", "explained"):
         assert refused(partial(deciding, bill(), decision)) == "step-not-possible"
         assert refused(partial(deciding, referred(), decision)) == "step-not-possible"
+        unexamined = submitted(kind="bill", cosigners=9)
+        assert refused(partial(deciding, unexamined, decision)) == "step-not-possible"
     with_it = partial(bills.refer, rules=NINGBO, reason="")
     assert refused(lambda: with_it(accepted(), staff(), committee="城建环保委员会")) == "not-a-bill"
     assert refused(lambda: with_it(referred(), staff(), committee="城建环保委员会")) == "same-committee"

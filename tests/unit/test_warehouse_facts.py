@@ -175,7 +175,8 @@ def test_facts_and_the_events_since_give_the_sums_and_totals_that_the_rules_give
     mistake = event(
         9, "course.completed", 7, course_id=str(UUID(int=1)), deputy_id=str(UUID(int=1)), minutes=10**12
     )
-    base = [*base, *corrections[:1], *([mistake] if absurd == "base" else [])]
+    of_staff = event(8, "case.closed", case_id=str(UUID(int=9)), deputy_id=None, result="solved")
+    base = [of_staff, *base, *corrections[:1], *([mistake] if absurd == "base" else [])]
     tail = [*tail, *base[:3], *corrections[1:], *([mistake] if absurd == "tail" else [])]
     right = by_the_rules(MIXED, [*base, *more, *tail])
     with house() as one, buckets(digits):

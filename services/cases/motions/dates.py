@@ -98,18 +98,14 @@ def _dated(motion: Motion, dues: tuple[Due, ...], rules_at: Callable[[datetime],
     unrated = motion.state == "answered" and not {(kind, None) for kind in OF_AUTHORS} & still_open
     if unrated and motion.answered_at is not None:
         dues = to_be_rated(dues, motion.answered_at, rules_at(motion.answered_at))
-    if waits_to_be_referred(motion) and ("refer", None) not in still_open and motion.accepted_at is not None:
+    is_new_bill = motion.state == "accepted" and motion.goes_as_bill
+    if is_new_bill and ("refer", None) not in still_open and motion.accepted_at is not None:
         rules = rules_at(motion.accepted_at)
         dues = tuple(
             replace(d, ended=motion.changed_at) if d.kind == "assign" and d.ended is None else d for d in dues
         )
         dues = begun(dues, "refer", rules.motions.refer, motion.accepted_at, rules)
     return dues
-
-
-def waits_to_be_referred(motion: Motion) -> bool:
-    """Whether it is a bill 议案 of which it is to be said whether it goes on the agenda or to a committee."""
-    return motion.state == "accepted" and motion.goes_as_bill
 
 
 def _counted_again(motion: Motion, old: Due, rules_at: Callable[[datetime], Rules]) -> Due:
