@@ -402,13 +402,21 @@ async def open_reports(
 ) -> tuple[list[Report], dict[UUID, str]]:
     """Cases that can be merged, the newest so many, and the state of each."""
     cases = tables.cases.c
-    found: Select[Any] = (
-        select(cases.id, cases.county, cases.town, cases.filed_at, _SKETCH_READ, cases.state)
-        .join(case_words, case_words.c.case_id == cases.id)
-        .where(*conditions, _one_of(STEPS["merged"].before), cases.filed_at >= since)
+    newest = (  # first, so that sketches are read of no more cases than are compared
+        select(cases.id, cases.county, cases.town, cases.filed_at, cases.state)
+        .where(
+            *conditions,
+            _one_of(STEPS["merged"].before),
+            cases.filed_at >= since,
+        )
         .order_by(cases.filed_at.desc(), cases.id)
         .limit(most)
+        .subquery()
     )
+    one = newest.c
+    found: Select[Any] = select(
+        one.id, one.county, one.town, one.filed_at, _SKETCH_READ, one.state
+    ).join(case_words, case_words.c.case_id == one.id)
     rows = (await connection.execute(found)).all()
     reports = [
         Report(id_, county, town, filed_at, _integer(bits)) for id_, county, town, filed_at, bits, _ in rows
