@@ -10,7 +10,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field, ValidationError
 
-from services.cases import domain, errors
+from services.cases import dates, domain, errors, steps
 from services.cases.deadlines.reckoning import CHINA
 from services.cases.deadlines.rules import is_within
 from services.cases.domain import Act, Case, Event
@@ -138,7 +138,7 @@ def file_case(case: Case | None, message: Received[contract.FileCase], context: 
         changed_at=message.now,
     )
     judged, route = _route_of(new, message, context)
-    events = domain.file(new, route, rules, by=message.sender().person, judged=judged, photos=data.photos)
+    events = steps.file(new, route, rules, by=message.sender().person, judged=judged, photos=data.photos)
     return _decided(new, events, context, words)
 
 
@@ -182,12 +182,12 @@ def submit_concern(
         filed_at=message.now,
         changed_at=message.now,
     )
-    events = domain.submit(new, rules, by=sender.person if by_staff else _RESIDENT, photos=data.photos)
+    events = steps.submit(new, rules, by=sender.person if by_staff else _RESIDENT, photos=data.photos)
     if by_staff:
         act = Act(sender.person, message.now, message.now, is_staff=True)
         submitted = domain.evolve(new, events[0])
         judged, route = _route_of(new, message, context)
-        events += domain.take_up(submitted, act, route, rules, judged=judged)
+        events += steps.take_up(submitted, act, route, rules, judged=judged)
     return _decided(new, events, context, words)
 
 
@@ -197,11 +197,11 @@ def take_up_concern(
     """The deputy takes a concern up; routed at once where words and place say where to."""
     found = _known(case)
     act = _act(found, message)
-    domain.take_up(found, act, None, context.rules_at(message.now))  # refused before its words are opened
+    steps.take_up(found, act, None, context.rules_at(message.now))  # refused before its words are opened
     words = context.opened.get(found.sealed) or read_words(context.opener, found.sealed)
     taken = replace(found, category=message.data.category)
     judged, route = _route_of(taken, message, context)
-    events = domain.take_up(taken, act, route, context.rules_at(message.now), judged=judged)
+    events = steps.take_up(taken, act, route, context.rules_at(message.now), judged=judged)
     return _decided(found, events, context, words)
 
 
@@ -215,7 +215,7 @@ def split_case(case: Case | None, message: Received[contract.SplitCase], context
     _reached(other, message)
     words = _new_words(message.data.sealed, context, context.rules_at(message.now))
     act = _act(other, message)
-    noted = domain.split(other, act, subject_id(message), message.data.reason)
+    noted = steps.split(other, act, subject_id(message), message.data.reason)
     at = act.at
     new = Case(
         id=subject_id(message),
@@ -230,7 +230,7 @@ def split_case(case: Case | None, message: Received[contract.SplitCase], context
         split_from=other.id,
     )
     judged, route = _route_of(new, message, context)
-    events = domain.file(new, route, context.rules_at(at), by=message.sender().person, judged=judged)
+    events = steps.file(new, route, context.rules_at(at), by=message.sender().person, judged=judged)
     part, whole = _decided(new, events, context, words), _decided(other, noted, context)
     told = [replace(emission, subject=emission.subject or other.id) for emission in whole.emissions]
     return replace(part, emissions=[*told, *part.emissions], others={str(other.id): whole.state})
@@ -257,7 +257,7 @@ def route_case(case: Case | None, message: Received[contract.RouteCase], context
     route = _by_hand(department, _said(data.category, department, context), "by-staff")
     act = _act(found, message)
     rules = context.rules_at(message.now)
-    events = domain.route(found, act, route, rules, note=data.reason, urgency=data.urgency)
+    events = steps.route(found, act, route, rules, note=data.reason, urgency=data.urgency)
     return _decided(found, events, context)
 
 
@@ -269,7 +269,7 @@ def transfer_case(
     department = _active(data.department, context)
     route = _by_hand(department, _said(data.category, department, context), "transferred-by-staff")
     rules = context.rules_at(message.now)
-    events = domain.transfer(found, _act(found, message), route, rules, note=data.reason)
+    events = steps.transfer(found, _act(found, message), route, rules, note=data.reason)
     return _decided(found, events, context)
 
 
@@ -294,7 +294,7 @@ def co_handle_case(
     found = _known(case)
     departments = [_active(code, context) for code in message.data.departments]
     return _decided(
-        found, domain.co_handle(found, _act(found, message), departments, message.data.reason), context
+        found, steps.co_handle(found, _act(found, message), departments, message.data.reason), context
     )
 
 
@@ -305,7 +305,7 @@ def supply_case(
     found = _known(case)
     supplied = read_supplied(context.opener, message.data.sealed)
     rules, data = context.rules_at(message.now), message.data
-    events = domain.supply(
+    events = steps.supply(
         found, _act(found, message), data.sealed, rules, photos=data.photos, documents=data.documents
     )
     return _decided(found, events, context, supplied=supplied)
@@ -316,7 +316,7 @@ def merge_case(case: Case | None, message: Received[contract.MergeCase], context
     found, data = _known(case), message.data
     parent = context.cases.get(str(data.into))
     _reached(parent, message)
-    return _decided(found, domain.merge(found, _act(found, message), parent, data.reason), context)
+    return _decided(found, steps.merge(found, _act(found, message), parent, data.reason), context)
 
 
 def gather_cases(
@@ -327,7 +327,7 @@ def gather_cases(
     reports = [context.cases.get(str(other)) for other in data.cases]
     for one in (parent, *reports):
         _reached(one, message)
-    ready = domain.gather(parent, reports)
+    ready = steps.gather(parent, reports)
     by = message.sender().person
     told = contract.MergeGathered(into=parent.id, by=by, reason=data.reason)
     return Decision(parent, parent.version, [Emission(told, subject=other) for other in ready])
@@ -340,7 +340,7 @@ def merge_gathered(
     found, data = _known(case), message.data
     parent = context.cases.get(str(data.into))
     act = replace(_act(found, message), actor=data.by)
-    return _decided(found, domain.merge(found, act, parent, data.reason), context)
+    return _decided(found, steps.merge(found, act, parent, data.reason), context)
 
 
 def inform_merged(
@@ -349,7 +349,7 @@ def inform_merged(
     """A merged case hears the answer of its parent."""
     found = _known(case)
     parent = context.cases.get(str(message.data.parent))
-    return _decided(found, domain.inform(found, _act(found, message), parent), context)
+    return _decided(found, steps.inform(found, _act(found, message), parent), context)
 
 
 def settle_case(
@@ -358,7 +358,7 @@ def settle_case(
     """A merged case is closed with its parent."""
     found = _known(case)
     parent = context.cases.get(str(message.data.parent))
-    return _decided(found, domain.settle(found, _act(found, message), parent), context)
+    return _decided(found, steps.settle(found, _act(found, message), parent), context)
 
 
 def withdraw_case(
@@ -382,14 +382,14 @@ def decline_concern(
 ) -> Decision[Case]:
     """The deputy, or staff, decline the case, unless others' cases were merged into it."""
     found = _known(case)
-    events = domain.decline(found, _act(found, message), message.data.reason)
+    events = steps.decline(found, _act(found, message), message.data.reason)
     if context.merged_into(found.id):
         raise errors.others_wait()
     return _decided(found, events, context)
 
 
 def _withdrawn(case: Case, act: Act, reason: str, context: Context) -> Decision[Case]:
-    events = domain.withdraw(case, act, reason)
+    events = steps.withdraw(case, act, reason)
     if context.merged_into(case.id):
         raise errors.others_merged()
     return _decided(case, events, context)
@@ -401,15 +401,15 @@ def erase_concern(
     """The resident takes the consent back, for the contact data or for every word."""
     found, act = _opened_by_link(case, message)
     if message.data.what == "contact":
-        return _decided(found, domain.erase_contact(found, act), context)
+        return _decided(found, steps.erase_contact(found, act), context)
     has_others = bool(context.merged_into(found.id))
-    return _decided(found, domain.erase(found, act, has_others=has_others), context)
+    return _decided(found, steps.erase(found, act, has_others=has_others), context)
 
 
 def join_case(case: Case | None, message: Received[contract.JoinCase], context: Context) -> Decision[Case]:
     """Another deputy follows the case."""
     found = _known(case)
-    events = domain.join(found, _act(found, message), UUID(message.sender().person))
+    events = steps.join(found, _act(found, message), UUID(message.sender().person))
     return _decided(found, events, context)
 
 
@@ -420,8 +420,8 @@ def fall_due(case: Case | None, message: Received[contract.FallDue], context: Co
     """
     found, data = _known(case), message.data
     rules = context.rules_at(found.changed_at)
-    events = domain.fall_due(found, data.due, data.at, rules)
-    if not events and data.due in domain.due(found, rules):
+    events = dates.fall_due(found, data.due, data.at, rules)
+    if not events and data.due in dates.due(found, rules):
         return Decision(replace(found), found.version, [])
     return _decided(found, events, context)
 
@@ -432,7 +432,7 @@ def supply_concern(
     """The resident supplies what the department asked for."""
     found, act = _opened_by_link(case, message)
     supplied = read_supplied(context.opener, message.data.sealed)
-    events = domain.supply(found, act, message.data.sealed, context.rules_at(message.now))
+    events = steps.supply(found, act, message.data.sealed, context.rules_at(message.now))
     return _decided(found, events, context, supplied=supplied)
 
 
@@ -442,7 +442,7 @@ def reopen_concern(
     """The resident is not content; what they say goes to the department with the dossier, and rests sealed."""
     found, act = _opened_by_link(case, message)
     said = read_supplied(context.opener, message.data.sealed)
-    events = domain.reopen(found, act, None, context.rules_at(message.now), sealed=message.data.sealed)
+    events = steps.reopen(found, act, None, context.rules_at(message.now), sealed=message.data.sealed)
     return _decided(found, events, context, supplied=said)
 
 
@@ -453,7 +453,7 @@ def object_to_concern(
     found, act = _opened_by_link(case, message)
     read_supplied(context.opener, message.data.sealed)
     rules = context.rules_at(message.now)
-    return _decided(found, domain.object_to(found, act, rules, sealed=message.data.sealed), context)
+    return _decided(found, steps.object_to(found, act, rules, sealed=message.data.sealed), context)
 
 
 def _opened_by_link(case: Case | None, message: Received[Any]) -> tuple[Case, Act]:
@@ -666,17 +666,17 @@ DECISIONS: dict[type[Contract], Decide[Case]] = {
     contract.FileCase: file_case,
     contract.SubmitConcern: submit_concern,
     contract.TakeUpConcern: take_up_concern,
-    contract.ExplainConcern: _step(lambda case, act, data, _: domain.explain(case, act, data.text)),
+    contract.ExplainConcern: _step(lambda case, act, data, _: steps.explain(case, act, data.text)),
     contract.DeclineConcern: decline_concern,
     contract.SupplyConcern: supply_concern,
     contract.ReopenConcern: reopen_concern,
     contract.ObjectToConcern: object_to_concern,
     contract.RateConcern: _by_link(
-        lambda case, act, data: domain.rate_as_resident(case, act, data.stars, data.attitude, data.result)
+        lambda case, act, data: steps.rate_as_resident(case, act, data.stars, data.attitude, data.result)
     ),
     contract.WithdrawConcern: withdraw_concern,
     contract.EraseConcern: erase_concern,
-    contract.CloseFollowLink: _by_link(lambda case, act, _: domain.close_link(case, act)),
+    contract.CloseFollowLink: _by_link(lambda case, act, _: steps.close_link(case, act)),
     contract.SplitCase: split_case,
     contract.RouteCase: route_case,
     contract.TransferCase: transfer_case,
@@ -688,32 +688,30 @@ DECISIONS: dict[type[Contract], Decide[Case]] = {
     contract.InformMerged: inform_merged,
     contract.SettleCase: settle_case,
     contract.JoinCase: join_case,
-    contract.AcceptCase: _step(lambda case, act, _, __: domain.accept(case, act)),
-    contract.ProgressCase: _step(lambda case, act, data, _: domain.progress(case, act, data.text)),
-    contract.AskFiler: _step(lambda case, act, data, _: domain.ask(case, act, data.text)),
-    contract.ReturnCase: _step(
-        lambda case, act, data, rules: domain.hand_back(case, act, data.reason, rules)
-    ),
+    contract.AcceptCase: _step(lambda case, act, _, __: steps.accept(case, act)),
+    contract.ProgressCase: _step(lambda case, act, data, _: steps.progress(case, act, data.text)),
+    contract.AskFiler: _step(lambda case, act, data, _: steps.ask(case, act, data.text)),
+    contract.ReturnCase: _step(lambda case, act, data, rules: steps.hand_back(case, act, data.reason, rules)),
     contract.AskExtension: _step(
-        lambda case, act, data, rules: domain.ask_extension(case, act, data.days, data.reason, rules)
+        lambda case, act, data, rules: steps.ask_extension(case, act, data.days, data.reason, rules)
     ),
     contract.DecideExtension: _step(
-        lambda case, act, data, rules: domain.decide_extension(
+        lambda case, act, data, rules: steps.decide_extension(
             case, act, granted=data.granted, reason=data.reason, rules=rules
         )
     ),
-    contract.GiveOpinion: _step(lambda case, act, data, _: domain.give_opinion(case, act, data.text)),
+    contract.GiveOpinion: _step(lambda case, act, data, _: steps.give_opinion(case, act, data.text)),
     contract.AnswerCase: _step(
-        lambda case, act, data, _: domain.answer(
+        lambda case, act, data, _: steps.answer(
             case, act, result=data.result, text=data.text, photos=data.photos, documents=data.documents
         )
     ),
-    contract.CloseCase: _step(lambda case, act, data, _: domain.close(case, act, data.result)),
-    contract.RateCase: _step(lambda case, act, data, _: domain.rate(case, act, data.stars)),
-    contract.ReopenCase: _step(lambda case, act, data, rules: domain.reopen(case, act, data.reason, rules)),
-    contract.UrgeCase: _step(lambda case, act, data, _: domain.urge(case, act, data.reason)),
-    contract.SuperviseCase: _step(lambda case, act, data, _: domain.supervise(case, act, data.reason)),
+    contract.CloseCase: _step(lambda case, act, data, _: steps.close(case, act, data.result)),
+    contract.RateCase: _step(lambda case, act, data, _: steps.rate(case, act, data.stars)),
+    contract.ReopenCase: _step(lambda case, act, data, rules: steps.reopen(case, act, data.reason, rules)),
+    contract.UrgeCase: _step(lambda case, act, data, _: steps.urge(case, act, data.reason)),
+    contract.SuperviseCase: _step(lambda case, act, data, _: steps.supervise(case, act, data.reason)),
     contract.WithdrawCase: withdraw_case,
     contract.FallDue: fall_due,
-    contract.RedateCase: _step(lambda case, _, __, rules: domain.redate(case, rules)),
+    contract.RedateCase: _step(lambda case, _, __, rules: dates.redate(case, rules)),
 }

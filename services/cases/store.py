@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import RowMapping, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.cases import attachments, domain, tables
+from services.cases import attachments, dates, domain, tables
 from services.cases.domain import Case, Clock, Rules
 from services.cases.routing.catalogue import Catalogue, Department
 from services.cases.routing.judgement import Judged
@@ -198,7 +198,7 @@ class CaseStore:
         waiting = [
             {"case_id": case.id, "due": due, "at": at}
             for case in after.values()
-            for due, at in domain.due(case, self._rules_at(case.changed_at)).items()
+            for due, at in dates.due(case, self._rules_at(case.changed_at)).items()
         ]
         await insert_rows(connection, tables.case_due, waiting)
 

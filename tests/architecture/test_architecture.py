@@ -86,7 +86,7 @@ def test_a_service_has_the_files_of_the_model_and_says_what_it_owns(service: str
 
 
 PURE = {service: {"domain", "errors"} for service in SERVICES}
-PURE["cases"] |= {"deadlines.reckoning", "deadlines.rules", "metrics", "overview"}
+PURE["cases"] |= {"dates", "deadlines.reckoning", "deadlines.rules", "metrics", "overview", "steps"}
 PURE["cases"] |= {"search.grams", "search.clusters"}
 PURE["cases"] |= {"motions.domain", "motions.errors", "motions.figures"}
 PURE["cases"] |= {

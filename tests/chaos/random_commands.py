@@ -24,6 +24,7 @@ from uuid import UUID
 
 from services.cases import domain as case_domain
 from services.cases import handlers as case_handlers
+from services.cases import steps as case_steps
 from services.cases.__main__ import motion_rules_by_day, rules_by_day
 from services.cases.deadlines.calendar import ChinaCalendar
 from services.cases.deadlines.pack import load
@@ -185,7 +186,7 @@ class Twin:
             act = case_domain.Act(
                 "service:cases", max(case.changed_at, child.changed_at), case.changed_at, None
             )
-            for event in case_domain.settle(child, act, case):
+            for event in case_steps.settle(child, act, case):
                 child = case_domain.evolve(child, event)
                 self._changed(child)
 

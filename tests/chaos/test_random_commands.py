@@ -26,6 +26,7 @@ from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deploy.local.stack import LocalStack
+from services.cases import dates as case_dates
 from services.cases import domain as case_domain
 from services.cases.domain import Case
 from services.cases.motions import dates as motion_dates
@@ -322,7 +323,7 @@ class Soak:
         ):
             found[row["id"]][row["due"]] = row["at"]
         for key, case in stored.items():
-            wanted = dict(case_domain.due(case, CASE_RULES(case.changed_at)))
+            wanted = dict(case_dates.due(case, CASE_RULES(case.changed_at)))
             if found[key] != wanted:
                 self.wrong.append(f"due in case {key}: {found[key]}, not {wanted}")
             if until is not None and any(at <= until for at in found[key].values()):

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from services.cases import api, domain
+from services.cases import api, steps
 from services.cases.__main__ import main
 from services.cases.webhooks import api as webhooks_api
 from services.cases.webhooks import endpoints
@@ -30,7 +30,7 @@ def shows_every_case() -> None:
 
 def held_by_anybody() -> None:
     """A command does not ask who holds the case."""
-    _take_out(domain, "_held_by", lambda case, department: None)  # noqa: ARG005 - called so
+    _take_out(steps, "_held_by", lambda case, department: None)  # noqa: ARG005 - called so
 
 
 def delivers_to_all() -> None:

@@ -16,7 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from deploy.local.runfolder import CHECKOUT
-from services.cases import api, domain, handlers
+from services.cases import api, dates, domain, handlers, steps
 from services.cases.deadlines.reckoning import CHINA, Limit
 from services.cases.deadlines.rules import Setting
 from services.cases.domain import FINISHED, STEPS, Act, Case, Event, Route, Rules
@@ -67,99 +67,99 @@ def resident(at: datetime) -> Act:
 NEW = {"submitted"}
 ENDING = NEW | BUSY | {"triage"}
 ASKED: dict[str, Asked] = {
-    "take-up": Asked(lambda c, at: domain.take_up(c, by(at), Route("roads", "交通运输", "x"), RULES), NEW),
-    "take-up-unrouted": Asked(lambda c, at: domain.take_up(c, by(at, staff=True), None, RULES), NEW),
-    "explain": Asked(lambda c, at: domain.explain(c, by(at), "because"), NEW, lambda c: not c.objected),
-    "staff-explain": Asked(lambda c, at: domain.explain(c, by(at, staff=True), "because"), NEW),
-    "decline": Asked(lambda c, at: domain.decline(c, by(at), "in court"), NEW, lambda c: not c.objected),
-    "staff-decline": Asked(lambda c, at: domain.decline(c, by(at, staff=True), "in court"), NEW | {"triage"}),
+    "take-up": Asked(lambda c, at: steps.take_up(c, by(at), Route("roads", "交通运输", "x"), RULES), NEW),
+    "take-up-unrouted": Asked(lambda c, at: steps.take_up(c, by(at, staff=True), None, RULES), NEW),
+    "explain": Asked(lambda c, at: steps.explain(c, by(at), "because"), NEW, lambda c: not c.objected),
+    "staff-explain": Asked(lambda c, at: steps.explain(c, by(at, staff=True), "because"), NEW),
+    "decline": Asked(lambda c, at: steps.decline(c, by(at), "in court"), NEW, lambda c: not c.objected),
+    "staff-decline": Asked(lambda c, at: steps.decline(c, by(at, staff=True), "in court"), NEW | {"triage"}),
     "split": Asked(
-        lambda c, at: domain.split(c, by(at, staff=True), uuid4(), "two matters"),
+        lambda c, at: steps.split(c, by(at, staff=True), uuid4(), "two matters"),
         BUSY | {"triage", "answered"},
         lambda c: not c.erased,
     ),
-    "resident-supply": Asked(lambda c, at: domain.supply(c, resident(at), "sealed", RULES), {"waiting"}),
-    "resident-rate": Asked(lambda c, at: domain.rate_as_resident(c, resident(at), 2, 3, None), {"closed"}),
-    "resident-withdraw": Asked(lambda c, at: domain.withdraw(c, resident(at), ""), ENDING),
+    "resident-supply": Asked(lambda c, at: steps.supply(c, resident(at), "sealed", RULES), {"waiting"}),
+    "resident-rate": Asked(lambda c, at: steps.rate_as_resident(c, resident(at), 2, 3, None), {"closed"}),
+    "resident-withdraw": Asked(lambda c, at: steps.withdraw(c, resident(at), ""), ENDING),
     "resident-reopen": Asked(
-        lambda c, at: domain.reopen(c, resident(at), None, RULES, sealed="why"),
+        lambda c, at: steps.reopen(c, resident(at), None, RULES, sealed="why"),
         {"answered", "closed"},
         lambda c: c.department is not None and not c.erased,
     ),
     "object": Asked(
-        lambda c, at: domain.object_to(c, resident(at), RULES, sealed="why"),
+        lambda c, at: steps.object_to(c, resident(at), RULES, sealed="why"),
         {"closed", "declined"},
         lambda c: c.department is None and c.receipt is not None and not c.objected and not c.erased,
     ),
-    "erase": Asked(lambda c, at: domain.erase(c, resident(at)), set(domain.STATES)),
-    "erase-contact": Asked(lambda c, at: domain.erase_contact(c, resident(at)), set(domain.STATES)),
-    "close-link": Asked(lambda c, at: domain.close_link(c, resident(at)), set(domain.STATES)),
+    "erase": Asked(lambda c, at: steps.erase(c, resident(at)), set(domain.STATES)),
+    "erase-contact": Asked(lambda c, at: steps.erase_contact(c, resident(at)), set(domain.STATES)),
+    "close-link": Asked(lambda c, at: steps.close_link(c, resident(at)), set(domain.STATES)),
     "route": Asked(
-        lambda c, at: domain.route(c, by(at, staff=True), Route("roads", None, "x"), RULES), {"triage"}
+        lambda c, at: steps.route(c, by(at, staff=True), Route("roads", None, "x"), RULES), {"triage"}
     ),
     "transfer": Asked(
-        lambda c, at: domain.transfer(c, by(at, staff=True), Route("housing", None, "x"), RULES, note="n"),
+        lambda c, at: steps.transfer(c, by(at, staff=True), Route("housing", None, "x"), RULES, note="n"),
         HELD,
         lambda c: c.department != "housing",
     ),
-    "accept": Asked(lambda c, at: domain.accept(c, by(at, c.department or "roads")), {"routed"}),
-    "progress": Asked(lambda c, at: domain.progress(c, by(at, c.department or "roads"), "half"), AT_WORK),
-    "ask": Asked(lambda c, at: domain.ask(c, by(at, c.department or "roads"), "where?"), AT_WORK),
-    "supply": Asked(lambda c, at: domain.supply(c, by(at), "sealed", RULES), {"waiting"}),
+    "accept": Asked(lambda c, at: steps.accept(c, by(at, c.department or "roads")), {"routed"}),
+    "progress": Asked(lambda c, at: steps.progress(c, by(at, c.department or "roads"), "half"), AT_WORK),
+    "ask": Asked(lambda c, at: steps.ask(c, by(at, c.department or "roads"), "where?"), AT_WORK),
+    "supply": Asked(lambda c, at: steps.supply(c, by(at), "sealed", RULES), {"waiting"}),
     "return": Asked(
-        lambda c, at: domain.hand_back(c, by(at, c.department or "roads"), "not ours", RULES),
+        lambda c, at: steps.hand_back(c, by(at, c.department or "roads"), "not ours", RULES),
         {"routed", "accepted"},
         lambda c: not c.designated,
     ),
     "extension": Asked(
-        lambda c, at: domain.ask_extension(c, by(at, c.department or "roads"), 4, "more", RULES),
+        lambda c, at: steps.ask_extension(c, by(at, c.department or "roads"), 4, "more", RULES),
         AT_WORK,
         lambda c: c.extension_asked is None and c.clock is not None and len(c.clock.extensions) < 2,
     ),
     "grant": Asked(
-        lambda c, at: domain.decide_extension(c, by(at, staff=True), granted=True, reason="", rules=RULES),
+        lambda c, at: steps.decide_extension(c, by(at, staff=True), granted=True, reason="", rules=RULES),
         AT_WORK,
         lambda c: c.extension_asked is not None,
     ),
     "refuse": Asked(
-        lambda c, at: domain.decide_extension(c, by(at, staff=True), granted=False, reason="", rules=RULES),
+        lambda c, at: steps.decide_extension(c, by(at, staff=True), granted=False, reason="", rules=RULES),
         AT_WORK,
         lambda c: c.extension_asked is not None,
     ),
     "co-handle": Asked(
-        lambda c, at: domain.co_handle(c, by(at, staff=True), ["parks"], ""),
+        lambda c, at: steps.co_handle(c, by(at, staff=True), ["parks"], ""),
         BUSY,
         lambda c: "parks" not in c.co_handlers,
     ),
     "opinion": Asked(
-        lambda c, at: domain.give_opinion(c, by(at, "parks"), "yes"), BUSY, lambda c: "parks" in c.co_handlers
+        lambda c, at: steps.give_opinion(c, by(at, "parks"), "yes"), BUSY, lambda c: "parks" in c.co_handlers
     ),
     "answer": Asked(
-        lambda c, at: domain.answer(c, by(at, c.department or "roads"), result="solved", text="done"), HELD
+        lambda c, at: steps.answer(c, by(at, c.department or "roads"), result="solved", text="done"), HELD
     ),
-    "close": Asked(lambda c, at: domain.close(c, by(at), None), {"answered"}),
-    "rate": Asked(lambda c, at: domain.rate(c, by(at), 4), {"closed"}),
+    "close": Asked(lambda c, at: steps.close(c, by(at), None), {"answered"}),
+    "rate": Asked(lambda c, at: steps.rate(c, by(at), 4), {"closed"}),
     "reopen": Asked(
-        lambda c, at: domain.reopen(c, by(at), "still broken", RULES),
+        lambda c, at: steps.reopen(c, by(at), "still broken", RULES),
         {"answered", "closed"},
         lambda c: c.department is not None and not c.erased,
     ),
-    "urge": Asked(lambda c, at: domain.urge(c, by(at), ""), HELD),
-    "supervise": Asked(lambda c, at: domain.supervise(c, by(at, staff=True), "old"), BUSY),
-    "withdraw": Asked(lambda c, at: domain.withdraw(c, by(at), ""), ENDING, lambda c: c.receipt is None),
-    "merge": Asked(lambda c, at: domain.merge(c, by(at, staff=True), parent(), ""), BUSY | {"triage"}),
+    "urge": Asked(lambda c, at: steps.urge(c, by(at), ""), HELD),
+    "supervise": Asked(lambda c, at: steps.supervise(c, by(at, staff=True), "old"), BUSY),
+    "withdraw": Asked(lambda c, at: steps.withdraw(c, by(at), ""), ENDING, lambda c: c.receipt is None),
+    "merge": Asked(lambda c, at: steps.merge(c, by(at, staff=True), parent(), ""), BUSY | {"triage"}),
 }
 
 
 def filed(route_to: Route | None = None) -> Case:
     case = Case(uuid4(), DEPUTY, "330203", None, "own", "sealed", START, START)
-    return after(case, domain.file(case, route_to, RULES))
+    return after(case, steps.file(case, route_to, RULES))
 
 
 def submitted() -> Case:
     """What a resident has just put to the deputy."""
     case = replace(filed(), version=0, steps=(), origin="resident", receipt="R", follow="f", contact="sealed")
-    return after(case, domain.submit(case, RULES, by="resident"))
+    return after(case, steps.submit(case, RULES, by="resident"))
 
 
 def after(case: Case, events: Iterable[Event]) -> Case:
@@ -208,8 +208,8 @@ def test_a_case_takes_exactly_the_steps_of_its_state_machine(
             assert case.answer_by is not None
             assert case.dates_reason, "every deadline has a reason"
             assert case.dates_why[0].code == "limit", "and pages can word it in another language"
-        assert set(domain.due(case, RULES)) <= set(get_args(domain.Due))
-        assert case.state not in FINISHED or set(domain.due(case, RULES)) <= {"rating"}, "nothing else is due"
+        assert set(dates.due(case, RULES)) <= set(get_args(dates.Due))
+        assert case.state not in FINISHED or set(dates.due(case, RULES)) <= {"rating"}, "nothing else is due"
 
 
 @given(st.lists(st.tuples(st.sampled_from(sorted(ASKED)), st.integers(0, 48)), max_size=30), st.data())
@@ -222,15 +222,15 @@ def test_what_falls_due_is_always_possible_and_ends(
         with contextlib.suppress(Refusal):
             case = after(case, ASKED[name].ask(case, at))
     for _ in range(6):
-        ripe = domain.due(case, RULES)
+        ripe = dates.due(case, RULES)
         if not ripe:
             break
         kind, moment = data.draw(st.sampled_from(sorted(ripe.items(), key=lambda pair: pair[0])))
-        events = domain.fall_due(case, kind, moment, RULES)
+        events = dates.fall_due(case, kind, moment, RULES)
         assert events, "what is noted as due does something"
         assert all(event.at >= moment for event in events)
         case = after(case, events)
-        assert domain.fall_due(case, kind, moment, RULES) == (), "and does it once"
+        assert dates.fall_due(case, kind, moment, RULES) == (), "and does it once"
     else:
         pytest.fail("something falls due for ever")
 
@@ -263,13 +263,13 @@ def test_what_another_calendar_dates_differently_is_done_or_stays_due(
         with contextlib.suppress(Refusal):
             case = after(case, ASKED[name].ask(case, at))
     other = Rules(OtherDays(worked), RULES.cases)
-    for kind, noted in domain.due(case, RULES).items():
+    for kind, noted in dates.due(case, RULES).items():
         told = SimpleNamespace(data=contract.FallDue(due=kind, at=noted), now=noted, envelope=None)
         context = replace(CONTEXT, rules_at=lambda _: other)
         decision = handlers.fall_due(case, cast("Received[Any]", told), context)
         assert decision.state is not case, "its row is gone, so what is due must be written anew"
         if decision.state == case:
-            assert domain.due(case, other)[kind] > noted
+            assert dates.due(case, other)[kind] > noted
         else:
             assert decision.state.steps[-1].actor == "system"
 
@@ -278,14 +278,14 @@ def test_a_department_that_does_not_hold_the_case_can_do_nothing_with_it() -> No
     case = did(filed(Route("roads", None, "x")), "accept", "co-handle")
     foreign = by(START, "housing")
     for ask in (
-        lambda: domain.accept(case, foreign),
-        lambda: domain.progress(case, foreign, "x"),
-        lambda: domain.ask(case, foreign, "x"),
-        lambda: domain.hand_back(case, foreign, "x", RULES),
-        lambda: domain.ask_extension(case, foreign, 1, "x", RULES),
-        lambda: domain.answer(case, foreign, result="solved", text="x"),
-        lambda: domain.answer(case, by(START, "parks"), result="solved", text="a co-handler"),
-        lambda: domain.give_opinion(case, foreign, "x"),
+        lambda: steps.accept(case, foreign),
+        lambda: steps.progress(case, foreign, "x"),
+        lambda: steps.ask(case, foreign, "x"),
+        lambda: steps.hand_back(case, foreign, "x", RULES),
+        lambda: steps.ask_extension(case, foreign, 1, "x", RULES),
+        lambda: steps.answer(case, foreign, result="solved", text="x"),
+        lambda: steps.answer(case, by(START, "parks"), result="solved", text="a co-handler"),
+        lambda: steps.give_opinion(case, foreign, "x"),
     ):
         with pytest.raises(Refusal) as refusal:
             ask()
@@ -296,20 +296,20 @@ def test_what_staff_filed_staff_see_through_and_nobody_rates() -> None:
     staff = by(START, staff=True)
     case = replace(filed(Route("roads", None, "x")), deputy_id=None, origin="staff")
     asked = did(case, "accept", "ask")
-    supplied = after(asked, domain.supply(asked, staff, "sealed", RULES))
+    supplied = after(asked, steps.supply(asked, staff, "sealed", RULES))
     answered = did(supplied, "answer")
-    assert after(answered, domain.reopen(answered, staff, "not done", RULES)).state == "routed"
-    closed = after(answered, domain.close(answered, staff, "unsolved"))
+    assert after(answered, steps.reopen(answered, staff, "not done", RULES)).state == "routed"
+    closed = after(answered, steps.close(answered, staff, "unsolved"))
     assert (closed.state, closed.result) == ("closed", "unsolved")
-    assert domain.due(closed, RULES) == {}, "nobody is reminded to rate it"
-    assert after(case, domain.withdraw(case, staff, "")).state == "withdrawn"
+    assert dates.due(closed, RULES) == {}, "nobody is reminded to rate it"
+    assert after(case, steps.withdraw(case, staff, "")).state == "withdrawn"
     of_a_deputy = filed(Route("roads", None, "x"))
     for ask in (
-        lambda: domain.rate(closed, staff, 5),
-        lambda: domain.rate(closed, by(START), 5),
-        lambda: domain.withdraw(case, by(START), ""),
-        lambda: domain.withdraw(of_a_deputy, staff, ""),
-        lambda: domain.supply(did(of_a_deputy, "accept", "ask"), staff, "sealed", RULES),
+        lambda: steps.rate(closed, staff, 5),
+        lambda: steps.rate(closed, by(START), 5),
+        lambda: steps.withdraw(case, by(START), ""),
+        lambda: steps.withdraw(of_a_deputy, staff, ""),
+        lambda: steps.supply(did(of_a_deputy, "accept", "ask"), staff, "sealed", RULES),
     ):
         with pytest.raises(Refusal) as refusal:
             ask()
@@ -329,7 +329,7 @@ def test_a_case_returned_too_often_goes_up_and_is_designated_not_passed_round() 
 
 def test_the_clock_stands_still_while_the_filer_is_waited_for() -> None:
     case = did(filed(Route("roads", None, "x")), "accept", "ask")
-    assert domain.due(case, RULES).keys() == {"waiting"}
+    assert dates.due(case, RULES).keys() == {"waiting"}
     later = START + timedelta(days=5)
     resumed = did(case, "supply", at=later)
     assert resumed.answer_by is not None
@@ -342,25 +342,25 @@ def test_an_answer_is_on_time_by_when_it_was_given_however_late_it_arrives() -> 
     case = filed(Route("roads", None, "x"))
     assert case.answer_by is not None
     for kind in ("accept", "answer"):
-        case = after(case, domain.fall_due(case, kind, domain.due(case, RULES)[kind], RULES))
+        case = after(case, dates.fall_due(case, kind, dates.due(case, RULES)[kind], RULES))
     assert case.chased == 2
     given_at, taken_in = case.answer_by - timedelta(hours=1), case.answer_by + timedelta(days=1)
     act = Act("department:roads", taken_in, given_at, department="roads")
-    answered = after(case, domain.answer(case, act, result="solved", text="done"))
+    answered = after(case, steps.answer(case, act, result="solved", text="done"))
     assert answered.on_time is True
     assert [event.step for event in answered.steps[-2:]] == ["answered", "urge-withdrawn"]
-    late = after(case, domain.answer(case, by(taken_in, "roads"), result="solved", text="done"))
+    late = after(case, steps.answer(case, by(taken_in, "roads"), result="solved", text="done"))
     assert late.on_time is False
 
 
 def test_a_case_that_staff_supervise_early_is_chased_like_any_other() -> None:
     plain = filed(Route("roads", None, "x"))
     case = did(plain, "supervise")
-    assert domain.due(case, RULES) == domain.due(plain, RULES)
+    assert dates.due(case, RULES) == dates.due(plain, RULES)
     answered = did(case, "answer")
     assert answered.steps[-1].step == "answered", "there is no urge to withdraw"
     for kind in ("accept", "answer", "supervise"):
-        case = after(case, domain.fall_due(case, kind, domain.due(case, RULES)[kind], RULES))
+        case = after(case, dates.fall_due(case, kind, dates.due(case, RULES)[kind], RULES))
     assert [step.actor for step in case.steps if step.step == "supervised"] == ["staff", "system"]
 
 
@@ -368,24 +368,24 @@ def test_a_reopened_case_is_rated_anew() -> None:
     case = did(submitted(), "take-up", "answer", "close", "rate", "resident-rate", "reopen")
     assert (case.stars, case.resident_stars, case.resident_attitude, case.resident_result) == (None,) * 4
     again = did(case, "answer", "close")
-    assert domain.due(again, RULES).keys() == {"rating"}, "and reminded of it"
+    assert dates.due(again, RULES).keys() == {"rating"}, "and reminded of it"
     assert [step.stars for step in again.steps if step.stars] == [4, 2], "the steps keep what was said"
 
 
 def test_chasing_begins_in_the_morning_of_its_day_and_what_somebody_must_do_ends_with_the_day() -> None:
     case = filed(Route("roads", None, "x"))  # on a Thursday, with five working days for the answer
-    clock = {kind: at.astimezone(CHINA).isoformat() for kind, at in domain.due(case, RULES).items()}
+    clock = {kind: at.astimezone(CHINA).isoformat() for kind, at in dates.due(case, RULES).items()}
     assert clock["accept"].startswith("2021-07-16T23:59:59")
     assert clock["answer"] == "2021-07-23T00:00:00+08:00"
-    urged = after(case, domain.fall_due(case, "answer", domain.due(case, RULES)["answer"], RULES))
-    assert domain.due(urged, RULES)["supervise"].astimezone(CHINA).isoformat() == "2021-07-30T00:00:00+08:00"
+    urged = after(case, dates.fall_due(case, "answer", dates.due(case, RULES)["answer"], RULES))
+    assert dates.due(urged, RULES)["supervise"].astimezone(CHINA).isoformat() == "2021-07-30T00:00:00+08:00"
     closed = did(case, "answer", "close")
-    assert domain.due(closed, RULES)["rating"].astimezone(CHINA).isoformat() == "2021-07-20T00:00:00+08:00"
+    assert dates.due(closed, RULES)["rating"].astimezone(CHINA).isoformat() == "2021-07-20T00:00:00+08:00"
     waiting = did(case, "accept", "ask")
-    assert domain.due(waiting, RULES)["waiting"].astimezone(CHINA).isoformat().startswith("2021-07-29T23:59")
+    assert dates.due(waiting, RULES)["waiting"].astimezone(CHINA).isoformat().startswith("2021-07-29T23:59")
     hours = replace(RULES.cases, urge=Limit(2, "hours", "test rule"))
     assert case.answer_by is not None
-    exact = domain.due(case, Rules(RULES.calendar, hours))["answer"]
+    exact = dates.due(case, Rules(RULES.calendar, hours))["answer"]
     assert exact == case.answer_by + timedelta(hours=2), "hours have no morning"
 
 
@@ -395,7 +395,7 @@ def test_a_case_that_was_late_is_late_whatever_is_done_then(step: str) -> None:
     assert case.answer_by is not None
     longer = Rules(RULES.calendar, replace(RULES.cases, hand_back=days(90)))
     asked = {name: ASKED[name].ask for name in ("ask", "transfer", "answer")}
-    asked["return"] = lambda c, at: domain.hand_back(c, by(at, "roads"), "not ours", longer)
+    asked["return"] = lambda c, at: steps.hand_back(c, by(at, "roads"), "not ours", longer)
     late = after(case, asked[step](case, case.answer_by + timedelta(microseconds=1)))
     assert late.late
     assert not after(case, asked[step](case, case.answer_by)).late
@@ -412,29 +412,29 @@ def test_a_case_that_was_late_is_late_whatever_is_done_then(step: str) -> None:
 def test_a_case_holds_documents_in_their_order_once_each_and_no_more_than_it_may() -> None:
     def answered(case: Case, *documents: str) -> Case:
         act = by(case.changed_at, "roads")
-        return after(case, domain.answer(case, act, result="solved", text="done", documents=documents))
+        return after(case, steps.answer(case, act, result="solved", text="done", documents=documents))
 
     asked = did(filed(Route("roads", None, "x")), "accept", "ask")
-    supply = domain.supply(asked, by(START), "sealed", RULES, documents=("b", "a", "b"))
+    supply = steps.supply(asked, by(START), "sealed", RULES, documents=("b", "a", "b"))
     case = answered(after(asked, supply), "a", "c")
     assert case.documents == ("b", "a", "c")
     assert [step.documents for step in case.steps if step.documents] == [("b", "a"), ("c",)]
     assert case.photos == ()
-    most = [str(number) for number in range(domain.DOCUMENTS_MAX)]
+    most = [str(number) for number in range(steps.DOCUMENTS_MAX)]
     with pytest.raises(Refusal) as refusal:
         answered(after(asked, supply), *most)
     assert refusal.value.code == "too-many-documents"
-    assert len(answered(did(asked, "supply"), *most).documents) == domain.DOCUMENTS_MAX
+    assert len(answered(did(asked, "supply"), *most).documents) == steps.DOCUMENTS_MAX
 
 
 def test_a_concern_that_nobody_takes_up_is_passed_up_once_when_it_falls_due_and_stays_open() -> None:
     case = submitted()
     assert case.take_up_by is not None
-    assert domain.due(case, RULES) == {"take-up": case.take_up_by}
+    assert dates.due(case, RULES) == {"take-up": case.take_up_by}
     assert case.steps[0].reason, "the date has its reason"
-    late = after(case, domain.fall_due(case, "take-up", case.take_up_by, RULES))
+    late = after(case, dates.fall_due(case, "take-up", case.take_up_by, RULES))
     assert (late.state, late.steps[-1].step) == ("submitted", "passed-up")
-    assert domain.due(late, RULES) == {}
+    assert dates.due(late, RULES) == {}
     assert did(late, "take-up", at=case.take_up_by).state == "routed"
 
 
@@ -450,8 +450,8 @@ def test_a_resident_objects_once_and_staff_answer_by_the_packs_date_which_the_de
     assert said.reason
     assert objected.take_up_by is not None
     assert objected.take_up_by.astimezone(CHINA).isoformat().startswith("2021-07-22T23:59"), "5 working days"
-    assert domain.due(objected, RULES) == {"take-up": objected.take_up_by}
-    late = after(objected, domain.fall_due(objected, "take-up", objected.take_up_by, RULES))
+    assert dates.due(objected, RULES) == {"take-up": objected.take_up_by}
+    late = after(objected, dates.fall_due(objected, "take-up", objected.take_up_by, RULES))
     assert late.steps[-1].step == "passed-up"
     for own in ("explain", "decline"):
         with pytest.raises(Refusal, match="not-your-case"):
@@ -469,31 +469,31 @@ def test_a_resident_objects_once_and_staff_answer_by_the_packs_date_which_the_de
 
 def test_a_case_left_in_triage_is_told_to_staff_once_and_again_when_it_comes_back() -> None:
     case = filed()
-    assert domain.due(case, RULES).keys() == {"triage"}
-    late = after(case, domain.fall_due(case, "triage", domain.due(case, RULES)["triage"], RULES))
-    assert (late.state, late.steps[-1].step, domain.due(late, RULES)) == ("triage", "triage-late", {})
-    joined = after(case, domain.join(case, by(START + timedelta(days=1)), OTHER))
-    assert domain.due(joined, RULES) == domain.due(case, RULES), "what others do puts nothing off"
+    assert dates.due(case, RULES).keys() == {"triage"}
+    late = after(case, dates.fall_due(case, "triage", dates.due(case, RULES)["triage"], RULES))
+    assert (late.state, late.steps[-1].step, dates.due(late, RULES)) == ("triage", "triage-late", {})
+    joined = after(case, steps.join(case, by(START + timedelta(days=1)), OTHER))
+    assert dates.due(joined, RULES) == dates.due(case, RULES), "what others do puts nothing off"
     back = did(late, "route", "return", at=START + timedelta(days=4))
-    assert domain.due(back, RULES)["triage"] > START + timedelta(days=4)
+    assert dates.due(back, RULES)["triage"] > START + timedelta(days=4)
 
 
 def test_an_answered_case_that_is_not_closed_reminds_its_deputy_and_then_staff() -> None:
     case = did(filed(Route("roads", None, "x")), "answer", at=START + timedelta(days=30))
     found = []
-    while kinds := domain.due(case, RULES):
+    while kinds := dates.due(case, RULES):
         ((kind, at),) = kinds.items()
         found.append((kind, at.astimezone(CHINA).date().isoformat()))
-        case = after(case, domain.fall_due(case, kind, at, RULES))
+        case = after(case, dates.fall_due(case, kind, at, RULES))
     assert found == [("close-reminder", "2021-08-18"), ("close-late", "2021-08-25")]
     assert case.steps[-1].step == "close-late"
-    assert after(case, domain.close(case, by(case.changed_at, staff=True), None)).state == "closed"
+    assert after(case, steps.close(case, by(case.changed_at, staff=True), None)).state == "closed"
 
 
 def test_only_staff_decline_what_lies_in_triage_and_not_what_others_were_merged_into() -> None:
     case = replace(filed(), sealed=sealed("井盖"))
     with pytest.raises(Refusal) as refusal:
-        domain.decline(case, by(START), "x")
+        steps.decline(case, by(START), "x")
     assert refusal.value.code == "not-your-case"
     command = told(contract.DeclineConcern(reason="在诉讼中"))
     declined = handlers.decline_concern(case, command, CONTEXT)
@@ -533,12 +533,12 @@ def test_splitting_is_noted_on_the_case_and_asks_for_one_that_is_open() -> None:
 def test_only_the_deputy_or_staff_decide_on_a_concern_and_only_the_resident_withdraws_it() -> None:
     case, stranger = submitted(), by(START, actor=str(OTHER))
     for ask in (
-        lambda: domain.take_up(case, stranger, None, RULES),
-        lambda: domain.explain(case, stranger, "x"),
-        lambda: domain.decline(case, stranger, "x"),
-        lambda: domain.withdraw(case, by(START), ""),
-        lambda: domain.withdraw(case, stranger, ""),
-        lambda: domain.rate(did(case, "explain"), resident(START), 5),
+        lambda: steps.take_up(case, stranger, None, RULES),
+        lambda: steps.explain(case, stranger, "x"),
+        lambda: steps.decline(case, stranger, "x"),
+        lambda: steps.withdraw(case, by(START), ""),
+        lambda: steps.withdraw(case, stranger, ""),
+        lambda: steps.rate(did(case, "explain"), resident(START), 5),
     ):
         with pytest.raises(Refusal) as refusal:
             ask()
@@ -548,7 +548,7 @@ def test_only_the_deputy_or_staff_decide_on_a_concern_and_only_the_resident_with
 def test_what_is_erased_is_gone_and_ends_a_case_that_nobody_answered() -> None:
     case = did(submitted(), "take-up", "erase")
     assert (case.state, case.sealed, case.contact) == ("withdrawn", "", None)
-    assert domain.erase(case, resident(START)) == ()
+    assert steps.erase(case, resident(START)) == ()
     closed = did(submitted(), "take-up", "answer", "close", "resident-rate", "erase")
     assert (closed.state, closed.erased) == ("closed", True)
     assert (closed.stars, closed.resident_stars, closed.resident_attitude) == (None, 2, 3)
@@ -557,31 +557,31 @@ def test_what_is_erased_is_gone_and_ends_a_case_that_nobody_answered() -> None:
 def test_a_merged_case_is_settled_with_its_parent_and_by_nothing_else() -> None:
     whole = did(filed(Route("roads", None, "x")), "answer", "close")
     part = filed()
-    part = after(part, domain.merge(part, by(START, staff=True), replace(whole, state="routed"), ""))
-    assert domain.settle(part, by(START), replace(whole, state="answered")) == ()
-    assert domain.settle(part, by(START), replace(whole, id=uuid4())) == ()
-    closed = after(part, domain.settle(part, by(START), whole))
+    part = after(part, steps.merge(part, by(START, staff=True), replace(whole, state="routed"), ""))
+    assert steps.settle(part, by(START), replace(whole, state="answered")) == ()
+    assert steps.settle(part, by(START), replace(whole, id=uuid4())) == ()
+    closed = after(part, steps.settle(part, by(START), whole))
     assert (closed.state, closed.result, closed.department) == ("closed", "solved", "roads")
     assert did(closed, "rate").stars == 4
     for state in ("answered", "closed", "withdrawn", "merged"):
         with pytest.raises(Refusal) as refusal:
-            domain.merge(filed(), by(START, staff=True), parent(state), "")
+            steps.merge(filed(), by(START, staff=True), parent(state), "")
         assert refusal.value.code == "parent-not-open"
 
 
 def test_joining_twice_or_one_s_own_case_changes_nothing() -> None:
     case = filed()
-    assert domain.join(case, by(START), DEPUTY) == ()
-    case = after(case, domain.join(case, by(START), OTHER))
+    assert steps.join(case, by(START), DEPUTY) == ()
+    case = after(case, steps.join(case, by(START), OTHER))
     assert case.followers == (OTHER,)
-    assert domain.join(case, by(START), OTHER) == ()
+    assert steps.join(case, by(START), OTHER) == ()
 
 
 def test_new_dates_are_told_only_where_a_new_calendar_changes_them() -> None:
     case = filed(Route("roads", None, "x"))
-    assert domain.redate(case, RULES) == ()
+    assert dates.redate(case, RULES) == ()
     longer = Rules(RULES.calendar, replace(RULES.cases, answer={**RULES.cases.answer, "normal": days(9)}))
-    moved = after(case, domain.redate(case, longer))
+    moved = after(case, dates.redate(case, longer))
     assert moved.answer_by is not None
     assert case.answer_by is not None
     assert moved.answer_by > case.answer_by
