@@ -89,6 +89,7 @@ PURE = {service: {"domain", "errors"} for service in SERVICES}
 PURE["cases"] |= {"dates", "deadlines.reckoning", "deadlines.rules", "metrics", "overview", "steps"}
 PURE["cases"] |= {"search.grams", "search.clusters"}
 PURE["cases"] |= {"motions.domain", "motions.errors", "motions.figures"}
+PURE["cases"] |= {"motions.writing", "motions.handling", "motions.promises", "motions.bills", "motions.dates"}
 PURE["cases"] |= {
     "routing.choosing",
     "routing.catalogue",

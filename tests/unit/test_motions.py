@@ -17,8 +17,9 @@ from deploy.local.runfolder import CHECKOUT
 from services.cases.deadlines import pack as packs
 from services.cases.deadlines.calendar import ChinaCalendar
 from services.cases.deadlines.reckoning import CHINA
-from services.cases.motions import bills, dates, domain, figures
-from services.cases.motions.domain import STEPS, Act, Deputy, Due, Motion, Pledge, Rules, Step, Text
+from services.cases.motions import bills, dates, domain, figures, handling, promises, writing
+from services.cases.motions.domain import STEPS, Act, Deputy, Due, Motion, Rules, Step, Text
+from services.cases.motions.promises import Pledge
 from shared.refusals import Refusal
 
 CALENDAR = ChinaCalendar()
@@ -92,38 +93,38 @@ def drafted(kind: str = "bill", level: str = "county", text: Text = BILL) -> Mot
         drafted_at=START,
         changed_at=START,
     )
-    return taken(new, domain.draft(new))
+    return taken(new, writing.draft(new))
 
 
 def signed(motion: Motion, number: int) -> Motion:
     """The motion with so many co-signers who confirmed."""
     who = OTHERS[:number]
     known = {one: replace(KNOWN[one], level=motion.level) for one in who}
-    motion = taken(motion, domain.invite(motion, deputy(), who, known)) if who else motion
+    motion = taken(motion, writing.invite(motion, deputy(), who, known)) if who else motion
     for one in who:
-        motion = taken(motion, domain.cosign(motion, deputy(one), motion.digest))
+        motion = taken(motion, writing.cosign(motion, deputy(one), motion.digest))
     return motion
 
 
 def submitted(rules: Rules = NINGBO, kind: str = "suggestion", cosigners: int = 2) -> Motion:
     motion = signed(drafted(kind), cosigners)
-    return taken(motion, domain.submit(motion, deputy(), rules, KNOWN, informed=True))
+    return taken(motion, writing.submit(motion, deputy(), rules, KNOWN, informed=True))
 
 
 def accepted(rules: Rules = NINGBO, *, when: datetime = START) -> Motion:
     motion = submitted(rules)
-    return taken(motion, domain.accept(motion, staff(when), rules, number="12", turn=False, reason=""))
+    return taken(motion, handling.accept(motion, staff(when), rules, number="12", turn=False, reason=""))
 
 
 def assigned(rules: Rules = NINGBO, *, when: datetime = START, co: tuple[str, ...] = ()) -> Motion:
     motion = accepted(rules, when=when)
-    return taken(motion, domain.assign(motion, staff(when), rules, lead="housing", co=co, reason=""))
+    return taken(motion, handling.assign(motion, staff(when), rules, lead="housing", co=co, reason=""))
 
 
 def bill(rules: Rules = NINGBO, *, when: datetime = START) -> Motion:
     """A bill that was taken in as one."""
     motion = submitted(rules, kind="bill", cosigners=9)
-    return taken(motion, domain.accept(motion, staff(when), rules, number="12", turn=False, reason=""))
+    return taken(motion, handling.accept(motion, staff(when), rules, number="12", turn=False, reason=""))
 
 
 def referred(rules: Rules = NINGBO, *, when: datetime = START) -> Motion:
@@ -144,7 +145,7 @@ def deciding(motion: Motion, decision: str, when: datetime | None = None, rules:
 def contacted(motion: Motion, when: datetime) -> Motion:
     day = when.astimezone(CHINA).date()
     act = department("housing", when)
-    return taken(motion, domain.contact(motion, act, on=day, form="face-to-face", note=""))
+    return taken(motion, handling.contact(motion, act, on=day, form="face-to-face", note=""))
 
 
 def answered(
@@ -157,7 +158,7 @@ def answered(
 ) -> Motion:
     when = when or at(20)
     motion = contacted(motion or assigned(rules), when)
-    steps = domain.answer(
+    steps = handling.answer(
         motion,
         department("housing", when),
         rules,
@@ -174,11 +175,11 @@ def rated(
     rules: Rules, values: dict[str, str], *, when: datetime | None = None, motion: Motion | None = None
 ) -> Motion:
     motion = motion or answered(rules)
-    return taken(motion, domain.rate(motion, deputy(when=when or at(21)), rules, values))
+    return taken(motion, handling.rate(motion, deputy(when=when or at(21)), rules, values))
 
 
 def reporting(motion: Motion, act: Act, outcome: str, *, due: date | None, rules: Rules = NINGBO) -> Motion:
-    steps = domain.report_promise(
+    steps = promises.report_promise(
         motion,
         act,
         rules,
@@ -233,33 +234,33 @@ def asks(draw: st.DrawFn) -> Callable[[Motion, datetime, Rules], tuple[Step, ...
     decision = draw(st.sampled_from(["agenda", "suggestion", "explained"]))
     ended = draw(st.sampled_from(["passed", "not-passed", "withdrawn"]))
     known: dict[str, Callable[[Motion, datetime, Rules], tuple[Step, ...]]] = {
-        "revise": lambda m, t, _: domain.revise(
+        "revise": lambda m, t, _: writing.revise(
             m, deputy(who, t), Text("s", digest, domain.BILL_PARTS), kind=None, secret=flag
         ),
-        "invite": lambda m, t, _: domain.invite(m, deputy(AUTHOR, t), [who, OTHERS[4]], KNOWN),
-        "cosign": lambda m, t, _: domain.cosign(m, deputy(who, t), digest),
-        "decline": lambda m, t, _: domain.decline(m, deputy(who, t)),
-        "uncosign": lambda m, t, _: domain.uncosign(m, deputy(who, t)),
-        "submit": lambda m, t, r: domain.submit(m, deputy(AUTHOR, t), r, KNOWN, informed=flag),
-        "withdraw": lambda m, t, _: domain.withdraw(m, deputy(who, t), "no more"),
-        "give_back": lambda m, t, _: domain.give_back(m, staff(t, place), "unclear"),
-        "accept": lambda m, t, r: domain.accept(m, staff(t, place), r, number="1", turn=flag, reason=""),
-        "refuse": lambda m, t, r: domain.refuse(
+        "invite": lambda m, t, _: writing.invite(m, deputy(AUTHOR, t), [who, OTHERS[4]], KNOWN),
+        "cosign": lambda m, t, _: writing.cosign(m, deputy(who, t), digest),
+        "decline": lambda m, t, _: writing.decline(m, deputy(who, t)),
+        "uncosign": lambda m, t, _: writing.uncosign(m, deputy(who, t)),
+        "submit": lambda m, t, r: writing.submit(m, deputy(AUTHOR, t), r, KNOWN, informed=flag),
+        "withdraw": lambda m, t, _: handling.withdraw(m, deputy(who, t), "no more"),
+        "give_back": lambda m, t, _: handling.give_back(m, staff(t, place), "unclear"),
+        "accept": lambda m, t, r: handling.accept(m, staff(t, place), r, number="1", turn=flag, reason=""),
+        "refuse": lambda m, t, r: handling.refuse(
             m, staff(t, place), r, ground="personal" if flag else "x", reason=""
         ),
-        "assign": lambda m, t, r: domain.assign(
+        "assign": lambda m, t, r: handling.assign(
             m, staff(t, place), r, lead=code, co=[other] if flag else [], reason=""
         ),
-        "object": lambda m, t, r: domain.object_to(m, department(code, t), r, "not ours"),
-        "contact": lambda m, t, _: domain.contact(
+        "object": lambda m, t, r: handling.object_to(m, department(code, t), r, "not ours"),
+        "contact": lambda m, t, _: handling.contact(
             m, department(code, t), on=(t + timedelta(days=min(days, 2))).date(), form="phone", note=""
         ),
-        "opinion": lambda m, t, _: domain.give_opinion(m, department(code, t), "fine"),
-        "ask_extension": lambda m, t, r: domain.ask_extension(
+        "opinion": lambda m, t, _: handling.give_opinion(m, department(code, t), "fine"),
+        "ask_extension": lambda m, t, r: handling.ask_extension(
             m, department(code, t), r, more=number, reason=""
         ),
-        "decide": lambda m, t, r: domain.decide_extension(m, staff(t, place), r, granted=flag, reason=""),
-        "answer": lambda m, t, r: domain.answer(
+        "decide": lambda m, t, r: handling.decide_extension(m, staff(t, place), r, granted=flag, reason=""),
+        "answer": lambda m, t, r: handling.answer(
             m,
             department(code, t),
             r,
@@ -273,9 +274,9 @@ def asks(draw: st.DrawFn) -> Callable[[Motion, datetime, Rules], tuple[Step, ...
         "advise": lambda m, t, r: bills.advise(m, staff(t, place), r, advice=decision, text="so"),  # type: ignore[arg-type]
         "decide_bill": lambda m, t, r: bills.decide(m, staff(t, place), r, decision=decision, reason=""),  # type: ignore[arg-type]
         "conclude": lambda m, t, _: bills.conclude(m, staff(t, place), outcome=ended, reason=""),  # type: ignore[arg-type]
-        "supervise": lambda m, t, _: domain.supervise(m, staff(t, place), "important"),
-        "rate": lambda m, t, r: domain.rate(m, deputy(who, t), r, values),
-        "report": lambda m, t, r: domain.report_promise(
+        "supervise": lambda m, t, _: handling.supervise(m, staff(t, place), "important"),
+        "rate": lambda m, t, r: handling.rate(m, deputy(who, t), r, values),
+        "report": lambda m, t, r: promises.report_promise(
             m,
             department(code, t),
             r,
@@ -288,7 +289,7 @@ def asks(draw: st.DrawFn) -> Callable[[Motion, datetime, Rules], tuple[Step, ...
             step for n, due_at in list(dates.due(m).items())[:1] for step in dates.fall_due(m, n, due_at)
         ),
         "redate": lambda m, _, r: dates.redate(m, lambda _: Rules(ANOTHER, r.motions)),
-        "rate_promise": lambda m, t, r: domain.rate_promise(
+        "rate_promise": lambda m, t, r: promises.rate_promise(
             m, deputy(who, t), r, number=number, value="satisfied"
         ),
     }
@@ -386,11 +387,11 @@ def test_a_motion_is_submitted_with_the_packs_number_of_signers_and_not_with_one
     needed = rules.motions.signers.value[kind][level]  # type: ignore[index]
     enough = signed(drafted(kind, level), needed - 1)
     assert (
-        taken(enough, domain.submit(enough, deputy(), rules, of(level), informed=False)).state == "submitted"
+        taken(enough, writing.submit(enough, deputy(), rules, of(level), informed=False)).state == "submitted"
     )
     if needed > 1:
         few = signed(drafted(kind, level), needed - 2)
-        code = refused(lambda: domain.submit(few, deputy(), rules, of(level), informed=False))
+        code = refused(lambda: writing.submit(few, deputy(), rules, of(level), informed=False))
         assert code == "too-few-signers"
 
 
@@ -402,8 +403,8 @@ def test_the_law_asks_ten_signers_for_a_bill_above_the_town_and_five_in_a_town(r
 
 def test_who_has_not_confirmed_is_no_signer() -> None:
     motion = signed(drafted(), 8)
-    motion = taken(motion, domain.invite(motion, deputy(), [OTHERS[8]], KNOWN))
-    code = refused(lambda: domain.submit(motion, deputy(), NINGBO, KNOWN, informed=True))
+    motion = taken(motion, writing.invite(motion, deputy(), [OTHERS[8]], KNOWN))
+    code = refused(lambda: writing.submit(motion, deputy(), NINGBO, KNOWN, informed=True))
     assert code == "too-few-signers"
 
 
@@ -411,34 +412,34 @@ def test_where_the_lead_answers_for_the_cosigners_those_invited_sign_once_the_le
     informs = replace(NINGBO.motions.cosigning, value="lead-informs")
     rules = replace(NINGBO, motions=replace(NINGBO.motions, cosigning=informs))
     motion = drafted()
-    motion = taken(motion, domain.invite(motion, deputy(), OTHERS[:9], KNOWN))
-    assert refused(lambda: domain.submit(motion, deputy(), rules, KNOWN, informed=False)) == "not-informed"
-    done = taken(motion, domain.submit(motion, deputy(), rules, KNOWN, informed=True))
+    motion = taken(motion, writing.invite(motion, deputy(), OTHERS[:9], KNOWN))
+    assert refused(lambda: writing.submit(motion, deputy(), rules, KNOWN, informed=False)) == "not-informed"
+    done = taken(motion, writing.submit(motion, deputy(), rules, KNOWN, informed=True))
     assert len(done.signers) == 10
 
 
 def test_a_changed_text_voids_every_confirmation_and_must_be_read_again() -> None:
     motion = signed(drafted(), 3)
     other = replace(BILL, digest="b" * 64)
-    changed = taken(motion, domain.revise(motion, deputy(), other, kind=None, secret=None))
+    changed = taken(motion, writing.revise(motion, deputy(), other, kind=None, secret=None))
     assert changed.signers == (AUTHOR,)
     assert changed.steps[-1].detail["voided"] == [str(one) for one in OTHERS[:3]]
-    stale = refused(lambda: domain.cosign(changed, deputy(OTHERS[0]), "a" * 64))
+    stale = refused(lambda: writing.cosign(changed, deputy(OTHERS[0]), "a" * 64))
     assert stale == "text-changed"
-    again = taken(changed, domain.cosign(changed, deputy(OTHERS[0]), "b" * 64))
+    again = taken(changed, writing.cosign(changed, deputy(OTHERS[0]), "b" * 64))
     assert again.signers == (AUTHOR, OTHERS[0])
 
 
 def test_the_same_text_saved_again_keeps_the_confirmations() -> None:
     motion = signed(drafted(), 3)
-    saved = taken(motion, domain.revise(motion, deputy(), BILL, kind=None, secret=True))
+    saved = taken(motion, writing.revise(motion, deputy(), BILL, kind=None, secret=True))
     assert len(saved.signers) == 4
 
 
 @pytest.mark.parametrize("part", sorted(domain.BILL_PARTS))
 def test_a_bill_without_cause_basis_or_plan_is_not_submitted(part: str) -> None:
     motion = signed(drafted(text=replace(BILL, parts=domain.BILL_PARTS - {part})), 9)
-    assert refused(lambda: domain.submit(motion, deputy(), NINGBO, KNOWN, informed=True)) == "parts-missing"
+    assert refused(lambda: writing.submit(motion, deputy(), NINGBO, KNOWN, informed=True)) == "parts-missing"
 
 
 def test_only_deputies_of_the_same_congress_are_invited() -> None:
@@ -449,18 +450,18 @@ def test_only_deputies_of_the_same_congress_are_invited() -> None:
         replace(KNOWN[OTHERS[0]], active=False),
     ):
         asked = {OTHERS[0]: stranger}
-        code = refused(lambda asked=asked: domain.invite(motion, deputy(), [OTHERS[0]], asked))  # type: ignore[misc]
+        code = refused(lambda asked=asked: writing.invite(motion, deputy(), [OTHERS[0]], asked))  # type: ignore[misc]
         assert code == "deputy-unknown"
 
 
 def test_a_draft_is_for_its_author_and_those_invited_alone() -> None:
     motion = drafted()
-    motion = taken(motion, domain.invite(motion, deputy(), OTHERS[:1], KNOWN))
+    motion = taken(motion, writing.invite(motion, deputy(), OTHERS[:1], KNOWN))
     assert domain.may_read(motion, deputy())
     assert domain.may_read(motion, deputy(OTHERS[0]))
     for act in (deputy(OTHERS[1]), staff(), department("housing")):
         assert not domain.may_read(motion, act)
-    declined = taken(motion, domain.decline(motion, deputy(OTHERS[0])))
+    declined = taken(motion, writing.decline(motion, deputy(OTHERS[0])))
     assert not domain.may_read(declined, deputy(OTHERS[0]))
 
 
@@ -483,22 +484,22 @@ def test_what_is_submitted_is_read_by_deputies_unless_secret_and_by_its_departme
 def test_only_a_ground_of_the_pack_is_taken(rules: Rules) -> None:
     motion = submitted(rules)
     for ground in rules.motions.grounds.value:
-        done = taken(motion, domain.refuse(motion, staff(), rules, ground=ground, reason=""))
+        done = taken(motion, handling.refuse(motion, staff(), rules, ground=ground, reason=""))
         assert (done.state, done.ground) == ("not-accepted", ground)
-    code = refused(lambda: domain.refuse(motion, staff(), rules, ground="too-long", reason=""))
+    code = refused(lambda: handling.refuse(motion, staff(), rules, ground="too-long", reason=""))
     assert code == "ground-unknown"
 
 
 def test_a_bill_becomes_a_suggestion_and_a_suggestion_does_not() -> None:
     bill = submitted(kind="bill", cosigners=9)
-    turned = taken(bill, domain.accept(bill, staff(), NINGBO, number="1", turn=True, reason="no plan"))
+    turned = taken(bill, handling.accept(bill, staff(), NINGBO, number="1", turn=True, reason="no plan"))
     assert (turned.kind, turned.turned, turned.state) == ("suggestion", True, "accepted")
-    code = refused(lambda: domain.accept(submitted(), staff(), NINGBO, number="1", turn=True, reason=""))
+    code = refused(lambda: handling.accept(submitted(), staff(), NINGBO, number="1", turn=True, reason=""))
     assert code == "not-a-bill"
 
 
 def test_a_bill_is_put_on_the_agenda_and_voted_on_and_no_department_ever_has_it() -> None:
-    assert refused(lambda: domain.assign(bill(), staff(), NINGBO, lead="housing", co=(), reason="")) == (
+    assert refused(lambda: handling.assign(bill(), staff(), NINGBO, lead="housing", co=(), reason="")) == (
         "bill-not-assigned"
     )
     tabled = deciding(bill(), "agenda")
@@ -507,9 +508,11 @@ def test_a_bill_is_put_on_the_agenda_and_voted_on_and_no_department_ever_has_it(
         ended = taken(tabled, steps)
         assert (ended.state, ended.bill_outcome, ended.closed_at) == ("concluded", outcome, at(12))
         assert [d.met for d in ended.deadlines if d.kind == "conclude"] == [met]
-        assert refused(partial(domain.rate, ended, deputy(), NINGBO, GOOD)) == "step-not-possible"
-    assert refused(lambda: domain.withdraw(tabled, deputy(), "no more")) == "step-not-possible"
-    assert domain.withdraw(referred(), deputy(), "no more"), "before it is on the agenda, it is the author's"
+        assert refused(partial(handling.rate, ended, deputy(), NINGBO, GOOD)) == "step-not-possible"
+    assert refused(lambda: handling.withdraw(tabled, deputy(), "no more")) == "step-not-possible"
+    assert handling.withdraw(referred(), deputy(), "no more"), (
+        "before it is on the agenda, it is the author's"
+    )
 
 
 def test_a_committee_reports_and_what_is_decided_on_its_report_ends_the_bill_or_its_being_one() -> None:
@@ -523,7 +526,7 @@ def test_a_committee_reports_and_what_is_decided_on_its_report_ends_the_bill_or_
     turned = deciding(reported(), "suggestion")
     assert (turned.state, turned.kind, turned.turned) == ("accepted", "suggestion", True)
     assert open_until(turned, "assign") == "2022-03-18"
-    assert domain.assign(turned, staff(at(11)), NINGBO, lead="housing", co=(), reason="")
+    assert handling.assign(turned, staff(at(11)), NINGBO, lead="housing", co=(), reason="")
 
 
 def test_without_a_report_a_bill_is_not_explained_away_and_a_suggestion_goes_to_no_committee() -> None:
@@ -545,10 +548,10 @@ def test_without_a_report_a_bill_is_not_explained_away_and_a_suggestion_goes_to_
 
 def test_staff_of_another_congress_decide_nothing() -> None:
     motion = submitted()
-    assert refused(lambda: domain.give_back(motion, staff(place="330212"), "x")) == "not-your-motion"
+    assert refused(lambda: handling.give_back(motion, staff(place="330212"), "x")) == "not-your-motion"
     of_city = replace(motion, level="city", county=None, town=None)
-    assert refused(lambda: domain.give_back(of_city, staff(place="330203"), "x")) == "not-your-motion"
-    assert [step.kind for step in domain.give_back(of_city, staff(place="3302"), "x")] == ["returned"]
+    assert refused(lambda: handling.give_back(of_city, staff(place="330203"), "x")) == "not-your-motion"
+    assert [step.kind for step in handling.give_back(of_city, staff(place="3302"), "x")] == ["returned"]
 
 
 def open_until(motion: Motion, kind: str, code: str | None = None) -> str:
@@ -582,28 +585,30 @@ def test_a_deadline_is_what_the_law_says(law: str, rules: Rules, kind: str, day:
 
 def test_an_objection_in_time_goes_to_staff_and_too_late_is_refused() -> None:
     motion = assigned()
-    late = refused(lambda: domain.object_to(motion, department("housing", at(11)), NINGBO, "not ours"))
+    late = refused(lambda: handling.object_to(motion, department("housing", at(11)), NINGBO, "not ours"))
     assert late == "too-late"
-    objected = taken(motion, domain.object_to(motion, department("housing", at(9)), NINGBO, "not ours"))
+    objected = taken(motion, handling.object_to(motion, department("housing", at(9)), NINGBO, "not ours"))
     assert objected.state == "objected"
     assert objected.open_due("reassign") is not None
     # The same late day is in time where the pack gives more: no value is in code.
     longer = assigned(CHONGQING)
-    assert domain.object_to(longer, department("housing", at(11)), CHONGQING, "not ours")
+    assert handling.object_to(longer, department("housing", at(11)), CHONGQING, "not ours")
 
 
 def test_another_lead_gets_a_clock_of_its_own_and_the_same_one_keeps_its_old() -> None:
     motion = assigned()
-    objected = taken(motion, domain.object_to(motion, department("housing", at(9)), NINGBO, "not ours"))
+    objected = taken(motion, handling.object_to(motion, department("housing", at(9)), NINGBO, "not ours"))
     same = taken(
-        objected, domain.assign(objected, staff(at(12)), NINGBO, lead="housing", co=(), reason="it is")
+        objected, handling.assign(objected, staff(at(12)), NINGBO, lead="housing", co=(), reason="it is")
     )
     assert open_until(same, "answer") == open_until(motion, "answer") == "2022-06-01"
-    assert refused(lambda: domain.object_to(same, department("housing", at(13)), NINGBO, "no")) == "too-late"
-    other = taken(objected, domain.assign(objected, staff(at(12)), NINGBO, lead="roads", co=(), reason=""))
+    assert (
+        refused(lambda: handling.object_to(same, department("housing", at(13)), NINGBO, "no")) == "too-late"
+    )
+    other = taken(objected, handling.assign(objected, staff(at(12)), NINGBO, lead="roads", co=(), reason=""))
     assert open_until(other, "answer") == "2022-06-13"
     assert [d.department for d in other.deadlines if d.kind == "answer" and d.ended is None] == ["roads"]
-    gone = refused(lambda: domain.give_opinion(other, department("housing", at(13)), "x"))
+    gone = refused(lambda: handling.give_opinion(other, department("housing", at(13)), "x"))
     assert gone == "not-your-motion"
 
 
@@ -611,12 +616,12 @@ def test_a_department_that_is_not_assigned_touches_nothing() -> None:
     motion = assigned(co=("roads",))
     strange = department("water", at(1))
     for ask in (
-        lambda: domain.object_to(motion, strange, NINGBO, "x"),
-        lambda: domain.give_opinion(motion, strange, "x"),
-        lambda: domain.contact(motion, strange, on=START.date(), form="phone", note=""),
-        lambda: domain.ask_extension(motion, strange, NINGBO, more=1, reason="x"),
+        lambda: handling.object_to(motion, strange, NINGBO, "x"),
+        lambda: handling.give_opinion(motion, strange, "x"),
+        lambda: handling.contact(motion, strange, on=START.date(), form="phone", note=""),
+        lambda: handling.ask_extension(motion, strange, NINGBO, more=1, reason="x"),
         # A co-handler does what is the lead's as little as a stranger.
-        lambda: domain.ask_extension(motion, department("roads", at(1)), NINGBO, more=1, reason="x"),
+        lambda: handling.ask_extension(motion, department("roads", at(1)), NINGBO, more=1, reason="x"),
     ):
         assert refused(ask) == "not-your-motion"
 
@@ -624,18 +629,18 @@ def test_a_department_that_is_not_assigned_touches_nothing() -> None:
 def test_an_extension_reaches_to_the_packs_latest_day_and_no_further() -> None:
     motion = assigned()
     code = refused(
-        lambda: domain.ask_extension(motion, department("housing", at(5)), NINGBO, more=4, reason="")
+        lambda: handling.ask_extension(motion, department("housing", at(5)), NINGBO, more=4, reason="")
     )
     assert code == "extension-too-long"
     asked = taken(
-        motion, domain.ask_extension(motion, department("housing", at(5)), NINGBO, more=3, reason="难")
+        motion, handling.ask_extension(motion, department("housing", at(5)), NINGBO, more=3, reason="难")
     )
-    granted = taken(asked, domain.decide_extension(asked, staff(at(6)), NINGBO, granted=True, reason=""))
+    granted = taken(asked, handling.decide_extension(asked, staff(at(6)), NINGBO, granted=True, reason=""))
     assert open_until(granted, "answer") == "2022-09-01"
     due = granted.open_due("answer")
     assert due is not None
     assert "延期" in due.reason
-    kept = taken(asked, domain.decide_extension(asked, staff(at(6)), NINGBO, granted=False, reason=""))
+    kept = taken(asked, handling.decide_extension(asked, staff(at(6)), NINGBO, granted=False, reason=""))
     assert open_until(kept, "answer") == "2022-06-01"
 
 
@@ -646,16 +651,16 @@ def test_there_is_no_answer_without_a_contact_in_the_same_round() -> None:
     motion = assigned()
     give = {"result": "A", "sealed": "s", "signed_by": "x", "public": True, "pledges": ()}
     act = department("housing", at(5))
-    assert refused(lambda: domain.answer(motion, act, NINGBO, **give)) == "contact-missing"  # type: ignore[arg-type]
+    assert refused(lambda: handling.answer(motion, act, NINGBO, **give)) == "contact-missing"  # type: ignore[arg-type]
     again = rated(NINGBO, BAD)
     assert (again.state, again.round) == ("redo", 2)
     later = department("housing", at(30))
-    assert refused(lambda: domain.answer(again, later, NINGBO, **give)) == "contact-missing"  # type: ignore[arg-type]
+    assert refused(lambda: handling.answer(again, later, NINGBO, **give)) == "contact-missing"  # type: ignore[arg-type]
 
 
 def test_a_second_round_is_owed_by_whoever_handles_it_now() -> None:
     again = rated(NINGBO, BAD)
-    moved = taken(again, domain.assign(again, staff(at(40)), NINGBO, lead="roads", co=(), reason=""))
+    moved = taken(again, handling.assign(again, staff(at(40)), NINGBO, lead="roads", co=(), reason=""))
     before, after = again.open_due("redo"), moved.open_due("redo")
     assert before is not None
     assert after is not None
@@ -693,11 +698,11 @@ def test_a_second_round_ends_with_the_second_rating_whatever_it_says() -> None:
 def test_cosigners_rate_where_the_answer_goes_to_each_of_them() -> None:
     theirs = deputy(OTHERS[0], at(21))
     motion = answered(NINGBO)
-    done = taken(motion, domain.rate(motion, theirs, NINGBO, BAD))
+    done = taken(motion, handling.rate(motion, theirs, NINGBO, BAD))
     assert (done.state, done.ratings[0].deputy) == ("answered", OTHERS[0])  # it is the lead's that counts
-    assert refused(lambda: domain.rate(done, theirs, NINGBO, GOOD)) == "already-rated"
+    assert refused(lambda: handling.rate(done, theirs, NINGBO, GOOD)) == "already-rated"
     passed_on = answered(QINGDAO)
-    assert refused(lambda: domain.rate(passed_on, theirs, QINGDAO, GOOD)) == "not-your-motion"
+    assert refused(lambda: handling.rate(passed_on, theirs, QINGDAO, GOOD)) == "not-your-motion"
 
 
 @every_pack
@@ -709,7 +714,7 @@ def test_a_rating_gives_a_known_value_on_each_axis(rules: Rules) -> None:
         {**GOOD, "result": "great"},
         {**GOOD, "speed": "satisfied"},
     ):
-        code = refused(lambda values=values: domain.rate(motion, deputy(when=at(21)), rules, values))  # type: ignore[misc]
+        code = refused(lambda values=values: handling.rate(motion, deputy(when=at(21)), rules, values))  # type: ignore[misc]
         assert code == "ratings-wrong"
     for value in rules.motions.satisfaction.value:
         given = rated(rules, {"attitude": value, "result": value})
@@ -722,23 +727,23 @@ def test_a_promise_is_reported_by_who_made_it_and_rated_a_second_time() -> None:
     assert motion.state == "closed"
     assert open_until(motion, "promise") == "2022-05-30"  # one month after 2022-04-30
     report = {"number": 1, "outcome": "kept", "sealed": "s", "due": None}
-    foreign = refused(lambda: domain.report_promise(motion, department("roads", at(70)), NINGBO, **report))  # type: ignore[arg-type]
+    foreign = refused(lambda: promises.report_promise(motion, department("roads", at(70)), NINGBO, **report))  # type: ignore[arg-type]
     assert foreign == "not-your-motion"
-    early = refused(lambda: domain.rate_promise(motion, deputy(), NINGBO, number=1, value="satisfied"))
+    early = refused(lambda: promises.rate_promise(motion, deputy(), NINGBO, number=1, value="satisfied"))
     assert early == "promise-unknown"
-    kept = taken(motion, domain.report_promise(motion, department("housing", at(70)), NINGBO, **report))  # type: ignore[arg-type]
+    kept = taken(motion, promises.report_promise(motion, department("housing", at(70)), NINGBO, **report))  # type: ignore[arg-type]
     assert kept.deadlines[-1].met is True
     done = taken(
-        kept, domain.rate_promise(kept, deputy(when=at(71)), NINGBO, number=1, value="mostly-satisfied")
+        kept, promises.rate_promise(kept, deputy(when=at(71)), NINGBO, number=1, value="mostly-satisfied")
     )
     assert (done.promises[0].state, done.promises[0].rating) == ("kept", "mostly-satisfied")
 
 
 def test_a_withdrawal_in_writing_ends_the_handling_until_it_is_answered() -> None:
-    gone = taken(assigned(), domain.withdraw(assigned(), deputy(when=at(3)), "已解决"))
+    gone = taken(assigned(), handling.withdraw(assigned(), deputy(when=at(3)), "已解决"))
     assert gone.state == "withdrawn"
     assert all(due.ended for due in gone.deadlines)
-    assert refused(lambda: domain.withdraw(answered(), deputy(when=at(30)), "x")) == "step-not-possible"
+    assert refused(lambda: handling.withdraw(answered(), deputy(when=at(30)), "x")) == "step-not-possible"
 
 
 # -- who has left, second contacts, broken promises ------------------------------------------------------
@@ -747,17 +752,17 @@ def test_a_withdrawal_in_writing_ends_the_handling_until_it_is_answered() -> Non
 def test_who_has_left_the_congress_before_it_is_submitted_signs_nothing() -> None:
     motion = signed(drafted(), 9)
     gone = {who: replace(KNOWN[who], active=False) for who in OTHERS[:3]}
-    code = refused(lambda: domain.submit(motion, deputy(), NINGBO, {**KNOWN, **gone}, informed=True))
+    code = refused(lambda: writing.submit(motion, deputy(), NINGBO, {**KNOWN, **gone}, informed=True))
     assert code == "too-few-signers"
     elsewhere = {OTHERS[0]: replace(KNOWN[OTHERS[0]], county="330212")}
-    code = refused(lambda: domain.submit(motion, deputy(), NINGBO, {**KNOWN, **elsewhere}, informed=True))
+    code = refused(lambda: writing.submit(motion, deputy(), NINGBO, {**KNOWN, **elsewhere}, informed=True))
     assert code == "too-few-signers"
     more = signed(drafted(), 12)
-    done = taken(more, domain.submit(more, deputy(), NINGBO, {**KNOWN, **gone}, informed=True))
+    done = taken(more, writing.submit(more, deputy(), NINGBO, {**KNOWN, **gone}, informed=True))
     assert not set(done.signers) & set(gone)
     assert len(done.signers) == 10
     left = {AUTHOR: replace(KNOWN[AUTHOR], active=False)}
-    code = refused(lambda: domain.submit(more, deputy(), NINGBO, {**KNOWN, **left}, informed=True))
+    code = refused(lambda: writing.submit(more, deputy(), NINGBO, {**KNOWN, **left}, informed=True))
     assert code == "deputy-unknown"
 
 
@@ -765,9 +770,9 @@ def test_the_second_round_needs_a_contact_after_the_rating_that_asked_for_it() -
     again = rated(NINGBO, BAD)  # contacted on the 20th day, rated on the 21st
     act = department("housing", at(30))
     old = at(20).date()
-    code = refused(lambda: domain.contact(again, act, on=old, form="phone", note=""))
+    code = refused(lambda: handling.contact(again, act, on=old, form="phone", note=""))
     assert code == "contact-date-wrong"
-    assert domain.contact(again, act, on=at(22).date(), form="phone", note="")
+    assert handling.contact(again, act, on=at(22).date(), form="phone", note="")
 
 
 def test_a_promise_that_is_not_kept_in_full_stays_owed_with_a_new_date() -> None:
@@ -781,7 +786,7 @@ def test_a_promise_that_is_not_kept_in_full_stays_owed_with_a_new_date() -> None
     assert (promise.state, promise.due, promise.postponed) == ("partly-kept", at(90).date(), 1)
     assert open_until(later, "promise") == "2022-06-30"  # a month after 2022-05-30
     rated_once = taken(
-        later, domain.rate_promise(later, deputy(when=at(62)), NINGBO, number=1, value="unsatisfied")
+        later, promises.rate_promise(later, deputy(when=at(62)), NINGBO, number=1, value="unsatisfied")
     )
     kept = reporting(rated_once, department("housing", at(88)), "kept", due=None)
     assert (kept.promises[0].state, kept.promises[0].rating) == ("kept", None)
@@ -797,7 +802,7 @@ def test_a_kept_promise_is_rated_within_the_packs_time_for_feedback() -> None:
         return reporting(motion, department("housing", at(61)), "kept", due=None, rules=rules)
 
     def rating(motion: Motion, rules: Rules, day: int) -> Motion:
-        steps = domain.rate_promise(motion, deputy(when=at(day)), rules, number=1, value="satisfied")
+        steps = promises.rate_promise(motion, deputy(when=at(day)), rules, number=1, value="satisfied")
         return taken(motion, steps)
 
     assert open_until(kept(CHONGQING), "rate-promise") == "2022-05-31"  # reported on Sunday, 2022-05-01
@@ -872,7 +877,7 @@ def test_without_a_rating_the_handling_ends_unstated_and_the_author_may_still_sp
         assert good.ratings[0].late is (rules is CHONGQING)
         again = rated(rules, BAD, motion=silent, when=later)
         assert (again.state, again.round, again.closed_at) == ("redo", 2, None)
-        twice = partial(domain.rate, good, deputy(when=later), rules, BAD)
+        twice = partial(handling.rate, good, deputy(when=later), rules, BAD)
         assert refused(twice) == "already-rated"
 
 
@@ -887,9 +892,9 @@ def test_open_deadlines_are_counted_again_with_a_new_calendar_and_ended_ones_are
     assert [d.number for d in moved.deadlines if d.number in moved.steps[-1].detail["moved"]] == [3]
     assert dates.redate(moved, lambda _: later) == ()
     asked = taken(
-        motion, domain.ask_extension(motion, department("housing", at(5)), NINGBO, more=3, reason="")
+        motion, handling.ask_extension(motion, department("housing", at(5)), NINGBO, more=3, reason="")
     )
-    longer = taken(asked, domain.decide_extension(asked, staff(at(6)), NINGBO, granted=True, reason=""))
+    longer = taken(asked, handling.decide_extension(asked, staff(at(6)), NINGBO, granted=True, reason=""))
     assert open_until(taken(longer, dates.redate(longer, lambda _: later)), "answer") == "2022-09-01"
 
 

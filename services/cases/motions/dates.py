@@ -24,9 +24,9 @@ from services.cases.motions.domain import (
     Step,
     begun,
     due_of,
-    promised,
-    to_be_rated,
 )
+from services.cases.motions.handling import to_be_rated
+from services.cases.motions.promises import promised
 
 
 def due(motion: Motion) -> Mapping[int, datetime]:

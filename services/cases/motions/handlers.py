@@ -11,7 +11,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from services.cases.motions import bills, dates, domain, errors
+from services.cases.motions import bills, dates, domain, errors, handling, promises, writing
 from services.cases.motions.domain import Act, Motion, Step
 from services.cases.motions.store import Context, Referral
 from shared.contracts import motions as contract
@@ -110,7 +110,7 @@ def draft_motion(
         drafted_at=message.now,
         changed_at=message.now,
     )
-    return _decided(new, domain.draft(new), context)
+    return _decided(new, writing.draft(new), context)
 
 
 def revise_motion(
@@ -122,7 +122,7 @@ def revise_motion(
     if not domain.may_read(found, act):
         raise errors.motion_unknown()
     text = read_motion(context.opener, data.sealed, data.kind or found.kind)
-    return _decided(found, domain.revise(found, act, text, kind=data.kind, secret=data.secret), context)
+    return _decided(found, writing.revise(found, act, text, kind=data.kind, secret=data.secret), context)
 
 
 def invite_cosigners(
@@ -130,7 +130,7 @@ def invite_cosigners(
 ) -> Decision[Motion]:
     """The author asks others to co-sign."""
     found = _known(motion)
-    steps = domain.invite(found, _act(found, message), message.data.deputies, context.deputies)
+    steps = writing.invite(found, _act(found, message), message.data.deputies, context.deputies)
     return _decided(found, steps, context)
 
 
@@ -141,7 +141,7 @@ def assign_motion(
     found, data = _known(motion), message.data
     if not {data.lead, *data.co_handlers} <= context.departments:
         raise errors.department_unknown()
-    steps = domain.assign(
+    steps = handling.assign(
         found,
         _act(found, message),
         context.rules_at(message.now),
@@ -159,7 +159,7 @@ def submit_motion(
     found = _known(motion)
     rules = context.rules_at(message.now)
     act = _act(found, message)
-    steps = domain.submit(found, act, rules, context.deputies, informed=message.data.informed)
+    steps = writing.submit(found, act, rules, context.deputies, informed=message.data.informed)
     return _decided(found, steps, context)
 
 
@@ -184,7 +184,7 @@ def answer_motion(
 ) -> Decision[Motion]:
     """The lead department answers; its words are sealed before they rest."""
     found, data = _known(motion), message.data
-    steps = domain.answer(
+    steps = handling.answer(
         found,
         _act(found, message),
         context.rules_at(message.now),
@@ -192,7 +192,7 @@ def answer_motion(
         sealed=context.sealer.seal({"text": data.text}),
         signed_by=data.signed_by,
         public=data.public,
-        pledges=[domain.Pledge(context.sealer.seal({"text": p.text}), p.due) for p in data.promises],
+        pledges=[promises.Pledge(context.sealer.seal({"text": p.text}), p.due) for p in data.promises],
     )
     return _decided(found, steps, context)
 
@@ -202,7 +202,7 @@ def report_promise(
 ) -> Decision[Motion]:
     """The department reports on a promise; its words are sealed before they rest."""
     found, data = _known(motion), message.data
-    steps = domain.report_promise(
+    steps = promises.report_promise(
         found,
         _act(found, message),
         context.rules_at(message.now),
@@ -360,7 +360,7 @@ def _to_departments(before: Motion, motion: Motion, step: Step, context: Context
             motion_id=motion.id, step=name, state=motion.state, due_at=due.at if due else None, text=text
         )
 
-    def handling(of: Motion) -> set[str]:
+    def holding(of: Motion) -> set[str]:
         return {h.department for h in of.handlers if h.state != "released"}
 
     match step.kind:
@@ -369,7 +369,7 @@ def _to_departments(before: Motion, motion: Motion, step: Step, context: Context
             for h in motion.handlers:
                 if h.state == "assigned" and (h.department, h.role, h.since) not in roles:
                     say(h.department, _dossier(motion, h.department, context))
-            for department in sorted(handling(before) - handling(motion)):
+            for department in sorted(holding(before) - holding(motion)):
                 say(department, told("recalled"))
         case "unsatisfied":
             say(motion.lead, told("rated"))
@@ -397,7 +397,7 @@ def _to_departments(before: Motion, motion: Motion, step: Step, context: Context
             for due in moved:
                 say(due.department, told("redated").model_copy(update={"due_at": due.at}))
         case "withdrawn":
-            for department in sorted(handling(before)):
+            for department in sorted(holding(before)):
                 say(department, told("recalled"))
         case _:
             pass
@@ -444,19 +444,19 @@ DECISIONS: dict[type[Contract], Decide[Motion]] = {
     contract.DraftMotion: draft_motion,
     contract.ReviseMotion: revise_motion,
     contract.InviteCosigners: invite_cosigners,
-    contract.CosignMotion: _step(lambda motion, act, data, _: domain.cosign(motion, act, data.digest)),
-    contract.DeclineMotion: _step(lambda motion, act, _, __: domain.decline(motion, act)),
-    contract.UncosignMotion: _step(lambda motion, act, _, __: domain.uncosign(motion, act)),
+    contract.CosignMotion: _step(lambda motion, act, data, _: writing.cosign(motion, act, data.digest)),
+    contract.DeclineMotion: _step(lambda motion, act, _, __: writing.decline(motion, act)),
+    contract.UncosignMotion: _step(lambda motion, act, _, __: writing.uncosign(motion, act)),
     contract.SubmitMotion: submit_motion,
-    contract.WithdrawMotion: _step(lambda motion, act, data, _: domain.withdraw(motion, act, data.reason)),
-    contract.GiveBackMotion: _step(lambda motion, act, data, _: domain.give_back(motion, act, data.reason)),
+    contract.WithdrawMotion: _step(lambda motion, act, data, _: handling.withdraw(motion, act, data.reason)),
+    contract.GiveBackMotion: _step(lambda motion, act, data, _: handling.give_back(motion, act, data.reason)),
     contract.AcceptMotion: _step(
-        lambda motion, act, data, rules: domain.accept(
+        lambda motion, act, data, rules: handling.accept(
             motion, act, rules, number=data.number, turn=data.turn, reason=data.reason
         )
     ),
     contract.RefuseMotion: _step(
-        lambda motion, act, data, rules: domain.refuse(
+        lambda motion, act, data, rules: handling.refuse(
             motion, act, rules, ground=data.ground, reason=data.reason
         )
     ),
@@ -478,34 +478,36 @@ DECISIONS: dict[type[Contract], Decide[Motion]] = {
     ),
     contract.AssignMotion: assign_motion,
     contract.ObjectToMotion: _step(
-        lambda motion, act, data, rules: domain.object_to(motion, act, rules, data.reason)
+        lambda motion, act, data, rules: handling.object_to(motion, act, rules, data.reason)
     ),
     contract.ContactDeputy: _step(
-        lambda motion, act, data, _: domain.contact(motion, act, on=data.on, form=data.form, note=data.note)
+        lambda motion, act, data, _: handling.contact(motion, act, on=data.on, form=data.form, note=data.note)
     ),
     contract.GiveMotionOpinion: _step(
-        lambda motion, act, data, _: domain.give_opinion(motion, act, data.text)
+        lambda motion, act, data, _: handling.give_opinion(motion, act, data.text)
     ),
     contract.AskMotionExtension: _step(
-        lambda motion, act, data, rules: domain.ask_extension(
+        lambda motion, act, data, rules: handling.ask_extension(
             motion, act, rules, more=data.more, reason=data.reason
         )
     ),
     contract.DecideMotionExtension: _step(
-        lambda motion, act, data, rules: domain.decide_extension(
+        lambda motion, act, data, rules: handling.decide_extension(
             motion, act, rules, granted=data.granted, reason=data.reason
         )
     ),
     contract.AnswerMotion: answer_motion,
-    contract.SuperviseMotion: _step(lambda motion, act, data, _: domain.supervise(motion, act, data.reason)),
+    contract.SuperviseMotion: _step(
+        lambda motion, act, data, _: handling.supervise(motion, act, data.reason)
+    ),
     contract.RateMotion: _step(
-        lambda motion, act, data, rules: domain.rate(motion, act, rules, data.ratings)
+        lambda motion, act, data, rules: handling.rate(motion, act, rules, data.ratings)
     ),
     contract.ReportPromise: report_promise,
     contract.FallMotionDue: fall_due,
     contract.RedateMotion: redate_motion,
     contract.RatePromise: _step(
-        lambda motion, act, data, rules: domain.rate_promise(
+        lambda motion, act, data, rules: promises.rate_promise(
             motion, act, rules, number=data.promise, value=data.rating
         )
     ),
