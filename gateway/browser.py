@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
-from gateway.answers import Me
+from gateway.answers.identity import Me
 from gateway.commands import json_response
 from gateway.reads import SignIn, passed_on
 from gateway.services import Services

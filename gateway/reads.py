@@ -18,7 +18,7 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway import answers
+from gateway.answers import cases, evaluation, identity, learning, motions, notify, operations, participation
 from gateway.commands import Caller, content_of, json_response, outcome_response, refuse_unkept
 from gateway.services import Answer, ServiceName, Services
 from shared.contracts.identity import PlaceCode
@@ -55,25 +55,25 @@ READS = (
         "identity",
         "Deputies 人大代表",
         ("county", "town", "level", "station", "state", "q", *PAGE),
-        answer=answers.DeputyPage,
+        answer=identity.DeputyPage,
     ),
-    Read("/deputies/{id}", "identity", "One deputy", answer=answers.Deputy),
+    Read("/deputies/{id}", "identity", "One deputy", answer=identity.Deputy),
     Read("/codes/{code}", "identity", "The deputy or the station behind a public code 代表码", public=True),
     Read(
         "/stations",
         "identity",
         "Stations 代表联络站",
         ("county", "town", "state", *PAGE),
-        answer=answers.StationPage,
+        answer=identity.StationPage,
     ),
-    Read("/stations/{id}", "identity", "One station", answer=answers.Station),
-    Read("/departments", "identity", "Departments 承办单位", PAGE, answer=answers.DepartmentPage),
+    Read("/stations/{id}", "identity", "One station", answer=identity.Station),
+    Read("/departments", "identity", "Departments 承办单位", PAGE, answer=identity.DepartmentPage),
     Read("/staff", "identity", "Congress staff", PAGE),
     Read(
         "/roster-imports/{id}",
         "identity",
         "The report of a roster import, row by row",
-        answer=answers.RosterReport,
+        answer=identity.RosterReport,
     ),
     Read(
         "/cases",
@@ -99,18 +99,18 @@ READS = (
             "after",
             *PAGE,
         ),
-        answer=answers.CasePage,
+        answer=cases.CasePage,
     ),
-    Read("/cases/{id}", "cases", "One case with its way", answer=answers.WholeCase),
+    Read("/cases/{id}", "cases", "One case with its way", answer=cases.WholeCase),
     Read("/cases/{id}/photos/{digest}", "cases", "A photo of a case 照片, as JPEG", ("size",)),
     Read("/cases/{id}/documents/{digest}", "cases", "A document of a case 文件, as PDF"),
-    Read("/cases/{id}/similar", "cases", "Open cases about the same 相似事项", answer=answers.SimilarCases),
+    Read("/cases/{id}/similar", "cases", "Open cases about the same 相似事项", answer=cases.SimilarCases),
     Read(
         "/case-clusters",
         "cases",
         "Many reports of one matter 集中反映, for staff",
         ("county", "days", "least", "size"),
-        answer=answers.CaseClusters,
+        answer=cases.CaseClusters,
     ),
     Read("/cases/{id}/routing", "cases", "Why a case is where it is 派单依据"),
     Read("/routing", "cases", "Catalogues and models, and what is in force, for staff"),
@@ -119,7 +119,7 @@ READS = (
         "cases",
         "A resident's contact data 联系方式; the reading is noted",
         ("purpose",),
-        answer=answers.Contact,
+        answer=cases.Contact,
     ),
     Read(
         "/indicators",
@@ -132,7 +132,7 @@ READS = (
         "cases",
         "What was filed, how it stands, where, and the trend 工作概览, for staff",
         ("place", "filed_from", "filed_until", "as_of"),
-        answer=answers.Overview,
+        answer=cases.Overview,
     ),
     Read("/webhooks", "cases", "A department's webhooks 推送地址", PAGE),
     Read("/webhooks/{id}/deliveries", "cases", "What was delivered to a webhook", ("state", *PAGE)),
@@ -141,21 +141,21 @@ READS = (
         "cases",
         "Motions 议案建议 one may see",
         ("state", "kind", "level", "department", "deputy", "mine", "from", "until", *PAGE),
-        answer=answers.MotionPage,
+        answer=motions.MotionPage,
     ),
-    Read("/motions/{id}", "cases", "One motion with its way", answer=answers.WholeMotion),
+    Read("/motions/{id}", "cases", "One motion with its way", answer=motions.WholeMotion),
     Read(
         "/motion-report",
         "cases",
         "The figures of a session 办理情况报告, for staff",
         ("from", "until", "at"),
-        answer=answers.MotionReport,
+        answer=motions.MotionReport,
     ),
     Read(
         "/motion-rules",
         "cases",
         "What the rule pack in force names: grounds, classes of answers, grades",
-        answer=answers.MotionNames,
+        answer=motions.MotionNames,
     ),
     Read("/motion-deadlines", "cases", "Open deadlines of motions, for staff", ("until", *PAGE)),
     Read(
@@ -163,66 +163,72 @@ READS = (
         "cases",
         "What answers promised 承诺台账, for staff and departments",
         ("department", "state", "overdue", *PAGE),
-        answer=answers.PromisePage,
+        answer=motions.PromisePage,
     ),
     Read("/case-referrals/{id}", "cases", "What became of a case besides"),
     Read(
-        "/activities", "participation", "Activities", ("kind", "county", *PAGE), answer=answers.ActivityPage
+        "/activities",
+        "participation",
+        "Activities",
+        ("kind", "county", *PAGE),
+        answer=participation.ActivityPage,
     ),
-    Read("/activities/{id}", "participation", "One activity", answer=answers.Activity),
+    Read("/activities/{id}", "participation", "One activity", answer=participation.Activity),
     Read(
         "/activities/{id}/attendances",
         "participation",
         "Who signed up for an activity and who came 报名签到, for staff",
         PAGE,
-        answer=answers.AttendancePage,
+        answer=participation.AttendancePage,
     ),
     Read(
         "/consultations",
         "participation",
         "Consultations",
         ("kind", "county", *PAGE),
-        answer=answers.ConsultationPage,
+        answer=participation.ConsultationPage,
     ),
-    Read("/consultations/{id}", "participation", "One consultation", answer=answers.Consultation),
+    Read("/consultations/{id}", "participation", "One consultation", answer=participation.Consultation),
     Read(
         "/consultations/{id}/opinions",
         "participation",
         "Opinions in words, for staff",
         ("question", *PAGE),
-        answer=answers.OpinionPage,
+        answer=participation.OpinionPage,
     ),
-    Read("/duties", "participation", "Logged duties", ("state", "deputy", *PAGE), answer=answers.DutyPage),
-    Read("/duties/{id}", "participation", "One duty", answer=answers.Duty),
-    Read("/courses", "learning", "Courses", ("level", *PAGE), answer=answers.CoursePage),
-    Read("/courses/{id}", "learning", "One course with own progress", answer=answers.Course),
+    Read(
+        "/duties", "participation", "Logged duties", ("state", "deputy", *PAGE), answer=participation.DutyPage
+    ),
+    Read("/duties/{id}", "participation", "One duty", answer=participation.Duty),
+    Read("/courses", "learning", "Courses", ("level", *PAGE), answer=learning.CoursePage),
+    Read("/courses/{id}", "learning", "One course with own progress", answer=learning.Course),
     Read(
         "/courses/{id}/lessons/{key}",
         "learning",
         "One lesson with what there is to read 课文, as HTML of a few plain elements",
-        answer=answers.LessonText,
+        answer=learning.LessonText,
     ),
     Read(
         "/courses/{id}/learners",
         "learning",
         "Who studies a course and who completed it 学习情况, for staff",
         ("completed", *PAGE),
-        answer=answers.LearnerPage,
+        answer=learning.LearnerPage,
     ),
-    Read("/courses/{id}/certificate", "learning", "Own certificate of a course", answer=answers.Certificate),
+    Read("/courses/{id}/certificate", "learning", "Own certificate of a course", answer=learning.Certificate),
     Read(
         "/scores/{id}",
         "evaluation",
         "A deputy's score of a year, in hundredths of a point",
         ("year",),
-        answer=answers.Score,
+        answer=evaluation.Score,
     ),
     Read(
         "/scores/{id}/explanation",
         "evaluation",
         "The list that adds up to a score: event, evidence, rule, what was capped and why, what would raise it",
         ("year", "on"),
-        answer=answers.ScoreExplanation,
+        answer=evaluation.ScoreExplanation,
     ),
     Read(
         "/scores/{id}/sheet",
@@ -243,14 +249,14 @@ READS = (
         "evaluation",
         "A deputy's archive 履职档案",
         ("year", "with_zero", *PAGE),
-        answer=answers.Archive,
+        answer=evaluation.Archive,
     ),
     Read(
         "/standings",
         "evaluation",
         "Ranks among peers, grades, outstanding deputies within the quota, for staff",
         ("year", "level", "county", "outstanding", *PAGE),
-        answer=answers.StandingPage,
+        answer=evaluation.StandingPage,
     ),
     Read(
         "/scores/{id}/report",
@@ -278,24 +284,24 @@ READS = (
         "evaluation",
         "Active deputies 活跃率 by month and county, by a county's towns, or by a town's stations, for staff",
         ("year", "county", "town"),
-        answer=answers.ActivityRates,
+        answer=evaluation.ActivityRates,
     ),
     Read(
         "/appeals",
         "evaluation",
         "Appeals 申诉 one may see",
         ("state", "deputy", *PAGE),
-        answer=answers.AppealPage,
+        answer=evaluation.AppealPage,
     ),
-    Read("/rubrics", "evaluation", "Rubrics 评价办法", answer=tuple[answers.Rubric, ...]),
+    Read("/rubrics", "evaluation", "Rubrics 评价办法", answer=tuple[evaluation.Rubric, ...]),
     Read(
         "/rubrics/{id}",
         "evaluation",
         "An adopted rubric as YAML, its last version or the one asked for, for staff",
         ("version",),
-        answer=answers.RubricText,
+        answer=evaluation.RubricText,
     ),
-    Read("/notices", "notify", "Own notices", ("unread", *PAGE), answer=answers.NoticePage),
+    Read("/notices", "notify", "Own notices", ("unread", *PAGE), answer=notify.NoticePage),
 )
 
 
@@ -399,7 +405,7 @@ def add(app: FastAPI, services: Services, health: Health, caller: Callable[..., 
         "/api/rubric-simulations",
         summary="A period under a draft rubric beside the adopted ones; changes nothing",
         tags=["rubrics"],
-        responses={200: {"model": answers.Simulation}},
+        responses={200: {"model": evaluation.Simulation}},
     )
     async def simulate(body: RubricDraft, person: who) -> Response:
         require(person.actor, "staff", "operator", "simulation")
@@ -416,7 +422,7 @@ def add(app: FastAPI, services: Services, health: Health, caller: Callable[..., 
         "/api/rubric-checks",
         summary="What is wrong with a rubric that is being written, with line and reason; keeps nothing",
         tags=["rubrics"],
-        responses={200: {"model": answers.RubricCheck}},
+        responses={200: {"model": evaluation.RubricCheck}},
     )
     async def check(body: RubricWriting, person: who) -> Response:
         require(person.actor, "staff", "operator", "simulation")
@@ -427,7 +433,7 @@ def add(app: FastAPI, services: Services, health: Health, caller: Callable[..., 
         "/api/lesson-previews",
         summary="A lesson that is being written, as deputies would see it; keeps nothing",
         tags=["courses"],
-        responses={200: {"model": answers.LessonPreview}},
+        responses={200: {"model": learning.LessonPreview}},
     )
     async def preview(body: LessonWriting, person: who) -> Response:
         require(person.actor, "staff")
@@ -460,14 +466,14 @@ def add(app: FastAPI, services: Services, health: Health, caller: Callable[..., 
         "/api/cases/similar",
         summary="Open cases about the same, before filing 相似事项",
         tags=["cases"],
-        responses={200: {"model": answers.SimilarCases}},
+        responses={200: {"model": cases.SimilarCases}},
     )
     async def similar(body: SimilarAsked, person: who) -> Response:
         asked = content_of(body)
         refuse_unkept(asked)
         return passed_on(await services.ask("cases", "/cases/similar", token=person.token, body=asked))
 
-    @app.get("/api/me", summary="Who one is", tags=["me"], responses={200: {"model": answers.Me}})
+    @app.get("/api/me", summary="Who one is", tags=["me"], responses={200: {"model": identity.Me}})
     async def me(person: who) -> Response:
         return passed_on(await services.ask("identity", f"/people/{person.actor.person}", token=person.token))
 
@@ -593,6 +599,6 @@ def _add_operations(
         else "Dead letters of a service 死信",
         tags=["operations"],
         operation_id="get_dead_letter" if one else "get_dead_letters",
-        responses={200: {"model": answers.DeadLetter if one else answers.DeadLetterPage}},
+        responses={200: {"model": operations.DeadLetter if one else operations.DeadLetterPage}},
         openapi_extra={"parameters": parameters},
     )

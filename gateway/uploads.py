@@ -25,7 +25,8 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import Response
 
-from gateway import answers, reencode, rewrite
+from gateway import reencode, rewrite
+from gateway.answers.cases import Document, Photo
 from gateway.commands import KINDS, Caller, Kind, json_response
 from gateway.edge import DOCUMENT_PATH, PHOTO_PATH
 from gateway.settings import GatewaySettings
@@ -292,7 +293,7 @@ def add(
     @app.post(
         PHOTO_PATH,
         status_code=201,
-        response_model=answers.Photo,
+        response_model=Photo,
         summary="Upload a photo 照片; commands name it by the digest in the answer",
         tags=["photos"],
         openapi_extra=_body_of("image/*"),
@@ -303,7 +304,7 @@ def add(
     @app.post(
         DOCUMENT_PATH,
         status_code=201,
-        response_model=answers.Document,
+        response_model=Document,
         summary="Upload a document 文件 (PDF); commands name it by the digest in the answer",
         tags=["documents"],
         openapi_extra=_body_of("application/pdf"),

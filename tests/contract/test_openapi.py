@@ -7,7 +7,8 @@ from typing import Any, get_args
 
 import pytest
 
-from gateway import answers, openapi
+from gateway import openapi
+from gateway.answers.page import Answer
 from gateway.reads import READS
 from gateway.services import ServiceName
 from gateway.writes import WRITES
@@ -93,6 +94,11 @@ def test_every_parameter_of_a_path_is_declared(document: dict[str, Any]) -> None
         assert inside == declared, path
 
 
+def answers(form: type[Answer]) -> list[type[Answer]]:
+    """A form of answers and all that are made from it."""
+    return [form, *(one for made in form.__subclasses__() for one in answers(made))]
+
+
 def test_every_body_refuses_unknown_fields_also_in_the_things_it_lists(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
     open_ones = {
@@ -101,9 +107,10 @@ def test_every_body_refuses_unknown_fields_also_in_the_things_it_lists(document:
         if schema.get("type") == "object" and schema.get("additionalProperties") is not False
     }
     # The upload is a form of one file; the others are answers, which may grow.
-    described = {name for name, found in vars(answers).items() if isinstance(found, type)}
-    known = {"Problem", "Accepted", "Surroundings", "Place"} | described
+    described = [one.__name__ for one in answers(Answer)]
+    known = {"Problem", "Accepted", "Surroundings", "Place", *described}
     assert {name for name in open_ones if not name.startswith("Body_")} <= known
+    assert len(described) == len(set(described)), "no two answers have one name"
 
 
 def test_every_operation_tells_its_problem_and_whether_it_needs_a_token(document: dict[str, Any]) -> None:
