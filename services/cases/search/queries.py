@@ -414,9 +414,9 @@ async def open_reports(
         .subquery()
     )
     one = newest.c
-    found: Select[Any] = select(
-        one.id, one.county, one.town, one.filed_at, _SKETCH_READ, one.state
-    ).join(case_words, case_words.c.case_id == one.id)
+    found: Select[Any] = select(one.id, one.county, one.town, one.filed_at, _SKETCH_READ, one.state).join(
+        case_words, case_words.c.case_id == one.id
+    )
     rows = (await connection.execute(found)).all()
     reports = [
         Report(id_, county, town, filed_at, _integer(bits)) for id_, county, town, filed_at, bits, _ in rows
