@@ -23,6 +23,13 @@ class Weekdays:
         return bool(day)
 
 
+class MondayOff(Weekdays):
+    """Mondays are not worked."""
+
+    def is_working_day(self, day: date) -> bool:
+        return super().is_working_day(day) and day.weekday() > 0
+
+
 def days(number: int) -> Limit:
     return Limit(number, "working-days", "test rule")
 

@@ -2,12 +2,14 @@
 
 Invariants: the clock stands still while somebody is waited for, and begins anew with each routing; nothing runs
 by itself: what falls due is counted from the case as it stands, and counted again when its day has come; a step
-of the system carries the moment at which it was due, whenever somebody looked.
+of the system carries the moment at which it was due, whenever somebody looked; what runs keeps the rule pack under
+which it began, whatever is in force later.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Literal
 
@@ -36,6 +38,11 @@ def dates(clock: Clock, urgency: Urgency, rules: Rules) -> Dates:
     accept = after(rules.cases.accept, clock.begin, rules)
     answer = _answer_by(clock, urgency, rules)
     return Dates(accept.at, answer.at, answer.reason, answer.provisional, answer.calendar, why_due(answer))
+
+
+def ruled_at(case: Case) -> datetime:
+    """The moment whose rule pack holds for what runs in a case: when its clock began, else its last change."""
+    return case.clock.begin if case.clock is not None else case.changed_at
 
 
 def after(limit: Limit, begin: datetime, rules: Rules) -> Deadline:
@@ -103,7 +110,7 @@ def _unrated(case: Case) -> bool:
 def fall_due(case: Case, kind: Due, at: datetime, rules: Rules) -> tuple[Event, ...]:
     """What happens when something falls due that was noted for `at`; nothing where the case has moved on.
 
-    It is counted again, since calendar and rule pack may have changed: what is due later now waits for that day.
+    It is counted again, since the calendar may have changed: what is due later now waits for that day.
     The step carries the moment at which it was due, whenever somebody looked.
     """
     counted = due(case, rules).get(kind)
@@ -128,17 +135,19 @@ _CHASES: Mapping[Due, tuple[Step, int | None]] = {
 }
 
 
-def redate(case: Case, rules: Rules) -> tuple[Event, ...]:
-    """Count the deadlines again after the calendar or the rule pack changed 重算期限."""
+def redate(case: Case, at: datetime, rules: Rules) -> Case | Event | None:
+    """Count the deadlines again with a new calendar 重算期限.
+
+    The step where one moves or is no longer provisional; the case that only knows of the calendar where none does;
+    None where no clock runs, which is counted when it goes on.
+    """
     if case.clock is None or case.clock.paused or case.state not in STEPS["redated"].before:
-        return ()
+        return None
     found = dates(case.clock, case.urgency, rules)
-    if found == Dates(
-        case.accept_by or found.accept_by,
-        case.answer_by or found.answer_by,
-        case.dates_reason or "",
+    if (found.accept_by, found.answer_by, found.provisional) == (
+        case.accept_by,
+        case.answer_by,
         case.provisional,
-        case.calendar or "",
     ):
-        return ()
-    return (Event("redated", "system", case.changed_at, dates=found),)
+        return replace(case, calendar=found.calendar)
+    return Event("redated", "system", at, dates=found)

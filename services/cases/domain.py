@@ -351,7 +351,8 @@ def evolve(case: Case, event: Event) -> Case:
         state=after or case.state,
         state_since=event.at if after else case.state_since,
         version=case.version + 1,
-        changed_at=max(case.changed_at, event.at),
+        # Not when dates were counted again: what fell due meanwhile still has its own moment.
+        changed_at=case.changed_at if event.step == "redated" else max(case.changed_at, event.at),
         steps=(*case.steps, event),
         category=event.category or case.category,
         category_doubted=case.category_doubted and event.category is None,

@@ -304,7 +304,7 @@ def supply_case(
     """The filer supplies what the department asked for."""
     found = _known(case)
     supplied = read_supplied(context.opener, message.data.sealed)
-    rules, data = context.rules_at(message.now), message.data
+    rules, data = context.rules_at(dates.ruled_at(found)), message.data
     events = steps.supply(
         found, _act(found, message), data.sealed, rules, photos=data.photos, documents=data.documents
     )
@@ -414,12 +414,12 @@ def join_case(case: Case | None, message: Received[contract.JoinCase], context: 
 
 
 def fall_due(case: Case | None, message: Received[contract.FallDue], context: Context) -> Decision[Case]:
-    """Something falls due, by the rules of the day on which the case last changed.
+    """Something falls due.
 
     What nothing comes of yet is saved all the same: its date is gone from what is noted as due, and is noted anew.
     """
     found, data = _known(case), message.data
-    rules = context.rules_at(found.changed_at)
+    rules = context.rules_at(dates.ruled_at(found))
     events = dates.fall_due(found, data.due, data.at, rules)
     if not events and data.due in dates.due(found, rules):
         return Decision(replace(found), found.version, [])
@@ -432,7 +432,8 @@ def supply_concern(
     """The resident supplies what the department asked for."""
     found, act = _opened_by_link(case, message)
     supplied = read_supplied(context.opener, message.data.sealed)
-    events = steps.supply(found, act, message.data.sealed, context.rules_at(message.now))
+    rules = context.rules_at(dates.ruled_at(found))
+    events = steps.supply(found, act, message.data.sealed, rules)
     return _decided(found, events, context, supplied=supplied)
 
 
@@ -478,14 +479,35 @@ def _by_link(ask: Callable[[Case, Act, Any], tuple[Event, ...]]) -> Decide[Case]
 
 
 def _step(ask: Ask) -> Decide[Case]:
-    """The decision on a command that needs no more than the case, its data and the rules."""
+    """The decision on a command that needs no more than the case, its data and the rules under which it runs."""
 
     def decide(case: Case | None, message: Received[Any], context: Context) -> Decision[Case]:
         found = _known(case)
-        rules = context.rules_at(message.now)
+        rules = context.rules_at(dates.ruled_at(found))
         return _decided(found, ask(found, _act(found, message), message.data, rules), context)
 
     return decide
+
+
+def reopen_case(
+    case: Case | None, message: Received[contract.ReopenCase], context: Context
+) -> Decision[Case]:
+    """Who filed is not content, and a new clock begins by the rules of the day."""
+    found, act = _known(case), _act(_known(case), message)
+    events = steps.reopen(found, act, message.data.reason, context.rules_at(message.now))
+    return _decided(found, events, context)
+
+
+def redate_case(
+    case: Case | None, message: Received[contract.RedateCase], context: Context
+) -> Decision[Case]:
+    """The calendar has changed; where no deadline moves, nobody is told."""
+    found = _known(case)
+    match dates.redate(found, message.now, context.rules_at(dates.ruled_at(found))):
+        case domain.Event() as redated:
+            return _decided(found, (redated,), context)
+        case noted:
+            return Decision(noted or found, found.version, [])
 
 
 def _known(case: Case | None) -> Case:
@@ -520,7 +542,7 @@ def _decided(
                 Emission(contract.InformMerged(parent=case.id), subject=child)
                 for child in context.merged_into(case.id)
             ]
-    return Decision(case, case.version, emissions, time=case.changed_at)
+    return Decision(case, case.version, emissions, time=max([case.changed_at, *(e.at for e in events)]))
 
 
 def _fact(case: Case, event: Event) -> Contract:
@@ -708,10 +730,10 @@ DECISIONS: dict[type[Contract], Decide[Case]] = {
     ),
     contract.CloseCase: _step(lambda case, act, data, _: steps.close(case, act, data.result)),
     contract.RateCase: _step(lambda case, act, data, _: steps.rate(case, act, data.stars)),
-    contract.ReopenCase: _step(lambda case, act, data, rules: steps.reopen(case, act, data.reason, rules)),
+    contract.ReopenCase: reopen_case,
     contract.UrgeCase: _step(lambda case, act, data, _: steps.urge(case, act, data.reason)),
     contract.SuperviseCase: _step(lambda case, act, data, _: steps.supervise(case, act, data.reason)),
     contract.WithdrawCase: withdraw_case,
     contract.FallDue: fall_due,
-    contract.RedateCase: _step(lambda case, _, __, rules: dates.redate(case, rules)),
+    contract.RedateCase: redate_case,
 }

@@ -198,7 +198,7 @@ class CaseStore:
         waiting = [
             {"case_id": case.id, "due": due, "at": at}
             for case in after.values()
-            for due, at in dates.due(case, self._rules_at(case.changed_at)).items()
+            for due, at in dates.due(case, self._rules_at(dates.ruled_at(case))).items()
         ]
         await insert_rows(connection, tables.case_due, waiting)
 

@@ -22,7 +22,7 @@ from shared.contracts.registry import Contract, Role
 from shared.messaging.work import Work
 from shared.security.sealing import Sealer
 from shared.testing.issuer import Issuer
-from tests.case_rules import RULES, Weekdays, days
+from tests.case_rules import RULES, MondayOff, Weekdays, days
 from tests.cases_inside import Inside, cases_inside
 
 SHARES_STACK = True
@@ -105,22 +105,29 @@ async def test_a_new_calendar_dates_open_cases_anew_and_one_that_waits_when_it_g
     for case_id in (running, waiting):
         await town.housing(cases.AcceptCase(), case_id)
     await town.housing(cases.AskFiler(text="在哪里"), waiting)
-    town.inside.store._rules_at = lambda _: Rules(Weekdays("other"), RULES.cases)
+    heard = len(await town.inside.sent("department.housing.routed"))
 
-    async def redated() -> int:
+    async def redated(calendar: Weekdays) -> int:
+        town.inside.store._rules_at = lambda _: Rules(calendar, RULES.cases)
         async with town.inside.engine.begin() as connection:
             work = Work(connection, "cases")
-            found = await redate_open_cases(work, "other", START + timedelta(hours=1))
+            found = await redate_open_cases(work, calendar.version, START + timedelta(hours=1))
             await work.write()
         await town.inside.pump()
         return found
 
-    assert await redated() == 2
+    assert await redated(Weekdays("same")) == 2
+    assert await town.steps(running) == ["filed", "routed", "accepted"]
+    assert await redated(Weekdays("same")) == 1, "the one that waits"
+    assert len(await town.inside.sent("department.housing.routed")) == heard
+    other = MondayOff("other")
+    assert await redated(other) == 2
     assert await town.steps(running) == ["filed", "routed", "accepted", "redated"]
     assert await town.steps(waiting) == ["filed", "routed", "accepted", "asked"]
+    assert len(await town.inside.sent("department.housing.routed")) == heard + 1
     supplied = cases.SupplyCase(sealed=Sealer(town.inside.opener.public_jwk).seal({"text": "三号楼"}))
     await town.say(supplied, waiting, "deputy", person=DEPUTY, at=START + timedelta(hours=2))
-    assert await redated() == 0
+    assert await redated(other) == 0
     rows = await town.inside.rows("SELECT DISTINCT calendar FROM cases")
     assert [row["calendar"] for row in rows] == ["other"]
 

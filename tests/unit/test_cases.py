@@ -29,7 +29,7 @@ from shared.contracts.envelope import Actor
 from shared.messaging.received import Received
 from shared.refusals import Refusal
 from shared.security.sealing import Opener, Sealer, new_private_key
-from tests.case_rules import RULES, days
+from tests.case_rules import RULES, MondayOff, Weekdays, days
 
 START = datetime(2021, 7, 15, tzinfo=UTC)
 DEPUTY = UUID(int=1)
@@ -577,14 +577,41 @@ def test_joining_twice_or_one_s_own_case_changes_nothing() -> None:
     assert steps.join(case, by(START), OTHER) == ()
 
 
+class Expected(Weekdays):
+    """Nothing is certain yet."""
+
+    def is_official(self, day: date) -> bool:
+        return not super().is_official(day)
+
+
 def test_new_dates_are_told_only_where_a_new_calendar_changes_them() -> None:
     case = filed(Route("roads", None, "x"))
-    assert dates.redate(case, RULES) == ()
-    longer = Rules(RULES.calendar, replace(RULES.cases, answer={**RULES.cases.answer, "normal": days(9)}))
-    moved = after(case, dates.redate(case, longer))
-    assert moved.answer_by is not None
+    later = START + timedelta(days=1)
+    another = Rules(Weekdays("another"), RULES.cases)
+    assert dates.redate(case, later, another) == replace(case, calendar="another")
+    for changed in (MondayOff("another"), Expected("another")):
+        step = dates.redate(case, later, Rules(changed, RULES.cases))
+        assert isinstance(step, Event)
+        assert step.at == later
+        told = domain.evolve(case, step)
+        assert (told.answer_by, told.provisional) != (case.answer_by, case.provisional)
+        assert told.changed_at == case.changed_at
+    assert dates.redate(replace(case, state="closed"), later, another) is None
+
+
+def test_what_runs_keeps_the_rules_under_which_it_began() -> None:
+    case = filed(Route("roads", None, "x"))
+    shorter = Rules(RULES.calendar, replace(RULES.cases, answer={**RULES.cases.answer, "normal": days(1)}))
+    context = replace(CONTEXT, rules_at=lambda at: RULES if at <= START else shorter)
+    case = after(case, steps.accept(case, by(START, "roads")))
+    asked = after(case, steps.ask(case, by(START + timedelta(hours=1), "roads"), "where?"))
+    said = Sealer(OPENER.public_jwk).seal({"text": "there"})
+    message = told(contract.SupplyCase(sealed=said), at=START + timedelta(hours=2))
+    message.sender = lambda: Actor(str(DEPUTY), frozenset({"deputy"}))
+    supplied = handlers.supply_case(asked, message, context).state
+    assert supplied.answer_by is not None
     assert case.answer_by is not None
-    assert moved.answer_by > case.answer_by
+    assert supplied.answer_by >= case.answer_by
 
 
 def test_the_diagram_in_the_docs_is_the_code_s() -> None:

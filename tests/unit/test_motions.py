@@ -288,7 +288,7 @@ def asks(draw: st.DrawFn) -> Callable[[Motion, datetime, Rules], tuple[Step, ...
         "pass": lambda m, _, __: tuple(
             step for n, due_at in list(dates.due(m).items())[:1] for step in dates.fall_due(m, n, due_at)
         ),
-        "redate": lambda m, _, r: dates.redate(m, lambda _: Rules(ANOTHER, r.motions)),
+        "redate": lambda m, t, r: dates.redate(m, t, lambda _: Rules(ANOTHER, r.motions)),
         "rate_promise": lambda m, t, r: promises.rate_promise(
             m, deputy(who, t), r, number=number, value="satisfied"
         ),
@@ -883,24 +883,24 @@ def test_without_a_rating_the_handling_ends_unstated_and_the_author_may_still_sp
 
 def test_open_deadlines_are_counted_again_with_a_new_calendar_and_ended_ones_are_not() -> None:
     motion = assigned()
-    assert dates.redate(motion, lambda _: NINGBO) == ()
+    assert dates.redate(motion, at(40), lambda _: NINGBO) == ()
     later = Rules(ANOTHER, NINGBO.motions)
-    moved = taken(motion, dates.redate(motion, lambda _: later))
+    moved = taken(motion, dates.redate(motion, at(40), lambda _: later))
     assert (open_until(motion, "answer"), open_until(moved, "answer")) == ("2022-06-01", "2022-06-02")
     assert {d.calendar for d in moved.deadlines if d.ended is None} == {"later"}
     assert {d.calendar for d in moved.deadlines if d.ended is not None} == {CALENDAR.version}
     assert [d.number for d in moved.deadlines if d.number in moved.steps[-1].detail["moved"]] == [3]
-    assert dates.redate(moved, lambda _: later) == ()
+    assert dates.redate(moved, at(40), lambda _: later) == ()
     asked = taken(
         motion, handling.ask_extension(motion, department("housing", at(5)), NINGBO, more=3, reason="")
     )
     longer = taken(asked, handling.decide_extension(asked, staff(at(6)), NINGBO, granted=True, reason=""))
-    assert open_until(taken(longer, dates.redate(longer, lambda _: later)), "answer") == "2022-09-01"
+    assert open_until(taken(longer, dates.redate(longer, at(40), lambda _: later)), "answer") == "2022-09-01"
 
 
 def test_a_deadline_that_moves_after_it_had_passed_can_pass_again() -> None:
     motion = passing(assigned(), "answer")
-    moved = taken(motion, dates.redate(motion, lambda _: Rules(ANOTHER, NINGBO.motions)))
+    moved = taken(motion, dates.redate(motion, at(40), lambda _: Rules(ANOTHER, NINGBO.motions)))
     assert passing(moved, "answer").steps[-1].kind == "overdue"
 
 
@@ -911,15 +911,15 @@ def test_what_was_owed_before_it_had_a_date_gets_one_as_if_it_always_had() -> No
 
     motion = answered(result="B", pledges=(Pledge("s", at(60).date()),))
     silent = undated(motion, "unstated")
-    dated = taken(silent, dates.redate(silent, lambda _: NINGBO))
+    dated = taken(silent, dates.redate(silent, at(40), lambda _: NINGBO))
     assert open_until(dated, "unstated") == open_until(motion, "unstated")
     assert dated.steps[-1].detail["moved"] == [dated.deadlines[-1].number]
-    assert dates.redate(dated, lambda _: NINGBO) == ()
+    assert dates.redate(dated, at(40), lambda _: NINGBO) == ()
     late = reporting(motion, department("housing", at(61)), "not-kept", due=at(90).date())
     forgotten = undated(late, "promise")
-    owed = taken(forgotten, dates.redate(forgotten, lambda _: NINGBO))
+    owed = taken(forgotten, dates.redate(forgotten, at(40), lambda _: NINGBO))
     assert open_until(owed, "promise", "housing") == open_until(late, "promise", "housing")
-    assert dates.redate(late, lambda _: NINGBO) == ()
+    assert dates.redate(late, at(40), lambda _: NINGBO) == ()
 
 
 # -- figures ---------------------------------------------------------------------------------------------

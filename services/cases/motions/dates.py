@@ -69,8 +69,10 @@ def _with(motion: Motion, *changed: Due) -> tuple[Due, ...]:
     return tuple(by_number.get(d.number, d) for d in motion.deadlines)
 
 
-def redate(motion: Motion, rules_at: Callable[[datetime], Rules]) -> tuple[Step, ...]:
+def redate(motion: Motion, at: datetime, rules_at: Callable[[datetime], Rules]) -> tuple[Step, ...]:
     """Count the open deadlines again with the present calendar 重算期限, each by the rules that it began under.
+
+    The step names those that moved, which may be none.
 
     What is owed without a date, from before it had one, gets it as if it always had 补定期限.
     """
@@ -85,7 +87,7 @@ def redate(motion: Motion, rules_at: Callable[[datetime], Rules]) -> tuple[Step,
         return ()
     moved = [d.number for d in (*changed, *new) if d.number not in before or d.at != before[d.number].at]
     change = {"deadlines": dues}
-    return (Step("redated", "system", motion.changed_at, detail={"moved": moved}, change=change),)
+    return (Step("redated", "system", at, detail={"moved": moved}, change=change),)
 
 
 def _dated(motion: Motion, dues: tuple[Due, ...], rules_at: Callable[[datetime], Rules]) -> tuple[Due, ...]:

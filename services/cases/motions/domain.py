@@ -440,7 +440,8 @@ def evolve(motion: Motion, step: Step) -> Motion:
         **{
             "state": STEPS[step.kind].after or motion.state,
             "version": motion.version + 1,
-            "changed_at": max(motion.changed_at, step.at),
+            # Not when dates were counted again: what fell due meanwhile still has its own moment.
+            "changed_at": motion.changed_at if step.kind == "redated" else max(motion.changed_at, step.at),
             "steps": (*motion.steps, step),
             **step.change,
         },

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -172,11 +173,14 @@ def fall_due(
 
 
 def redate_motion(
-    motion: Motion | None, _: Received[contract.RedateMotion], context: Context
+    motion: Motion | None, message: Received[contract.RedateMotion], context: Context
 ) -> Decision[Motion]:
-    """The calendar has changed."""
+    """The calendar has changed; where no deadline moves, nobody is told."""
     found = _known(motion)
-    return _decided(found, dates.redate(found, context.rules_at), context)
+    redated = dates.redate(found, message.now, context.rules_at)
+    if redated and not redated[0].detail["moved"]:
+        return Decision(replace(found, **redated[0].change), found.version, [])
+    return _decided(found, redated, context)
 
 
 def answer_motion(
@@ -251,7 +255,7 @@ def _decided(motion: Motion, steps: tuple[Step, ...], context: Context) -> Decis
                 case_id=motion.from_case, deputy_id=motion.author_id, became="motion", motion_id=motion.id
             )
             emissions.append(Emission(referred, key=motion.from_case, sequence=motion.version))
-    return Decision(motion, motion.version, emissions, time=motion.changed_at)
+    return Decision(motion, motion.version, emissions, time=max([motion.changed_at, *(s.at for s in steps)]))
 
 
 # -- what others hear ------------------------------------------------------------------------------------
