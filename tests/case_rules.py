@@ -40,7 +40,6 @@ RULES = Rules(
         take_up=days(2),
         triage=days(1),
         accept=days(1),
-        first_contact=days(1),
         answer={"urgent": days(1), "inquiry": days(3), "normal": days(5), "complex": days(15)},
         extension=days(10),
         extensions=Setting(2, "test rule"),

@@ -119,7 +119,7 @@ def main() -> None:
         routes = api.router(opener, keyed, engine, caller)
         routes.include_router(routing_api.router(taxonomy, opener, routing, engine, caller))
         routes.include_router(search_api.router(opener, keyed, engine, caller))
-        routes.include_router(following.router(opener, engine, caller))
+        routes.include_router(following.router(opener, rules_at, engine, caller))
         routes.include_router(open311.router(taxonomy.categories, opener, engine, caller))
         routes.include_router(attachment_api.router(shelves, engine, caller))
         routes.include_router(webhooks_api.router(engine, caller))

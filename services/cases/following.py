@@ -7,15 +7,18 @@ same answer; of what people wrote to each other inside nothing is shown, only wh
 # No postponed annotations here: FastAPI could not find names that are made inside `router`.
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.cases import errors, queries
-from services.cases.domain import STATES, STEPS, Step
+from services.cases.domain import STATES, STEPS, Rules, Step
 from services.cases.handlers import read_supplied, read_words
+from services.cases.steps import in_time_to_reopen
+from services.cases.store import RulesAt
 from shared.contracts.cases import Follow
 from shared.contracts.envelope import Actor
 from shared.host import WhoCalls
@@ -46,8 +49,10 @@ class Asked(BaseModel):
     follow: Follow
 
 
-def view(row: Mapping[str, Any], reads: Sequence[Mapping[str, Any]], opener: Opener) -> dict[str, Any]:
-    """A case as `queries.by_follow` gives it, as its resident sees it."""
+def view(
+    row: Mapping[str, Any], reads: Sequence[Mapping[str, Any]], opener: Opener, now: datetime, rules: Rules
+) -> dict[str, Any]:
+    """A case as `queries.by_follow` gives it, as its resident sees it now."""
     try:
         words = read_words(opener, row["sealed"])
         told = {"title": words.title, "text": words.text, "erased": False}
@@ -80,7 +85,9 @@ def view(row: Mapping[str, Any], reads: Sequence[Mapping[str, Any]], opener: Ope
             "attitude": row["resident_attitude"],
             "result": row["resident_result"],
         },
-        "can": [name for name, step in _CAN.items() if state in STEPS[step].before and _may(name, row)],
+        "can": [
+            name for name, step in _CAN.items() if state in STEPS[step].before and _may(name, row, now, rules)
+        ],
         "steps": [_step(step, opener) for step in row["steps"]],
         "contact_reads": [
             {name: read[name] for name in ("at", "role", "organisation", "purpose")} for read in reads
@@ -88,13 +95,14 @@ def view(row: Mapping[str, Any], reads: Sequence[Mapping[str, Any]], opener: Ope
     }
 
 
-def _may(name: str, row: Mapping[str, Any]) -> bool:
+def _may(name: str, row: Mapping[str, Any], now: datetime, rules: Rules) -> bool:
     """Whether it makes sense, in a state in which it is possible; the case decides again."""
-    if name == "reopen":
-        return row["department"] is not None and bool(row["sealed"])
-    if name == "object":
-        return row["department"] is None and bool(row["sealed"]) and not row["objected"]
-    return True
+    if name not in ("reopen", "object"):
+        return True
+    ended = row["closed_at"] or row["answered_at" if name == "reopen" else "state_since"] or row["changed_at"]
+    if not row["sealed"] or not in_time_to_reopen(ended, now, rules):
+        return False
+    return row["department"] is not None if name == "reopen" else not (row["department"] or row["objected"])
 
 
 def _step(step: Mapping[str, Any], opener: Opener) -> dict[str, Any]:
@@ -117,19 +125,20 @@ def _step(step: Mapping[str, Any], opener: Opener) -> dict[str, Any]:
     }
 
 
-def router(opener: Opener, engine: AsyncEngine, caller: WhoCalls) -> APIRouter:
+def router(opener: Opener, rules_at: RulesAt, engine: AsyncEngine, caller: WhoCalls) -> APIRouter:
     """The route. It is a POST so that the digest stands in no address."""
     routes = APIRouter()
     who = Annotated[Actor, Depends(caller)]
 
     @routes.post("/concerns/seen")
-    async def seen(asked: Asked, actor: who) -> dict[str, Any]:
+    async def seen(request: Request, asked: Asked, actor: who) -> dict[str, Any]:
         require(actor, "intake")
         async with engine.connect() as connection:
             found = await queries.by_follow(connection, asked.follow)
             if found is None:
                 raise errors.follow_unknown()
             reads = await queries.contact_reads(connection, found["id"])
-        return {"case_id": found["id"], "concern": view(found, reads, opener)}
+        now = request.app.state.clock.now()
+        return {"case_id": found["id"], "concern": view(found, reads, opener, now, rules_at(now))}
 
     return routes

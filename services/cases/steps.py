@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from uuid import UUID
 
 from services.cases import errors
@@ -394,8 +395,7 @@ def reopen(
     _possible(case, "reopened")
     if case.department is None or case.erased:
         raise errors.nothing_to_reopen()
-    ended = case.closed_at or case.answered_at or case.changed_at
-    if not after(rules.cases.reopen, ended, rules).met(act.said_at):
+    if not in_time_to_reopen(case.closed_at or case.answered_at or case.changed_at, act.said_at, rules):
         raise errors.reopened_too_late()
     clock = Clock(act.at)
     return (
@@ -412,6 +412,11 @@ def reopen(
     )
 
 
+def in_time_to_reopen(ended: datetime, at: datetime, rules: Rules) -> bool:
+    """Whether what ended then may still be reopened, or objected to."""
+    return after(rules.cases.reopen, ended, rules).met(at)
+
+
 def object_to(case: Case, act: Act, rules: Rules, *, sealed: str) -> tuple[Event, ...]:
     """The resident does not agree that it was explained or declined 不同意见, once; staff look again and answer."""
     _possible(case, "objected")
@@ -419,8 +424,7 @@ def object_to(case: Case, act: Act, rules: Rules, *, sealed: str) -> tuple[Event
         raise errors.objected_already()
     if case.receipt is None or case.department is not None or case.erased:
         raise errors.nothing_to_object_to()
-    ended = case.closed_at or case.state_since or case.changed_at
-    if not after(rules.cases.reopen, ended, rules).met(act.said_at):
+    if not in_time_to_reopen(case.closed_at or case.state_since or case.changed_at, act.said_at, rules):
         raise errors.objected_too_late()
     limit = after(rules.cases.objection, act.at, rules)
     return (Event("objected", act.actor, act.at, reason=limit.reason, sealed=sealed, take_up_by=limit.at),)

@@ -16,7 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from deploy.local.runfolder import CHECKOUT
-from services.cases import api, dates, domain, handlers, steps
+from services.cases import api, dates, domain, following, handlers, steps
 from services.cases.deadlines.reckoning import CHINA, Limit
 from services.cases.deadlines.rules import Setting
 from services.cases.domain import FINISHED, STEPS, Act, Case, Event, Route, Rules
@@ -612,6 +612,43 @@ def test_what_runs_keeps_the_rules_under_which_it_began() -> None:
     assert supplied.answer_by is not None
     assert case.answer_by is not None
     assert supplied.answer_by >= case.answer_by
+
+
+def test_a_resident_is_not_offered_what_comes_too_late() -> None:
+    fields = {
+        "id",
+        "receipt",
+        "contact",
+        "consent",
+        "filed_at",
+        "objected",
+        "department",
+        "dates_reason",
+        "answer",
+    }
+    fields |= {"answer_by", "result", "resident_stars", "resident_attitude", "resident_result", "take_up_by"}
+    row: dict[str, Any] = {
+        **dict.fromkeys(fields),
+        "sealed": sealed("井盖"),
+        "photos": (),
+        "parts": (),
+        "steps": (),
+    }
+    row |= {
+        "state": "closed",
+        "closed_at": START,
+        "answered_at": START,
+        "state_since": START,
+        "changed_at": START,
+    }
+
+    def can(department: str | None, passed: int) -> set[str]:
+        seen = {**row, "department": department}
+        return set(following.view(seen, [], OPENER, START + timedelta(days=passed), RULES)["can"])
+
+    last = (dates.after(RULES.cases.reopen, START, RULES).at - START).days
+    assert can("roads", last) - can("roads", last + 5) == {"reopen"}
+    assert can(None, last) - can(None, last + 5) == {"object"}
 
 
 def test_the_diagram_in_the_docs_is_the_code_s() -> None:

@@ -35,7 +35,6 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         ("cases.take_up", "2021-09-30", OWN),
         ("cases.triage", "2021-09-29", OWN),
         ("cases.accept", "2021-09-29", OWN),
-        ("cases.first_contact", "2021-09-30", OWN),
         ("cases.answer.urgent", "2021-09-28", "热线规则"),  # an emergency: the same day
         ("cases.answer.inquiry", "2021-10-08", "热线规则"),  # a question or call for help: 3 working days
         ("cases.answer.normal", "2021-10-11", "热线规则"),  # as a rule: 5 working days
@@ -77,7 +76,6 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         ("cases.take_up", "2022-01-30", OWN),
         ("cases.triage", "2022-01-29", OWN),
         ("cases.accept", "2022-01-29", OWN),  # a Saturday that is worked
-        ("cases.first_contact", "2022-01-30", OWN),  # a Sunday that is worked
         ("cases.answer.urgent", "2022-01-28", OWN),
         (
             "cases.answer.inquiry",
@@ -119,7 +117,6 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         ("cases.take_up", "2025-01-27", OWN),
         ("cases.triage", "2025-01-26", OWN),
         ("cases.accept", "2025-01-26", OWN),  # a Sunday that is worked
-        ("cases.first_contact", "2025-01-27", OWN),
         ("cases.answer.urgent", "2025-01-24", OWN),
         ("cases.answer.inquiry", "2025-02-05", OWN),
         ("cases.answer.normal", "2025-02-07", OWN),

@@ -44,7 +44,6 @@ _TITLES: dict[str, tuple[str, str]] = {
     "cases.take_up": ("接收期限", "提交"),
     "cases.triage": ("分流期限", "待分流"),
     "cases.accept": ("签收期限", "派单"),
-    "cases.first_contact": ("首次联系期限", "派单"),
     "cases.answer": ("答复期限", "派单"),
     "cases.extension": ("延期最长至", "原期限届满"),
     "cases.hand_back": ("退回期限", "派单"),
@@ -277,7 +276,6 @@ class _Cases(_Part):
     take_up: _Limit
     triage: _Limit
     accept: _Limit
-    first_contact: _Limit
     answer: _Answers
     extension: _Limit
     extensions: _Value[Count]

@@ -61,7 +61,6 @@ class CaseRules:
         take_up: the deputy takes up what a resident submitted, explains or declines 接收, since it was submitted.
         triage: staff route what no rule could 分流, since it came into triage.
         accept: the department accepts 签收, since it was routed 派单.
-        first_contact: the department contacts the resident or deputy 首次联系, since it was routed.
         answer: the department answers 答复, since it was routed, by urgency; all four are there.
         extension: the most by which the answer may be put off in all 延期, in its own unit.
         extensions: how many times it may be put off.
@@ -81,7 +80,6 @@ class CaseRules:
     take_up: Limit
     triage: Limit
     accept: Limit
-    first_contact: Limit
     answer: Mapping[Urgency, Limit]
     extension: Limit
     extensions: Setting[int]
