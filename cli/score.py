@@ -26,10 +26,10 @@ from sqlalchemy.exc import DBAPIError
 from cli.operator import Operator, ask
 from cli.running import NotRunning, find
 from cli.warehouse import address as warehouse_address
-from services.evaluation.domain import Rubric
 from services.evaluation.explaining import points_text
 from services.evaluation.package import NotGenuine
 from services.evaluation.package import verify as verify_package
+from services.evaluation.rubric import Rubric
 from services.evaluation.rubric_file import RubricInvalid, overlapping, read_rubric
 from shared.contracts.identity import OCCUPATIONS
 from shared.database.engine import make_engine

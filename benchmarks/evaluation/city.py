@@ -18,7 +18,8 @@ from uuid import UUID
 import msgspec
 from confluent_kafka import Producer
 
-from services.evaluation.domain import Adopted, Fact, LedgerEntry, Schedule, buckets, entries, newest
+from services.evaluation.domain import Fact, LedgerEntry, buckets, entries, newest
+from services.evaluation.rubric import Adopted, Schedule
 from services.evaluation.rubric_file import read_rubric
 
 RUBRIC = Path("services/evaluation/rubrics/ningbo.yaml")

@@ -13,8 +13,9 @@ from datetime import date
 from typing import Any
 
 from services.evaluation.archive import PART_TITLES, Entry, Part, entries_of, items_of
-from services.evaluation.domain import Explanation, Item, Schedule
+from services.evaluation.domain import Explanation
 from services.evaluation.explaining import points_text
+from services.evaluation.rubric import Item, Schedule
 
 OWN_WORDS = "（此处由代表本人补充：主要做法、体会、存在的不足和下一步打算。系统只写有记录可查的事实。）"
 """What the draft holds in the place of the deputy's own words."""

@@ -22,22 +22,11 @@ from pydantic_core import to_json
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.evaluation import activity, annual, archive, errors, explaining, office, paper, queries, rescore
-from services.evaluation.domain import (
-    CHINA,
-    CORRECTED,
-    Explanation,
-    Rubric,
-    Schedule,
-    Total,
-    chances,
-    explain,
-    judge,
-    month_of,
-    sums_of,
-    totals,
-)
+from services.evaluation.domain import CHINA, Explanation, Total, chances, explain, month_of, sums_of, totals
+from services.evaluation.judging import judge
 from services.evaluation.package import Signer
 from services.evaluation.replay import Replay
+from services.evaluation.rubric import CORRECTED, Rubric, Schedule
 from services.evaluation.rubric_file import RubricInvalid, parse_rubric, read_rubric, written
 from services.evaluation.store import EvaluationStore
 from shared.contracts.envelope import Actor

@@ -14,7 +14,8 @@ from typing import Literal
 from uuid import UUID
 
 from services.evaluation import errors
-from services.evaluation.domain import CHINA, POINTS_LIMIT, YEAR, Identity, Schedule
+from services.evaluation.domain import CHINA, POINTS_LIMIT, Identity
+from services.evaluation.rubric import YEAR, Schedule
 
 Kind = Literal["wrong", "repeated", "missing"]
 State = Literal["open", "upheld", "dismissed", "withdrawn"]

@@ -14,7 +14,9 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from services.evaluation.domain import Item, LedgerEntry, Schedule, band, sums_of, totals
+from services.evaluation.domain import LedgerEntry, sums_of, totals
+from services.evaluation.judging import band
+from services.evaluation.rubric import Item, Schedule
 
 
 class Part(StrEnum):

@@ -10,16 +10,8 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
-from services.evaluation.domain import (
-    Chance,
-    Cut,
-    Explanation,
-    Limits,
-    Line,
-    Rubric,
-    Rung,
-    Window,
-)
+from services.evaluation.domain import Chance, Cut, Explanation, Line, Rung
+from services.evaluation.rubric import Limits, Rubric, Window
 
 WINDOW_NAMES = {
     Window.MONTH: "每月",

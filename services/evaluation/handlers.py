@@ -17,8 +17,9 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.evaluation import errors
-from services.evaluation.domain import CHINA, Adopted, Fact, LedgerEntry, Rubric, Schedule, adopt, entries
+from services.evaluation.domain import CHINA, Fact, LedgerEntry, entries
 from services.evaluation.reckoning import Place
+from services.evaluation.rubric import Adopted, Rubric, Schedule, adopt
 from services.evaluation.rubric_file import parse_rubric, read_rubric
 from services.evaluation.store import AT_A_STRETCH, EvaluationStore, EventCount
 from shared.contracts.evaluation import AdoptRubric, RubricAdopted, ScoreChanged

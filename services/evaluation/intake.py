@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.evaluation.domain import Schedule
+from services.evaluation.rubric import Schedule
 from services.evaluation.scoring import Row, Scorer, SetAside
 from services.evaluation.store import TAKE_IN, EvaluationStore, columns, in_key_order
 from shared.contracts.evaluation import ScoreCorrected

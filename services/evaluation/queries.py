@@ -14,18 +14,11 @@ from sqlalchemy import ColumnElement, Row, and_, case, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.evaluation import tables
-from services.evaluation.domain import (
-    Bucket,
-    Candidate,
-    Identity,
-    LedgerEntry,
-    Rubric,
-    Total,
-    term_total,
-    totals,
-)
+from services.evaluation.domain import Bucket, Identity, LedgerEntry, Total, term_total, totals
+from services.evaluation.judging import Candidate
 from services.evaluation.reckoning import Held
 from services.evaluation.rescore import Person
+from services.evaluation.rubric import Rubric
 from shared.database.areas import reached
 from shared.database.rows import dictionaries
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from services.evaluation.domain import Bucket, LedgerEntry, Schedule, buckets, totals
+from services.evaluation.domain import Bucket, LedgerEntry, buckets, totals
+from services.evaluation.rubric import Schedule
 
 Place = tuple[UUID, int]
 """A deputy and a calendar year."""

@@ -32,18 +32,8 @@ from uuid import UUID
 
 import duckdb
 
-from services.evaluation.domain import (
-    CORRECTED,
-    POINTS_LIMIT,
-    WINDOWS,
-    YEAR,
-    Condition,
-    Item,
-    Limits,
-    Rubric,
-    Window,
-    totals,
-)
+from services.evaluation.domain import POINTS_LIMIT, totals
+from services.evaluation.rubric import CORRECTED, WINDOWS, YEAR, Condition, Item, Limits, Rubric, Window
 from warehouse.facts import Compacted, Held, label, labels
 
 Facts: TypeAlias = Path | Mapping[str, Sequence[str]] | Compacted

@@ -9,7 +9,8 @@ from datetime import date
 from statistics import fmean
 from uuid import UUID
 
-from services.evaluation.domain import Rubric, totals
+from services.evaluation.domain import totals
+from services.evaluation.rubric import Rubric
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A rubric 评价办法 as people write it (YAML, or the same as JSON) made into `domain.Rubric`.
+"""A rubric 评价办法 as people write it (YAML, or the same as JSON) made into `rubric.Rubric`.
 
 Everything wrong is found here, when a rubric is read, with the path, the line (for YAML) and the
 reason: unknown keys, event types and fields, values that a field can never have, points finer than
@@ -37,8 +37,9 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError, from_json, to_json
 from yaml.reader import ReaderError
 
-from services.evaluation.domain import (
-    POINTS_LIMIT,
+from services.evaluation.domain import POINTS_LIMIT
+from services.evaluation.flaws import SENTENCES, Code, Flaw
+from services.evaluation.rubric import (
     WINDOWS,
     YEAR,
     Category,
@@ -54,7 +55,6 @@ from services.evaluation.domain import (
     Window,
     overlap,
 )
-from services.evaluation.flaws import SENTENCES, Code, Flaw
 from shared.contracts.participation import DutyLogged
 from shared.contracts.registry import Contract, Declaration, contract_of, declaration_of
 from shared.refusals import Refusal

@@ -14,7 +14,8 @@ from operator import attrgetter
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from uuid import UUID
 
-from services.evaluation.domain import CHINA, POINTS_LIMIT, YEAR, Item, Rubric, Schedule
+from services.evaluation.domain import CHINA, POINTS_LIMIT
+from services.evaluation.rubric import YEAR, Item, Rubric, Schedule
 from shared.contracts.registry import contract_of
 
 Event = tuple[int, str, datetime]

@@ -24,8 +24,9 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.evaluation import tables
-from services.evaluation.domain import Adopted, LedgerEntry, Rubric, Schedule, Total, newest, totals
+from services.evaluation.domain import LedgerEntry, Total, newest, totals
 from services.evaluation.reckoning import Place
+from services.evaluation.rubric import Adopted, Rubric, Schedule
 from services.evaluation.rubric_file import parse_rubric
 from services.evaluation.scoring import Row, Worth
 from shared.contracts.identity import DeputyChanged

@@ -90,6 +90,7 @@ PURE["cases"] |= {"dates", "deadlines.reckoning", "deadlines.rules", "metrics", 
 PURE["cases"] |= {"search.grams", "search.clusters"}
 PURE["cases"] |= {"motions.domain", "motions.errors", "motions.figures"}
 PURE["cases"] |= {"motions.writing", "motions.handling", "motions.promises", "motions.bills", "motions.dates"}
+PURE["evaluation"] |= {"rubric", "judging"}
 PURE["cases"] |= {
     "routing.choosing",
     "routing.catalogue",

@@ -21,20 +21,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deploy.local.stack import LocalStack
 from services.evaluation import consumers, nightly, queries, reckoning, tables
-from services.evaluation.domain import (
-    Bucket,
-    Fact,
-    Identity,
-    LedgerEntry,
-    Schedule,
-    Term,
-    buckets,
-    entries,
-    totals,
-)
+from services.evaluation.domain import Bucket, Fact, Identity, LedgerEntry, buckets, entries, totals
 from services.evaluation.handlers import Settling, adopt_shipped
 from services.evaluation.intake import EventReading
 from services.evaluation.reckoning import Difference
+from services.evaluation.rubric import Schedule, Term
 from services.evaluation.rubric_file import read_rubric
 from services.evaluation.store import EvaluationStore, EventCount
 from shared.contracts.cases import CaseClosed, CaseFiled

@@ -33,6 +33,8 @@ from audit.gateway import GatewayUnusable, fetch_scores
 from audit.log import Broker, LogUnusable, read_counts
 from audit.rubric import Rubric, RubricUnusable, read
 from services.evaluation import domain
+from services.evaluation.rubric import Adopted, Schedule
+from services.evaluation.rubric import Rubric as ServiceRubric
 from services.evaluation.rubric_file import read_rubric
 
 RUBRICS = Path(__file__).parents[2] / "services/evaluation/rubrics"
@@ -299,9 +301,9 @@ _PAIRS = [(read(text), read_rubric(text)[1]) for text in _TEXTS]
 @pytest.mark.parametrize(("rubric", "service"), _PAIRS, ids=[one.name for one, _ in _PAIRS])
 @given(events=_events)
 def test_audit_and_service_reach_the_same_scores_by_different_ways(
-    rubric: Rubric, service: domain.Rubric, events: list[Event]
+    rubric: Rubric, service: ServiceRubric, events: list[Event]
 ) -> None:
-    schedule = domain.Schedule((domain.Adopted(date(2021, 1, 1), service),))
+    schedule = Schedule((Adopted(date(2021, 1, 1), service),))
     findings = gather(rubric, events)
     facts = (
         domain.Fact(UUID(e["id"]), e["type"], datetime.fromisoformat(e["time"]), e["data"], e["sequence"])

@@ -13,8 +13,9 @@ import pytest
 from audit.arithmetic import gather, scores
 from services.evaluation import appeals
 from services.evaluation.appeals import Appeal, Context
-from services.evaluation.domain import Adopted, Identity, Schedule, totals
+from services.evaluation.domain import Identity, totals
 from services.evaluation.replay import Replay
+from services.evaluation.rubric import Adopted, Schedule
 from shared.refusals import Refusal
 from tests.unit.test_audit import ANNA, RUBRIC, event
 from tests.unit.test_evaluation_domain import CASE, SHIPPED, closed, fact, points

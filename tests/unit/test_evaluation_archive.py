@@ -20,8 +20,9 @@ from openpyxl import load_workbook
 
 from services.evaluation import annual, office, paper
 from services.evaluation.archive import PART_TITLES, Part, archive, entries_of
-from services.evaluation.domain import Adopted, LedgerEntry, Schedule, entries, explain, newest
+from services.evaluation.domain import LedgerEntry, entries, explain, newest
 from services.evaluation.package import MANIFEST, NotGenuine, Signer, verify
+from services.evaluation.rubric import Adopted, Schedule
 from shared.security.tokens import signing_key_of
 from tests.unit.test_evaluation_domain import ANNA, SHIPPED, fact
 from tests.unit.test_evaluation_paper import DEPUTY

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from services.evaluation.consumers import EVENT_TOPICS, handlers
-from services.evaluation.domain import Schedule
 from services.evaluation.handlers import SHIPPED_RUBRIC
+from services.evaluation.rubric import Schedule
 from services.evaluation.rubric_file import read_rubric
 from services.evaluation.store import EvaluationStore
 from shared.contracts import events

@@ -15,23 +15,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from services.evaluation.domain import (
-    YEAR,
     AbsurdAmount,
-    Adopted,
     Bucket,
-    Category,
-    Condition,
     Fact,
     Identity,
-    Item,
     LedgerEntry,
-    Limits,
-    Rubric,
-    Schedule,
     Sums,
-    Term,
-    Window,
-    adopt,
     buckets,
     chances,
     entries,
@@ -42,6 +31,19 @@ from services.evaluation.domain import (
     sums_of,
     term_total,
     totals,
+)
+from services.evaluation.rubric import (
+    YEAR,
+    Adopted,
+    Category,
+    Condition,
+    Item,
+    Limits,
+    Rubric,
+    Schedule,
+    Term,
+    Window,
+    adopt,
 )
 from services.evaluation.rubric_file import read_rubric
 from shared.refusals import Refusal

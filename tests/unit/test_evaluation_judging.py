@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.evaluation.domain import Candidate, Eligibility, Selection, band, judge
+from services.evaluation.judging import Candidate, band, judge
+from services.evaluation.rubric import Eligibility, Selection
 from tests.unit.test_evaluation_domain import SHIPPED
 
 HALF = replace(SHIPPED, selection=Selection(50))

@@ -9,17 +9,8 @@ from uuid import UUID
 import pypdfium2
 
 from services.evaluation import explaining, paper
-from services.evaluation.domain import (
-    Adopted,
-    LedgerEntry,
-    Rubric,
-    Schedule,
-    chances,
-    entries,
-    explain,
-    newest,
-    sums_of,
-)
+from services.evaluation.domain import LedgerEntry, chances, entries, explain, newest, sums_of
+from services.evaluation.rubric import Adopted, Rubric, Schedule
 from tests.unit.test_evaluation_domain import ANNA, JULY, SHIPPED, fact
 
 DEPUTY = {

@@ -16,8 +16,10 @@ import pytest
 from hypothesis import given, settings
 
 from services.evaluation import domain
+from services.evaluation.judging import Candidate, judge
 from services.evaluation.replay import Replay
 from services.evaluation.rescore import Person, groups, side_by_side, worth_of_nothing
+from services.evaluation.rubric import Adopted, Rubric, Schedule
 from services.evaluation.rubric_file import read_rubric
 from shared.contracts.identity import OCCUPATIONS
 from tests.unit.test_audit import _TEXTS, Event, _events, event
@@ -51,8 +53,8 @@ def parquet(events: Iterable[Event], folder: Path) -> dict[str, list[str]]:
     return dict(found)
 
 
-def by_the_rules(rubric: domain.Rubric, events: Iterable[Event]) -> dict[UUID, dict[str, dict[int, int]]]:
-    schedule = domain.Schedule((domain.Adopted(date(2021, 1, 1), rubric),))
+def by_the_rules(rubric: Rubric, events: Iterable[Event]) -> dict[UUID, dict[str, dict[int, int]]]:
+    schedule = Schedule((Adopted(date(2021, 1, 1), rubric),))
     rows: list[domain.LedgerEntry] = []
     for e in events:
         fact = domain.Fact(
@@ -71,9 +73,7 @@ def by_the_rules(rubric: domain.Rubric, events: Iterable[Event]) -> dict[UUID, d
 @pytest.mark.parametrize("rubric", RUBRICS, ids=lambda rubric: rubric.name)
 @given(events=_events)
 @settings(max_examples=8, deadline=None)
-def test_a_log_scored_in_sql_gives_the_sums_that_the_rules_give(
-    rubric: domain.Rubric, events: list[Event]
-) -> None:
+def test_a_log_scored_in_sql_gives_the_sums_that_the_rules_give(rubric: Rubric, events: list[Event]) -> None:
     file = log([*events, *events[:3]])
     try:
         with Replay(file, threads=1) as replay:
@@ -88,7 +88,7 @@ def test_a_log_scored_in_sql_gives_the_sums_that_the_rules_give(
 @given(events=_events)
 @settings(max_examples=6, deadline=None)
 def test_parquet_scored_in_sql_gives_the_sums_totals_grades_and_ranks_that_the_rules_give(
-    rubric: domain.Rubric, events: list[Event]
+    rubric: Rubric, events: list[Event]
 ) -> None:
     right = by_the_rules(rubric, events)
     deputies = [*sorted(right), UUID(int=0xFFFF)]  # one has done nothing
@@ -100,7 +100,7 @@ def test_parquet_scored_in_sql_gives_the_sums_totals_grades_and_ranks_that_the_r
         for deputy in deputies
     }
     people = [
-        domain.Candidate(
+        Candidate(
             deputy,
             f"N{place}",
             "city",
@@ -130,7 +130,7 @@ def test_parquet_scored_in_sql_gives_the_sums_totals_grades_and_ranks_that_the_r
         found = replay.database.execute("SELECT deputy, total, grade, rank FROM standings").fetchall()
     assert sorted(found) == sorted(
         (one.candidate.deputy_id, one.candidate.total, one.grade and one.grade.key, one.rank)
-        for one in domain.judge(rubric, people)
+        for one in judge(rubric, people)
     )
 
 

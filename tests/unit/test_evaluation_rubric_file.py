@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from deploy.local.runfolder import CHECKOUT
 from services.evaluation import rubric_file
-from services.evaluation.domain import YEAR, Condition, Limits, Rubric, Window
 from services.evaluation.flaws import SENTENCES, Flaw
+from services.evaluation.rubric import YEAR, Condition, Limits, Rubric, Window
 from services.evaluation.rubric_file import RubricInvalid, overlapping, parse_rubric, read_rubric, written
 
 RUBRIC_FILES = sorted((Path(__file__).parents[2] / "services/evaluation/rubrics").glob("*.yaml"))

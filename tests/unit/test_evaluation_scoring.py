@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.evaluation.domain import Adopted, Condition, Fact, Item, Schedule, entries
+from services.evaluation.domain import Fact, entries
 from services.evaluation.handlers import SHIPPED_RUBRIC
+from services.evaluation.rubric import Adopted, Condition, Item, Schedule
 from services.evaluation.rubric_file import read_rubric
 from services.evaluation.scoring import Row, Scorer, SetAside
 from shared.contracts.cases import CaseClosed, CaseFiled

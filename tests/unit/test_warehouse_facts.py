@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 
 from services.evaluation import domain
 from services.evaluation.replay import Replay
+from services.evaluation.rubric import Rubric
 from services.evaluation.rubric_file import read_rubric
 from shared.storage import Storage, open_storage
 from tests.unit.test_audit import Event, _drawn, event
@@ -77,7 +78,7 @@ class House:
     def replay(self) -> Replay:
         return Replay(self.compacted(), threads=1)
 
-    def sums(self, rubric: domain.Rubric) -> dict[UUID, dict[str, dict[int, int]]]:
+    def sums(self, rubric: Rubric) -> dict[UUID, dict[str, dict[int, int]]]:
         with self.replay() as replay:
             return replay.sums(rubric, BEGIN, UNTIL)
 
@@ -209,7 +210,7 @@ def test_every_shipped_rubric_is_scored_from_facts_as_by_the_rules() -> None:
                 assert found == totals(rubric, by_the_rules(rubric, events), 2021)
 
 
-def totals(rubric: domain.Rubric, sums: dict[UUID, dict[str, dict[int, int]]], year: int) -> dict[UUID, int]:
+def totals(rubric: Rubric, sums: dict[UUID, dict[str, dict[int, int]]], year: int) -> dict[UUID, int]:
     found = {}
     for deputy, items in sums.items():
         of_year = {
