@@ -11,6 +11,7 @@ import json
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,9 +38,11 @@ from shared.settings import KafkaSettings
 from shared.storage import open_storage
 from warehouse import facts, reading
 from warehouse.manifests import Contradiction
+from warehouse.reading import Contents
 
 if TYPE_CHECKING:
     from services.evaluation.rebuild import Rebuilt
+    from services.evaluation.replay import Facts, Replay
 
 _SIMULATION_SECONDS = 150
 
@@ -270,22 +273,15 @@ def again(console: Console, file: Path, year: int, out: Path | None, memory: str
     """
     import duckdb
 
-    from services.evaluation.replay import Replay
-
     rubric = _read(file)
     if rubric is None:
         return 2
     began = time.monotonic()
     url = warehouse_address()
     try:
-        storage = open_storage(url)
-        held = asyncio.run(facts.newest(storage))
-        contents = asyncio.run(reading.contents(storage))
-        source = facts.compacted(url, held, contents) if held else reading.paths(url, contents)
-        with Replay(source, memory=memory) as replay:
-            reading.lead_to(replay.database, url, None)
-            replay.score(rubric[1], date(year, 1, 1), date(year, 12, 31))
-            replay.stand(rubric[1], replay.roster())
+        source, contents = asyncio.run(_to_score_from(url))
+        with ExitStack() as opened:
+            replay = _scored(opened, url, rubric[1], year, memory, source, contents)
             if out is not None:
                 kind = "csv" if out.suffix == ".csv" else "parquet"
                 replay.database.execute(
@@ -323,6 +319,49 @@ def again(console: Console, file: Path, year: int, out: Path | None, memory: str
             file=sys.stderr,
         )
     return 0
+
+
+async def _to_score_from(url: str) -> tuple[Facts, Contents]:
+    """The facts with the events since, or the events alone where there are no facts that can be used."""
+    storage = open_storage(url)
+    held = None
+    try:
+        held = await facts.newest(storage)
+    except Contradiction as error:
+        _fallen_back(error)
+    contents = await reading.contents(storage)
+    if held is not None:
+        try:
+            return facts.compacted(url, held, contents), contents
+        except Contradiction as error:
+            _fallen_back(error)
+    return reading.paths(url, contents), contents
+
+
+def _scored(
+    opened: ExitStack, url: str, rubric: Rubric, year: int, memory: str, source: Facts, contents: Contents
+) -> Replay:
+    """A replay with its `standings`; from the events alone where the files of facts cannot be read."""
+    import duckdb
+
+    from services.evaluation.replay import Replay
+
+    try:
+        replay = opened.enter_context(Replay(source, memory=memory))
+        reading.lead_to(replay.database, url, None)
+        replay.score(rubric, date(year, 1, 1), date(year, 12, 31))
+        replay.stand(rubric, replay.roster())
+    except (OSError, duckdb.Error) as error:
+        if not isinstance(source, facts.Compacted):
+            raise
+        _fallen_back(error)
+        opened.close()
+        return _scored(opened, url, rubric, year, memory, reading.paths(url, contents), contents)
+    return replay
+
+
+def _fallen_back(error: Exception) -> None:
+    print(f"the facts cannot be used, so the events are read: {error}", file=sys.stderr)
 
 
 def rebuild(console: Console, *, from_log: bool, compare: bool) -> int:

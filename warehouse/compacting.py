@@ -25,6 +25,7 @@ from shared.storage import Storage, StorageSettings, open_storage
 from shared.telemetry.logging import logger
 from warehouse import facts, reading
 from warehouse.facts import SHAPES, Facts, Held, Part, Shape
+from warehouse.manifests import Contradiction
 from warehouse.reading import Contents
 from warehouse.rows import typed_fields
 
@@ -70,8 +71,11 @@ async def compact(
     import duckdb
 
     storage = open_storage(url, settings)
-    before = await facts.newest(storage)
+    number, before = await _before(storage)
     contents = await reading.contents(storage)
+    if before is not None and before.until > contents.number:
+        log.warning("facts-made-anew", number=number, error="of events that are not there")
+        before = None
     if not _due(before, contents, at_least):
         return None
     _sweep()
@@ -90,7 +94,7 @@ async def compact(
     ):
         database.execute("SET enable_progress_bar = false")
         reading.lead_to(database, url, settings)
-        after = await _Compaction(database, storage, url, Path(scratch), before, contents).run()
+        after = await _Compaction(database, storage, url, Path(scratch), number + 1, before, contents).run()
     if not await facts.create(storage, after):
         log.warning("another-compaction", number=after.number)
         await _delete(storage, after, before)
@@ -98,6 +102,18 @@ async def compact(
     log.info("facts", number=after.number, until=after.until, rows=after.rows)
     await _clean(storage, after, before)
     return after
+
+
+async def _before(storage: Storage) -> tuple[int, Facts | None]:
+    """The newest number (0 where there is none), and its facts unless they cannot be used: then all is made anew."""
+    found = await facts.numbers(storage)
+    if not found:
+        return 0, None
+    try:
+        return found[-1], await facts.read(storage, found[-1])
+    except Contradiction as error:
+        log.warning("facts-made-anew", number=found[-1], error=str(error))
+        return found[-1], None
 
 
 def _sweep() -> None:
@@ -128,6 +144,7 @@ class _Compaction:
         storage: Storage,
         url: str,
         scratch: Path,
+        number: int,
         before: Facts | None,
         contents: Contents,
     ) -> None:
@@ -138,8 +155,8 @@ class _Compaction:
         # Buckets that become more are filled from the events.
         self._held = before.types if before and before.digits == self._digits else {}
         self._until = before.until if before and before.digits == self._digits else 0
-        self._number = before.number + 1 if before else 1
-        self._stem = f"{self._number:020d}-{uuid4().hex[:12]}"
+        self._number = number
+        self._stem = f"{number:020d}-{uuid4().hex[:12]}"
 
     async def run(self) -> Facts:
         """Write the files; returns the manifest."""
@@ -151,12 +168,28 @@ class _Compaction:
             if type_ not in tails and held is not None and held.shape == shape:
                 types[type_] = held
             elif type_ in paths:
-                job = self._job(type_, shape, held, paths[type_], tails.get(type_, []))
-                if job is not None:
-                    types[type_] = await self._write(job)
+                found = await self._made(type_, shape, held, paths[type_], tails.get(type_, []))
+                if found is not None:
+                    types[type_] = found
         failpoints.reach("facts-written")
         now = datetime.now(UTC).isoformat()
         return Facts(self._number, now, self._contents.number, self._digits, types)
+
+    async def _made(
+        self, type_: str, shape: Shape, held: Held | None, every: Sequence[str], tail: Sequence[str]
+    ) -> Held | None:
+        """The facts of a type with what is new; from all its events where the files of those so far cannot be read."""
+        import duckdb
+
+        job = self._job(type_, shape, held, every, tail)
+        try:
+            return await self._write(job) if job is not None else None
+        except (FileNotFoundError, duckdb.Error) as error:
+            if job is None or job.base is None:
+                raise
+            log.warning("facts-made-anew", type=type_, error=type(error).__name__)
+        job = self._job(type_, shape, None, every, [])
+        return await self._write(job) if job is not None else None
 
     def _job(
         self, type_: str, shape: Shape, held: Held | None, every: Sequence[str], tail: Sequence[str]

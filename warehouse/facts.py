@@ -4,7 +4,8 @@ A *fact* is what several events are versions of: a duty of a deputy, declared an
 which fields of an event type name it. Everything here follows from the events and can be made anew from them.
 
 Invariants: a file that the newest manifest does not name does not exist; a manifest is created, never replaced,
-and says itself what its rows are, so that a reader needs no version of `SHAPES`.
+and says itself what its rows are, so that a reader needs no version of `SHAPES`. A manifest that says more than is
+known here is not used: what it adds may change what the rows mean.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
+import msgspec
+
 from shared.storage import Storage
 from warehouse import reading
 from warehouse.manifests import Contradiction
@@ -24,6 +27,7 @@ FOLDER = "facts"
 _MANIFESTS = f"{FOLDER}/manifests"
 _BUCKET_ROWS = 20_000_000
 """Sixteen times as many buckets from here; and again from sixteen times as many rows."""
+_DIGITS_MAX = 4
 
 
 @dataclass(frozen=True)
@@ -136,7 +140,7 @@ def label(deputy: str, digits: int) -> str:
 def digits_for(rows: int) -> int:
     """How many digits a bucket's name has for so many records."""
     digits = 0
-    while rows > _BUCKET_ROWS * 16**digits:
+    while rows > _BUCKET_ROWS * 16**digits and digits < _DIGITS_MAX:
         digits += 1
     return digits
 
@@ -155,22 +159,21 @@ async def numbers(storage: Storage) -> list[int]:
 
 async def read(storage: Storage, number: int) -> Facts:
     """One compaction's manifest. Raises StorageAway, Contradiction."""
-    content = await storage.get(_name_of(number))
+    content = await storage.get(_name_of(number)) or b""
     try:
-        document = json.loads(content or b"")
-        types = {
-            type_: Held(
-                one["deputy"],
-                tuple(one["names"]),
-                tuple(one["marks"]),
-                one["columns"],
-                {at: Part(**part) for at, part in one["parts"].items()},
-            )
-            for type_, one in document.pop("types").items()
-        }
-        return Facts(**document, types=types)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        found = msgspec.json.decode(content, type=Facts)
+        whole = json.loads(msgspec.json.encode(found)) == json.loads(content)
+    except (ValueError, msgspec.MsgspecError) as error:
         raise Contradiction(f"manifest {number} of the facts is not readable") from error
+    if not whole:
+        raise Contradiction(f"manifest {number} of the facts says what is not known here")
+    if found.number != number:
+        raise Contradiction(f"manifest {number} of the facts says that it is {found.number}")
+    buckets = set(labels(found.digits)) if found.digits in range(_DIGITS_MAX + 1) else set()
+    for type_, held in found.types.items():
+        if not set(held.parts) <= buckets or not {*held.shape.key, *held.shape.marks} <= set(held.columns):
+            raise Contradiction(f"manifest {number} of the facts contradicts itself about {type_}")
+    return found
 
 
 async def create(storage: Storage, facts: Facts) -> bool:
@@ -183,7 +186,9 @@ async def create(storage: Storage, facts: Facts) -> bool:
 
 
 def compacted(url: str, facts: Facts, contents: Contents) -> Compacted:
-    """Facts with the events since; the contents must have been read after the facts."""
+    """Facts with the events since; the contents must have been read after the facts. Raises Contradiction."""
+    if facts.until > contents.number:
+        raise Contradiction(f"manifest {facts.number} of the facts is of events that are not there")
     types = {
         type_: replace(
             held,
