@@ -3,12 +3,14 @@
 Bucket by bucket, so that memory does not follow the size of the warehouse; what a step holds too much of is spilt.
 
 Invariants: files first, manifest last, so that an attempt that is killed leaves files that nobody sees; of two at
-once one wins; only a manifest's own files and those of the one before it must stay, for those who still read them.
+once one wins; a file stays for a day after the newest manifest has ceased to name it, for those who still read it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
+import re
 import shutil
 import tempfile
 import time
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     import duckdb
 
 _LEFT_FOR = timedelta(days=1)
+_OWN = re.compile(rf"{facts.FOLDER}/type=[^/]+/bucket=[^/]+/\d{{20}}-[0-9a-f]{{12}}\.parquet")
 _SCRATCH = "warehouse-compact-"
 _GROWTH = 50
 _FILES = 1000
@@ -100,7 +103,10 @@ async def compact(
         await _delete(storage, after, before)
         return None
     log.info("facts", number=after.number, until=after.until, rows=after.rows)
-    await _clean(storage, after, before)
+    try:
+        await _clean(storage)
+    except (Contradiction, OSError) as error:
+        log.warning("facts-not-cleaned", error=str(error))
     return after
 
 
@@ -300,18 +306,30 @@ async def _delete(storage: Storage, facts_: Facts, before: Facts | None) -> None
         await storage.delete(name)
 
 
-async def _clean(storage: Storage, now: Facts, before: Facts | None) -> None:
-    """Remove what neither of the last two compactions names, when nobody can be about to name it."""
-    kept = _files(now) | (_files(before) if before else set())
+async def _clean(storage: Storage) -> None:
+    """Remove what no manifest names that was the newest within the last day, nor an attempt under way is about to name.
+
+    Whoever began to read when a manifest was the newest may read its files until then, however many have followed.
+    Raises StorageAway, Contradiction.
+    """
     old = datetime.now(UTC) - _LEFT_FOR
-    for type_ in SHAPES:
-        left = [
-            found.name
-            async for found in storage.under(f"{facts.FOLDER}/type={type_}")
-            if found.name not in kept and found.modified < old
-        ]
-        for name in left:
-            await storage.delete(name)
+    manifests = sorted(await facts.manifests(storage))
+    followed = [number for (number, _), (_, by) in itertools.pairwise(manifests) if by < old]
+    kept = {
+        name
+        for number, _ in manifests
+        if number not in followed
+        for name in _files(await facts.read(storage, number))
+    }
+    for number in followed:
+        await facts.remove(storage, number)
+    left = [
+        found.name
+        async for found in storage.under(facts.FOLDER)
+        if _OWN.fullmatch(found.name) and found.name not in kept and found.modified < old
+    ]
+    for name in left:
+        await storage.delete(name)
 
 
 def _files(found: Facts) -> set[str]:

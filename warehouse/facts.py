@@ -15,6 +15,7 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 
 import msgspec
 
@@ -153,8 +154,17 @@ async def newest(storage: Storage) -> Facts | None:
 
 async def numbers(storage: Storage) -> list[int]:
     """The numbers of the compactions, rising. Raises StorageAway."""
-    stems = [one.name.rpartition("/")[2].removesuffix(".json") async for one in storage.under(_MANIFESTS)]
-    return sorted(int(stem) for stem in stems if stem.isdigit())
+    return sorted(number for number, _ in await manifests(storage))
+
+
+async def manifests(storage: Storage) -> list[tuple[int, datetime]]:
+    """The numbers of the compactions, in no order, and since when each is there. Raises StorageAway."""
+    found = []
+    async for one in storage.under(_MANIFESTS):
+        stem = one.name.rpartition("/")[2].removesuffix(".json")
+        if stem.isdigit():
+            found.append((int(stem), one.modified))
+    return found
 
 
 async def read(storage: Storage, number: int) -> Facts:
@@ -183,6 +193,11 @@ async def create(storage: Storage, facts: Facts) -> bool:
         return True
     # A request whose answer was lost is sent again, and then finds what it wrote itself.
     return await storage.get(_name_of(facts.number)) == content
+
+
+async def remove(storage: Storage, number: int) -> None:
+    """Remove a manifest that does not count any more. Raises StorageAway."""
+    await storage.delete(_name_of(number))
 
 
 def compacted(url: str, facts: Facts, contents: Contents) -> Compacted:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import tempfile
 from collections import defaultdict
@@ -59,7 +60,8 @@ class House:
     """A warehouse in a folder of its own."""
 
     def __init__(self, folder: str) -> None:
-        self.url = (Path(folder) / "warehouse").as_uri()
+        self.folder = Path(folder) / "warehouse"
+        self.url = self.folder.as_uri()
         self.storage = open_storage(self.url)
 
     def take(self, *events: Event) -> None:
@@ -87,6 +89,12 @@ class House:
             return {one.name async for one in self.storage.under("facts")}
 
         return asyncio.run(found())
+
+    def grow_old(self) -> None:
+        """Two days pass for what is there."""
+        long_ago = datetime.now(UTC).timestamp() - 2 * 86_400
+        for name in self.names():
+            os.utime(self.folder / name, (long_ago, long_ago))
 
 
 @contextmanager
@@ -318,6 +326,64 @@ def test_a_compaction_killed_before_its_manifest_changes_nothing_and_its_files_g
             one.compact()
         assert not left & one.names()
         assert one.sums(SHIPPED) == by_the_rules(SHIPPED, [declared, confirmed, rejected])
+
+
+def test_what_somebody_reads_stays_for_a_day_however_many_compactions_follow() -> None:
+    filed, *every = event(900, "case.filed", case_id=str(UUID(int=1))), *versions(4)
+    with house() as one:
+        one.take(filed, every[0])
+        one.compact()
+        first = one.names()
+        one.grow_old()
+        with one.replay() as reader:
+            for later in every[1:]:
+                one.take(later)
+                one.compact()
+            assert first <= one.names()
+            assert reader.sums(SHIPPED, BEGIN, UNTIL) == by_the_rules(SHIPPED, [filed, every[0]])
+
+
+def test_what_no_compaction_of_the_last_day_names_goes_and_so_do_the_facts_of_types_that_are_no_more() -> (
+    None
+):
+    filed, *every = event(900, "case.filed", case_id=str(UUID(int=1))), *versions(4)
+    with house() as one:
+        one.take(filed, every[0])
+        one.compact()
+        first = one.names()
+        other = "facts/type=case.filed/of-somebody-else.txt"
+        asyncio.run(one.storage.put(other, b"not ours"))
+        with patch.dict(facts.SHAPES, clear=False):
+            del facts.SHAPES["case.filed"]  # type: ignore[attr-defined]
+            for later in every[1:]:
+                one.take(later)
+                newest = one.compact()
+                one.grow_old()
+            more = [event(901, "case.filed", case_id=str(UUID(int=2))), *versions(2, deputy=2)]
+            one.take(*more)
+            last = one.compact()
+        assert "case.filed" not in last.types
+        assert not first & one.names()
+        assert one.names() == {
+            other,
+            *(f"facts/manifests/{found.number:020d}.json" for found in (newest, last)),
+            *(part.name for found in (newest, last) for part in found.types["duty.logged"].parts.values()),
+        }, "what was the newest until now is still read"
+        assert one.sums(SHIPPED) == by_the_rules(SHIPPED, [filed, *every, *more])
+
+
+def test_nothing_is_removed_where_a_manifest_cannot_be_read_of_which_somebody_may_read_the_files() -> None:
+    every = versions(3)
+    with house() as one:
+        for later in every[:2]:
+            one.take(later)
+            one.compact()
+        one.grow_old()
+        before = one.names()
+        asyncio.run(one.storage.put("facts/manifests/00000000000000000002.json", b"{}"))
+        one.take(every[2])
+        assert one.compact().number == 3
+        assert before <= one.names()
 
 
 def test_of_two_compactions_at_once_one_counts_and_the_other_leaves_nothing() -> None:
