@@ -1,9 +1,10 @@
 """`python -m warehouse`: write the warehouse, round after round; `once`: one round; `compact`: one compaction, if due.
 
 Each round is a process of its own (`once`): what reading and Parquet take of memory is given back, and the
-one that stays is small. So is each compaction, between rounds; one that cannot be done leaves the events as they
-are, and is tried again after the next that is due. `/livez`, `/readyz` and `/metrics` say how the last round went; not ready means that
-rounds fail, and the lag metric how far the warehouse is behind.
+one that stays is small. So is each compaction, one at a time beside the rounds, which do not wait for it; one that
+cannot be done leaves the events as they are, and is tried again when the next is due. `/livez`, `/readyz` and
+`/metrics` say how the last round went; not ready means that rounds fail, and the lag metric how far the warehouse is
+behind.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, G
 _ROUND_SECONDS = 3600.0
 _AGAIN_SECONDS = 5.0
 _LOOK_SECONDS = 1.0
+_NICE = 10
+"""How far a compaction stands back behind the rounds and whatever else runs there."""
+_COMPACT = [sys.executable, "-m", "warehouse", "compact"]
 _FILES = 1000
 """As many new files make a compaction due (`warehouse.compacting`)."""
 
@@ -110,15 +114,24 @@ def follow() -> int:
     rows = int(os.environ.get("WAREHOUSE_COMPACT_ROWS", "500000"))
     state = State()
     server = serve(state, os.environ.get("HTTP_HOST", "127.0.0.1"), int(os.environ["HTTP_PORT"]))
+    rounds(state, stop, seconds, rows)
+    server.shutdown()
+    return 0
+
+
+def rounds(state: State, stop: threading.Event, seconds: float, rows: int) -> None:
+    """Rounds until the stop, and a last one; beside them a compaction when `rows` are new and none is under way."""
+    beside = threading.Thread()
     wait = seconds  # while the suite starts there is nothing to write, and little time
     while not stop.wait(wait):
         went = one_round(state)
         wait = seconds if went else min(seconds, _AGAIN_SECONDS)
-        if went and state.may_compact(rows):
-            compaction(stop)
+        if went and not beside.is_alive() and state.may_compact(rows):
+            beside = threading.Thread(target=compaction, args=(stop,), name="compaction", daemon=True)
+            beside.start()
     one_round(state)
-    server.shutdown()
-    return 0
+    if beside.is_alive():
+        beside.join()
 
 
 def one_round(state: State) -> bool:
@@ -139,14 +152,18 @@ def one_round(state: State) -> bool:
             return True
         sys.stdout.write(told)
         state.reason = f"the last round ended with {done.returncode}"
-    except (subprocess.TimeoutExpired, ValueError, LookupError) as error:
+    except (subprocess.TimeoutExpired, OSError, ValueError, LookupError) as error:
         state.reason = type(error).__name__
     return False
 
 
 def compaction(stop: threading.Event) -> None:
     """A compaction in a process of its own, which a stop cuts short: what it had written nobody sees."""
-    child = subprocess.Popen([sys.executable, "-m", "warehouse", "compact"], start_new_session=True)
+    try:
+        child = subprocess.Popen(_COMPACT, start_new_session=True)
+    except OSError:
+        COMPACTIONS_FAILED.inc()
+        return
     ends = time.monotonic() + _ROUND_SECONDS
     while child.poll() is None:
         if stop.wait(_LOOK_SECONDS) or time.monotonic() > ends:
@@ -211,6 +228,7 @@ def main() -> int:
     if sys.argv[1:] == ["once"]:
         return once()
     if sys.argv[1:] == ["compact"]:
+        os.nice(_NICE)
         return compact()
     if sys.argv[1:]:
         sys.stderr.write("arguments: nothing, once or compact\n")

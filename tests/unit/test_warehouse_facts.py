@@ -403,6 +403,23 @@ def test_of_two_compactions_at_once_one_counts_and_the_other_leaves_nothing() ->
         assert one.sums(SHIPPED) == by_the_rules(SHIPPED, versions(2))
 
 
+def test_what_is_written_while_a_compaction_is_under_way_counts_beside_it_and_comes_into_the_next() -> None:
+    every = versions(2)
+    with house() as one:
+        one.take(every[0])
+        create = facts.create
+
+        async def meanwhile(storage: Storage, found: facts.Facts) -> bool:
+            await commit(storage, every[1:])
+            return await create(storage, found)
+
+        with patch.object(facts, "create", meanwhile):
+            assert one.compact().until == 1
+        assert one.sums(SHIPPED) == by_the_rules(SHIPPED, every) != {}
+        assert one.compact().until == 2
+        assert one.sums(SHIPPED) == by_the_rules(SHIPPED, every)
+
+
 def test_a_field_that_the_facts_do_not_have_yet_is_read_from_the_events_until_they_are_made_anew() -> None:
     def fields(of: Sequence[str]) -> dict[str, str]:
         return dict.fromkeys(of, "string")
