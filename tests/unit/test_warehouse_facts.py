@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import random
@@ -18,6 +19,7 @@ from unittest.mock import patch
 from uuid import UUID, uuid4
 
 import duckdb
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -39,8 +41,8 @@ from warehouse.writing import parquet
 SHIPPED = RUBRICS[[rubric.name for rubric in RUBRICS].index("ningbo")]
 
 
-async def commit(storage: Storage, events: Iterable[Event]) -> None:
-    """The events as the warehouse writes them, in one manifest."""
+async def commit(storage: Storage, events: Iterable[Event], lacking: Sequence[str] = ()) -> None:
+    """The events as the warehouse writes them, in one manifest; or as it did before it had some columns."""
     head = await manifests.head(storage)
     rows: defaultdict[tuple[str, str], list[Row]] = defaultdict(list)
     for offset, one in enumerate(events):
@@ -49,11 +51,19 @@ async def commit(storage: Storage, events: Iterable[Event]) -> None:
         rows[row.day, row.type].append(row)
     files = []
     for (day, type_), members in rows.items():
-        content = parquet(type_, members)
+        content = narrower(parquet(type_, members), lacking)
         name = f"events/day={day}/type={type_}/{head.number + 1:020d}-{uuid4().hex[:12]}.parquet"
         await storage.put(name, content)
         files.append(File(name, day, type_, len(members), len(content)))
     assert await manifests.create(storage, manifests.follow_up(head, (), tuple(files), datetime.now(UTC)))
+
+
+def narrower(content: bytes, lacking: Sequence[str]) -> bytes:
+    if not lacking:
+        return content
+    table, out = pq.read_table(io.BytesIO(content)), io.BytesIO()
+    pq.write_table(table.drop_columns([name for name in lacking if name in table.column_names]), out)
+    return out.getvalue()
 
 
 class House:
@@ -64,8 +74,8 @@ class House:
         self.url = self.folder.as_uri()
         self.storage = open_storage(self.url)
 
-    def take(self, *events: Event) -> None:
-        asyncio.run(commit(self.storage, events))
+    def take(self, *events: Event, lacking: Sequence[str] = ()) -> None:
+        asyncio.run(commit(self.storage, events, lacking))
 
     def compact(self) -> facts.Facts:
         found = asyncio.run(compact(self.url, threads=1))
@@ -82,6 +92,11 @@ class House:
 
     def sums(self, rubric: Rubric) -> dict[UUID, dict[str, dict[int, int]]]:
         with self.replay() as replay:
+            return replay.sums(rubric, BEGIN, UNTIL)
+
+    def sums_of_events(self, rubric: domain.Rubric) -> dict[UUID, dict[str, dict[int, int]]]:
+        events = reading.paths(self.url, asyncio.run(reading.contents(self.storage)))
+        with Replay(events, threads=1) as replay:
             return replay.sums(rubric, BEGIN, UNTIL)
 
     def names(self) -> set[str]:
@@ -452,6 +467,43 @@ def test_a_field_that_the_facts_do_not_have_yet_is_read_from_the_events_until_th
         one.take(*versions(1, deputy=2))
         assert "state" in one.compact().types["duty.logged"].columns
         assert rows(one, "duty.logged", "d_state") == [("confirmed",), ("declared",)]
+
+
+COLUMNS = ["d_state", "d_kind", "d_happened_on", "d_duty_id", "d_deputy_id", "d_minutes"]
+
+
+@pytest.mark.parametrize("then", ["", *COLUMNS])
+@pytest.mark.parametrize("first", ["", "d_state"])
+def test_files_that_lack_a_column_count_as_if_it_were_null_in_facts_as_in_events(
+    first: str, then: str
+) -> None:
+    """Whichever side of a compaction they lie on, whatever the column is to the fact, and in the compaction after it."""
+    dice = random.Random(first + then)
+    old, new, newest = (
+        [
+            _drawn(
+                dice.choice(["duty.logged", "course.completed"]),
+                sequence,
+                dice.randint(1, 3),
+                dice.randint(1, 2),
+                dice.choice([0, 40]),
+                dice.randint(0, 11),
+                dice.randint(0, 19),
+            )
+            for sequence in range(12)
+        ]
+        for _ in range(3)
+    )
+    with house() as one:
+        one.take(*old, lacking=[first])
+        one.compact()
+        for events, lacking in ((new, then), (newest, "")):
+            one.take(*events, lacking=[lacking])
+            right = one.sums_of_events(MIXED)
+            assert one.sums(MIXED) == right
+            one.compact()
+            assert one.sums(MIXED) == right
+        assert right
 
 
 def test_it_waits_until_enough_is_new() -> None:
