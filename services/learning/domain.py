@@ -81,14 +81,20 @@ class Course:
         return sum(lesson.minutes for lesson in self.lessons)
 
 
-def keep(before: Course | None, course: Course) -> Course:
+def keep(before: Course | None, course: Course, read: int | None = None) -> Course:
     """Save a draft, or publish it: its lessons and questions can be told apart and answered.
 
-    A lesson keeps its text by its key. A published course changes only by `write`.
+    `read` is the version that the sender has seen; one who names none replaces whatever is there. A lesson keeps
+    its text by its key. A published course changes only by `write`.
     """
-    if before is not None:
+    if before is None:
+        if read is not None:
+            raise errors.course_unknown()
+    else:
         if before.published_at is not None:
             raise errors.course_exists()
+        if read not in (None, before.version):
+            raise errors.course_changed()
         keys = {lesson.key for lesson in course.lessons}
         course = replace(
             course,

@@ -44,6 +44,13 @@ def lesson_missing() -> Refusal:
     return Refusal("lesson-missing", "The course has no lesson with this key.", "not-found")
 
 
+def course_changed() -> Refusal:
+    """The draft was saved anew since it was read."""
+    return Refusal(
+        "course-changed", "Somebody else has saved this draft meanwhile; read it again before you save yours."
+    )
+
+
 def lesson_changed() -> Refusal:
     """The lesson was written anew since it was read."""
     return Refusal(

@@ -34,7 +34,7 @@ def _given(message: Received[Any], published_at: datetime | None) -> Course:
 
 def draft_course(course: Course | None, message: Received[contract.DraftCourse], _: None) -> Decision[Course]:
     """Save a course that is not published yet."""
-    saved = domain.keep(course, _given(message, None))
+    saved = domain.keep(course, _given(message, None), message.data.version)
     return Decision(saved, saved.version)
 
 
@@ -42,7 +42,7 @@ def publish_course(
     course: Course | None, message: Received[contract.PublishCourse], _: None
 ) -> Decision[Course]:
     """Publish a course."""
-    published = domain.keep(course, _given(message, message.now))
+    published = domain.keep(course, _given(message, message.now), message.data.version)
     fact = contract.CoursePublished(
         course_id=published.id, title=published.title, levels=published.levels, minutes=published.minutes
     )

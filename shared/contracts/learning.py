@@ -35,13 +35,18 @@ class QuizQuestion(Contract):
 
 
 class CourseContent(Contract):
-    """What a course says of itself; the texts of its lessons come with `lesson.write`."""
+    """What a course says of itself; the texts of its lessons come with `lesson.write`.
+
+    `version` is that of the draft as one read it, so that nobody saves over another; without it whatever is there
+    is replaced.
+    """
 
     title: str = Field(min_length=1, max_length=200)
     lessons: tuple[Lesson, ...] = Field(min_length=1, max_length=100)
     quiz: tuple[QuizQuestion, ...] = Field(default=(), max_length=50)
     pass_mark: int = Field(default=60, ge=0, le=100, description="per cent of right answers")
     levels: tuple[Level, ...] = Field(default=("city", "county", "town"), description="whom it is for")
+    version: int | None = Field(default=None, ge=1)
 
 
 @command("course.publish", owner="learning", roles=("staff",), key="course id")

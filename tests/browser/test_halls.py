@@ -155,10 +155,34 @@ async def test_staff_publish_a_course_and_see_how_many_completed_it(staff: Visit
     await page.get_by_role("link", name="修改或发布").click()
     chosen = page.get_by_role("group", name="第1题").locator(".el-select")
     await expect(chosen).to_contain_text("人民代表大会")  # the right option stays with the draft
+
+    draft = await town.done("GET", f"/api/courses/{course}", STAFF)
+    lessons = [{name: one[name] for name in ("key", "title", "minutes")} for one in draft["lessons"]]
+
+    async def others_save(second: str) -> None:
+        changed = [lessons[0], {**lessons[1], "title": second}]
+        body = {"title": title, "quiz": draft["quiz"], "lessons": changed}
+        await town.done("PUT", f"/api/courses/{course}", STAFF, body)
+
+    mine = page.get_by_role("group", name="第2课").get_by_label("名称")
+    await mine.fill("我改的课名")
+    await others_save("别人改的课名")
+    await page.get_by_role("button", name="发布课程").click()
+    theirs = page.get_by_role("alert").filter(has_text="他人保存的草稿")
+    await expect(theirs.get_by_role("listitem").nth(1)).to_contain_text("别人改的课名")
+    await expect(mine).to_have_value("我改的课名")
+    await staff.picture("console-course-changed")
+    assert await staff.axe() == []
+    await theirs.get_by_role("button", name="保留我填写的").click()
+    await others_save("看懂预算草案")
+    await page.get_by_role("button", name="存为草稿").click()
+    await theirs.get_by_role("button", name="改用他人的草稿").click()
+    await expect(mine).to_have_value("看懂预算草案")
+    await expect(theirs).to_have_count(0)
     await page.get_by_role("button", name="发布课程").click()
     await expect(page.get_by_text("0人学习，0人结业（–）")).to_be_visible()
 
-    progress = {"lessons": ["l1", "l2"], "answers": {"q1": 0}}
+    progress = {"lessons": [one["key"] for one in lessons], "answers": {"q1": 0}}
     await town.done("POST", f"/api/courses/{course}/progress", DEPUTY, progress)
     await town.done("POST", f"/api/courses/{course}/complete", DEPUTY)
     await open_at(staff, f"/courses/{course}")

@@ -217,6 +217,10 @@ async def test_staff_draft_a_course_write_its_lessons_publish_and_correct_them(
     assert await school.ask(STAFF, writing("乙", 0), course) == "lesson-changed"
     assert await school.ask(STAFF, drafting, course) == "accepted"
     _, seen = await school.get(f"/courses/{course}", STAFF)
+    for unread in (drafting, PUBLISHING):
+        over = unread.model_copy(update={"version": seen["version"] - 1})
+        assert await school.ask(STAFF, over, course) == "course-changed"
+        assert await school.ask(STAFF, over, uuid4()) == "course-unknown"
     assert (seen["published_at"], seen["quiz"][1]["answer"]) == (None, 1)
     assert [(one["key"], one["revision"]) for one in seen["lessons"]] == [("law", 2), ("app", 0)]
     assert (await school.get("/courses", STAFF))[1]["items"][0]["id"] == str(course)
@@ -229,7 +233,8 @@ async def test_staff_draft_a_course_write_its_lessons_publish_and_correct_them(
     assert len(every["items"]) == every["total"]
     assert await school.ask(anna, STUDYING, course) == "course-unknown"
 
-    assert await school.ask(STAFF, PUBLISHING, course) == "accepted"
+    publishing = PUBLISHING.model_copy(update={"version": seen["version"]})
+    assert await school.ask(STAFF, publishing, course) == "accepted"
     assert await school.ask(STAFF, drafting, course) == "course-exists"
     _, seen = await school.get(f"/courses/{course}", anna)
     assert '"answer"' not in json.dumps(seen)

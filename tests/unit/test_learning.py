@@ -98,6 +98,20 @@ def test_a_draft_is_saved_again_and_published_and_its_lessons_keep_their_texts_b
             domain.keep(published, later)
 
 
+def test_a_draft_is_not_saved_or_published_over_one_that_was_not_read() -> None:
+    first = domain.keep(None, DRAFT)
+    second = domain.keep(first, replace(DRAFT, title="新题目"), first.version)
+    for course in (DRAFT, COURSE):
+        with refused("course-changed"):
+            domain.keep(second, course, first.version)
+        with refused("course-changed"):
+            domain.keep(write(second), course, second.version)  # a text brings its lesson's title
+        with refused("course-unknown"):
+            domain.keep(None, course, 1)
+        assert domain.keep(second, course, second.version).version == 3
+        assert domain.keep(second, course).version == 3  # who names no version replaces what is there
+
+
 def test_a_published_lesson_is_corrected_and_what_was_completed_stays() -> None:
     first = write(COURSE)
     second = write(first, revision=first.revisions["law"], title="代表法（修订）", text="第一条　为了")

@@ -4470,6 +4470,8 @@ export interface components {
              *     ]
              */
             levels: ("city" | "county" | "town")[];
+            /** Version */
+            version?: number | null;
         };
         /**
          * Due
@@ -5654,6 +5656,8 @@ export interface components {
              *     ]
              */
             levels: ("city" | "county" | "town")[];
+            /** Version */
+            version?: number | null;
             /** Id */
             id?: string | null;
         };

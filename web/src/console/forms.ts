@@ -3,12 +3,14 @@ import type { FormInstance, FormItemRule } from 'element-plus'
 import { ref, useTemplateRef, type Ref } from 'vue'
 import { useI18n } from 'vue-i18n'
 import { useActing, type Send } from '@/api/acting'
-import type { Schemas } from '@/api/client'
+import { Problem, type Schemas } from '@/api/client'
 import { sentenceOf } from '@/shell/problems'
 
 export interface Filling {
   /** What is wrong, as a sentence; empty where nothing is. */
   fault: Ref<string>
+  /** The code of what was wrong with the last body sent; empty where nothing was. */
+  refused: Ref<string>
   busy: Ref<boolean>
   /** A rule for a field that must hold something. */
   needed: (message: string) => FormItemRule
@@ -23,6 +25,7 @@ export function useFilling(): Filling {
   const { t } = useI18n()
   const form = useTemplateRef<FormInstance>('form')
   const fault = ref('')
+  const refused = ref('')
   const { busy, act } = useActing()
   const must = (holds: () => boolean, message: string): FormItemRule => ({
     trigger: 'change',
@@ -30,11 +33,13 @@ export function useFilling(): Filling {
   })
   return {
     fault,
+    refused,
     busy,
     must,
     needed: (message) => ({ required: true, whitespace: true, message, trigger: 'blur' }),
     async send(body, post) {
       fault.value = ''
+      refused.value = ''
       // The form says beside each field what is wrong with it.
       if ((await form.value?.validate().catch(() => false)) !== true) {
         fault.value = t('hall.check')
@@ -45,6 +50,7 @@ export function useFilling(): Filling {
         return found?.id ?? null
       } catch (error) {
         fault.value = sentenceOf(error)
+        if (error instanceof Problem) refused.value = error.code
         return null
       }
     },
