@@ -1,7 +1,8 @@
 """Tables as files 导出: what a list shows under the same filters, as a spreadsheet (XLSX) or CSV.
 
 The rows are asked of the service that holds them, page by page and with the caller's own token, so that a file
-holds what its caller may see. A page is written and forgotten before the next is asked for: a CSV leaves as it is
+holds what its caller may see, and takes no longer than that token lasts: nobody's token is renewed behind their
+back, and a list that takes longer is refused and has to be narrowed. A page is written and forgotten before the next is asked for: a CSV leaves as it is
 written, an XLSX lies in a temporary file until it is whole. Invariants: no cell is a formula, whatever it begins
 with; a file has at most `ROWS_MAX` rows, and a list that has more is refused and not cut; a CSV whose list cannot
 be read to its end breaks off, so that nobody takes it for whole; pages are written beside the event loop, one at a
@@ -210,6 +211,14 @@ def too_large() -> Problem:
     return Problem(422, "export-too-large", detail)
 
 
+def too_slow() -> Problem:
+    """The caller's token expired while their list was read."""
+    detail = (
+        "Reading the list took longer than your token lasts; sign in anew and narrow the list by its filters."
+    )
+    return Problem(422, "export-too-slow", detail)
+
+
 class Wording:
     """What stands in a cell: codes become words and names, moments the time in China, points whole ones."""
 
@@ -277,13 +286,18 @@ def add(
     async def read(
         table: Table, path: str, query: Mapping[str, str], token: str
     ) -> AsyncIterator[Sequence[Mapping[str, Any]]]:
-        """The rows of a list, page by page. Raises Problem where there are too many, with the first page."""
+        """The rows of a list, page by page. Raises Problem where there are too many, with the first page; or too slowly."""
         service = reads[table.read].service
         size = {"size": str(table.page_size)}
         paging = {**size, "page": "1"}
         read_so_far = 0
         while True:
-            found = await asked(service, path, {**query, **paging}, token)
+            try:
+                found = await asked(service, path, {**query, **paging}, token)
+            except Problem as problem:
+                if problem.status == 401 and read_so_far > 0:
+                    raise too_slow() from problem
+                raise
             last = len(found["items"]) < table.page_size if "next" not in found else found["next"] is None
             if read_so_far == 0 and not last:
                 await bounded(table, path, query, token, found)

@@ -116,6 +116,8 @@ class Lists:
 
     def __init__(self) -> None:
         self.rows, self.row, self.status = 3, CASE, 200
+        self.token_ends_at: int | None = None
+        """The row from which on the caller's token has expired."""
         self.last = asyncio.Event()
         """Set where the last page may be told."""
         self.last.set()
@@ -134,6 +136,8 @@ class Lists:
             return self._said(self.status, {"code": "not-for-you", "detail": "No."})
         size = int(asked["size"])
         first = int(asked["after"]) if "after" in asked else (int(asked["page"]) - 1) * size
+        if self.token_ends_at is not None and first >= self.token_ends_at:
+            return self._said(401, {"code": "token-not-valid", "detail": "Sign in again."})
         if first + size >= self.rows:
             await self.last.wait()
         items = [{**self.row, "number": f"B{n}"} for n in range(first, min(first + size, self.rows))]
@@ -351,6 +355,18 @@ async def test_a_csv_whose_list_cannot_be_read_to_its_end_breaks_off(at: Door, l
         lists.last.set()
         with pytest.raises(aiohttp.ClientPayloadError):
             await answer.read()
+
+
+@pytest.mark.parametrize(
+    ("row", "status", "code"),
+    [(0, 401, "token-not-valid"), (100, 422, "export-too-slow"), (1200, 422, "export-too-slow")],
+)
+async def test_a_list_that_takes_longer_than_the_callers_token_lasts_is_refused_with_the_reason(
+    at: Door, lists: Lists, row: int, status: int, code: str
+) -> None:
+    lists.rows, lists.token_ends_at = 1203, row
+    said = await at.ask("GET", "/api/exports/cases")
+    assert (said.status, said.code) == (status, code)  # a 401 would ask them to sign in, again and again
 
 
 def test_the_pages_say_how_many_rows_are_too_many() -> None:
