@@ -265,6 +265,21 @@ async def test_a_department_is_told_live_and_led_to_what_it_is_told_about(
     await page.go_back()
     await expect(urged).to_be_visible()
     await expect(urged).not_to_contain_text("未读")
+
+    # What comes after the newest one that the page shows has not been seen, and stays unread.
+    shown = await town.done("GET", "/api/notices?page=1&size=20", HOUSING)
+    listed = re.compile(r"/api/notices\?.*size=20")
+    await page.route(listed, lambda route: route.fulfill(json=shown))
+    await town.file("全部已读之后的督事", "请尽快办理。", position=at)
+
+    async def told() -> bool:
+        return bool((await town.done("GET", "/api/notices", HOUSING))["unread"] > shown["unread"])
+
+    await wait_until(told, what="a notice that the page does not show")
+    await page.get_by_role("button", name="全部已读").click()
+    await expect(page.get_by_role("link", name="消息，1条未读")).to_be_visible()
+    await page.unroute(listed)
+    await page.reload()
     await page.get_by_role("button", name="全部已读").click()
     await expect(page.get_by_role("link", name="消息，0条未读")).to_be_visible()
     await page.get_by_text("只看未读").click()
