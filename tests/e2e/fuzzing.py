@@ -127,15 +127,25 @@ def spoil(chance: random.Random, good: Mapping[str, Any], ids: Sequence[str]) ->
             return f"{name} is a strange text", body
 
 
+def writing() -> set[str]:
+    """Every operation of the OpenAPI document that writes, as its method and path."""
+    document = json.loads((CHECKOUT / "gateway" / "openapi.json").read_text("utf-8"))
+    paths = document["paths"].items()
+    return {f"{method} {path}" for path, operations in paths for method in set(operations) & _WRITING}
+
+
+_WRITING = {"post", "put", "patch", "delete"}
+
+
 def requests(seed_: int, each: int, ids: Sequence[str], skip: frozenset[str]) -> Iterator[Request]:
     """`each` requests for every writing operation of the OpenAPI document that is not in `skip`."""
     document = json.loads((CHECKOUT / "gateway" / "openapi.json").read_text("utf-8"))
     definitions = document["components"]["schemas"]
     chance = random.Random(seed_)
     for path, operations in document["paths"].items():
-        for method in sorted(set(operations) & {"post", "put", "patch", "delete"}):
+        for method in sorted(set(operations) & _WRITING):
             content = operations[method].get("requestBody", {}).get("content", {})
-            if f"{method} {path}" in skip or (content and "application/json" not in content):
+            if f"{method} {path}" in skip:
                 continue
             schema = content.get("application/json", {}).get("schema", {"type": "object", "properties": {}})
             good = drawn(permitted(schema, definitions), each, seed_)

@@ -595,8 +595,16 @@ async def test_a_resident_goes_the_whole_way_by_code_and_link_and_leaves_nothing
 
 # -- whatever people send --------------------------------------------------------------------------------
 
-NOT_FUZZED = frozenset({"post /api/token", "post /api/sign-in"})
-"""Their answers are tokens; they have tests of their own and slow every guess down."""
+NOT_FUZZED = frozenset(
+    {
+        "post /api/token",  # whose answers are tokens; they have tests of their own and slow every guess down
+        "post /api/sign-in",
+        "post /api/roster-imports",  # which take files and forms, and have tests of their own
+        "post /api/photos",
+        "post /api/documents",
+        "post /api/concerns/open",
+    }
+)
 PEOPLE = ("A1", "A2", "staff", "housing", "health", "operator")
 
 
@@ -661,7 +669,7 @@ async def test_no_request_whatever_makes_a_server_error_and_every_refusal_has_a_
 
     await asyncio.gather(*(send(*one) for one in enumerate(fuzzing.requests(day, each, ids, NOT_FUZZED))))
     assert wrong[:10] == [], f"seed {day}"
-    assert len(seen) > 60
+    assert fuzzing.writing() - set(seen) == NOT_FUZZED
     told = set().union(*seen.values())
     assert {200, 403, 404, 422} <= told
     assert {400, 409, 413} & told, f"seed {day}"
