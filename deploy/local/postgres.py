@@ -38,7 +38,6 @@ _SETTINGS: Mapping[str, str] = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     "max_connections": "200",
-    "shared_buffers": "128MB",
     "effective_cache_size": "1GB",
     "work_mem": "8MB",
     "maintenance_work_mem": "64MB",
@@ -68,11 +67,23 @@ class PostgresError(RuntimeError):
 class Postgres:
     """The server of one run folder: `prepare` it, have its process supervised, then make databases."""
 
-    def __init__(self, run_dir: Path, secrets: Secrets, ports: Ports, *, fsync: bool = True) -> None:
+    def __init__(
+        self,
+        run_dir: Path,
+        secrets: Secrets,
+        ports: Ports,
+        *,
+        fsync: bool = True,
+        shared_buffers: str = "128MB",
+    ) -> None:
         self._home = run_dir / "postgres"
         self._data = self._home / "data"
         self._secrets = secrets
-        self._fsync = fsync
+        self._settings = {
+            **_SETTINGS,
+            "fsync": "on" if fsync else "off",
+            "shared_buffers": shared_buffers,
+        }
         self._bin = find_binaries()
         self._prefix, self._user = _unprivileged()
         self.port = ports.take("postgres")
@@ -88,7 +99,7 @@ class Postgres:
             self._initialise()
         self._check_version()
         self._clear_stale_pid()
-        settings = {**_SETTINGS, "port": str(self.port), "fsync": "on" if self._fsync else "off"}
+        settings = {**self._settings, "port": str(self.port)}
         options = [item for key, value in settings.items() for item in ("-c", f"{key}={value}")]
         return ProcessSpec(
             name="postgres",
@@ -190,7 +201,7 @@ class Postgres:
             "scram-sha-256",
         ]
         command += ["--pwfile", str(password_file), "--encoding=UTF8", "--locale=C"]
-        command += [] if self._fsync else ["--no-sync"]
+        command += [] if self._settings["fsync"] == "on" else ["--no-sync"]
         try:
             done = subprocess.run(
                 command, user=self._user, cwd=self._home, capture_output=True, text=True, check=False

@@ -30,7 +30,8 @@ SERVICES = ("identity", "cases", "participation", "learning", "evaluation", "not
 class LocalStack:
     """Both backends of one run folder, up from `start` (or `with`) to `stop`.
 
-    `broker` forces a rung of the ladder (`kafka`, `tansu`); `fsync=False` trades durability for speed.
+    `broker` forces a rung of the ladder (`kafka`, `tansu`); `fsync=False` trades durability for speed;
+    `shared_buffers` is PostgreSQL's own cache, for a store of more than a few ten thousand cases.
     Attributes of a stack that is up: `postgres`, `broker`, `supervisor`, `ports`, `secrets`.
     """
 
@@ -47,11 +48,13 @@ class LocalStack:
         fsync: bool = True,
         say: Say = say_on_stderr,
         databases: tuple[str, ...] = SERVICES,
+        shared_buffers: str = "128MB",
     ) -> None:
         self.run_dir = make_private_folder(run_dir.absolute())
         self.secrets = Secrets(self.run_dir)
         self._forced = broker
         self._fsync = fsync
+        self._shared_buffers = shared_buffers
         self._say = say
         self._databases = databases
         self._lock = RunLock(self.run_dir)
@@ -128,7 +131,13 @@ class LocalStack:
     def _start_backends(self) -> None:
         began = time.monotonic()
         self.ports = Ports(self.run_dir)
-        self.postgres = Postgres(self.run_dir, self.secrets, self.ports, fsync=self._fsync)
+        self.postgres = Postgres(
+            self.run_dir,
+            self.secrets,
+            self.ports,
+            fsync=self._fsync,
+            shared_buffers=self._shared_buffers,
+        )
         self.supervisor.start(self.postgres.prepare(), wait=False)
         self.broker = choose_broker(
             self.run_dir, self.secrets, self.ports, say=self._say, forced=self._forced
