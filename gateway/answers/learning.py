@@ -58,6 +58,7 @@ class Course(Answer):
     """A course 网上学堂, for staff also as a draft, with how many study it and how many completed it."""
 
     id: UUID
+    version: int
     title: str
     pass_mark: int
     levels: tuple[identity.Level, ...]

@@ -4129,6 +4129,8 @@ export interface components {
              * Format: uuid
              */
             id: string;
+            /** Version */
+            version: number;
             /** Title */
             title: string;
             /** Pass Mark */
