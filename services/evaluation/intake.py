@@ -49,7 +49,7 @@ class EventReading:
 
     def read(self, records: Sequence[Record]) -> Batch:
         """Decode and score; of several rows about one fact only the newest is kept."""
-        ids: list[str] = []
+        ids: list[str | None] = []
         subjects: list[str] = []
 
         def hasty(topic: str, value: bytes) -> Any:

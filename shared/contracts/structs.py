@@ -25,6 +25,8 @@ from shared.contracts.envelope import Envelope
 from shared.contracts.registry import Declaration
 
 _CANONICAL_ID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z"
+_HARDLY_EVER_NULL = {"deputy_id"}
+"""Ids that may be null and are worth leaving unchecked all the same; one that mostly is null costs more than it saves."""
 _AS_THEY_ARE = (str, int, bool, date, Any)
 
 
@@ -46,13 +48,18 @@ class HastyDecoder:
     """
 
     decode: Callable[[bytes], Any]
-    ids: Callable[[Any], tuple[str, ...]]
+    ids: Callable[[Any], tuple[str | None, ...]]
 
 
 def hasty_decoder_of(declaration: Declaration) -> HastyDecoder:
-    """As `decoder_of`, without the patterns of the subject and of the ids that every message of the type has."""
-    own = [name for name, field in declaration.model.model_fields.items() if field.annotation is UUID]
-    data = _struct(declaration.model, dict.fromkeys(own, str))
+    """As `decoder_of`, without the patterns of the subject and of the ids that every message of the type has, or nearly."""
+    own: dict[str, Any] = {}
+    for name, field in declaration.model.model_fields.items():
+        if field.annotation is UUID:
+            own[name] = str
+        elif field.annotation == UUID | None and name in _HARDLY_EVER_NULL:
+            own[name] = str | None
+    data = _struct(declaration.model, own)
     subject = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
     replaced = {"id": str, "subject": subject, "type": Literal[declaration.type], "data": data}
     decoder = msgspec.json.Decoder(_struct(Envelope, replaced))
@@ -60,10 +67,11 @@ def hasty_decoder_of(declaration: Declaration) -> HastyDecoder:
     return HastyDecoder(decoder.decode, ids if own else lambda message: (message.id,))
 
 
-def canonical(ids: Sequence[str]) -> bool:
-    """Whether all these are ids in canonical form."""
-    together = ",".join([*ids, ""])
-    count = len(ids)
+def canonical(ids: Sequence[str | None]) -> bool:
+    """Whether all these are ids in canonical form, or null."""
+    found = [one for one in ids if one is not None] if None in ids else [*ids]
+    together = ",".join([*found, ""])
+    count = len(found)
     return (
         len(together) == 37 * count
         and together[8::37] == together[13::37] == together[18::37] == together[23::37] == "-" * count

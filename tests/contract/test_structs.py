@@ -169,9 +169,12 @@ ALMOST = st.one_of(
 
 
 @settings(max_examples=500)
-@given(ids=st.lists(ALMOST, max_size=4))
-def test_ids_are_canonical_together_exactly_when_each_is(ids: list[str]) -> None:
-    each = [re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", one) is not None for one in ids]
+@given(ids=st.lists(st.none() | ALMOST, max_size=4))
+def test_ids_are_canonical_together_exactly_when_each_is(ids: list[str | None]) -> None:
+    each = [
+        one is None or re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", one) is not None
+        for one in ids
+    ]
     assert canonical(ids) == all(each)
 
 
@@ -179,6 +182,31 @@ def test_ids_are_canonical_together_exactly_when_each_is(ids: list[str]) -> None
 def test_no_control_character_passes_for_text_without_one(texts: list[str]) -> None:
     if any(sign < " " or sign == "\x7f" for text in texts for sign in text):
         assert not without_control(texts)
+
+
+@pytest.mark.parametrize("deputy", ["", "a", "x" * 36, "not-an-id", 5, 1.5, True, [], {}])
+@pytest.mark.parametrize("type_", ["case.filed", "case.closed", "case.rated", "case.progressed"])
+def test_an_id_that_may_be_null_is_null_missing_or_an_id_and_nothing_else(type_: str, deputy: Any) -> None:
+    """Also among others, since ids are checked together; and hastily, because nearly every event has this one."""
+    declaration, whole = declared(type_), sample(type_)
+    hasty = hasty_of(type_)
+    raws = [
+        json.dumps({**whole, "data": data}).encode()
+        for data in (
+            whole["data"] | {"deputy_id": str(UUID(int=7))},
+            whole["data"] | {"deputy_id": None},
+            {name: value for name, value in whole["data"].items() if name != "deputy_id"},
+        )
+    ]
+    assert all(agree(declaration, raw) for raw in raws)
+    messages = [hasty.decode(raw) for raw in raws]
+    assert [hasty.ids(message)[-1] for message in messages] == [str(UUID(int=7)), None, None]
+    together = [one for message in messages for one in hasty.ids(message)]
+    assert canonical(together)
+    wrong = json.dumps({**whole, "data": whole["data"] | {"deputy_id": deputy}}).encode()
+    assert not agree(declaration, wrong)
+    if isinstance(deputy, str):
+        assert not canonical([*together, *hasty.ids(hasty.decode(wrong)), *together])
 
 
 def test_an_id_in_another_form_is_left_to_pydantic() -> None:
