@@ -361,7 +361,8 @@ def _scored(
 
 
 def _fallen_back(error: Exception) -> None:
-    print(f"the facts cannot be used, so the events are read: {error}", file=sys.stderr)
+    reason = str(error).partition("\n\nLINE ")[0].strip()  # without the question that DuckDB was asked
+    print(f"the facts cannot be used, so the events are read: {reason}", file=sys.stderr)
 
 
 def rebuild(console: Console, *, from_log: bool, compare: bool) -> int:

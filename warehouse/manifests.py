@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -10,6 +11,8 @@ from datetime import datetime
 from shared.storage import Storage
 
 FOLDER = "manifests"
+_AT_ONCE = 32
+"""So many are asked for at a time: a year has a hundred thousand, and a bucket takes a while for each answer."""
 
 
 @dataclass(frozen=True)
@@ -81,16 +84,23 @@ def name_of(number: int) -> str:
 
 async def numbers(storage: Storage) -> list[int]:
     """The numbers of all manifests, rising. Raises StorageAway, Contradiction."""
+    found = await _listed(storage)
+    if found != list(range(1, len(found) + 1)):
+        # Of two that are made while it is listed, the later may be in the list without the earlier.
+        found = await _listed(storage)
+    if found != list(range(1, len(found) + 1)):
+        raise Contradiction("the manifests have a gap")
+    return found
+
+
+async def _listed(storage: Storage) -> list[int]:
     found = []
     async for one in storage.under(FOLDER):
         stem = one.name.rpartition("/")[2].removesuffix(".json")
         if not stem.isdigit():
             raise Contradiction(f"{one.name} is no manifest")
         found.append(int(stem))
-    found.sort()
-    if found != list(range(1, len(found) + 1)):
-        raise Contradiction("the manifests have a gap")
-    return found
+    return sorted(found)
 
 
 async def head(storage: Storage) -> Head:
@@ -127,12 +137,14 @@ async def read(storage: Storage, number: int) -> Manifest:
 async def every(storage: Storage) -> AsyncIterator[Manifest]:
     """All manifests in order. Raises StorageAway, Contradiction, so where two took the same record."""
     before = BEFORE_ALL
-    for number in await numbers(storage):
-        found = await read(storage, number)
-        if found.positions != _positions(before, found.ranges):
-            raise Contradiction(f"manifest {number} does not follow the one before it")
-        yield found
-        before = head_of(found)
+    left = await numbers(storage)
+    while left:
+        some, left = left[:_AT_ONCE], left[_AT_ONCE:]
+        for found in await asyncio.gather(*(read(storage, number) for number in some)):
+            if found.positions != _positions(before, found.ranges):
+                raise Contradiction(f"manifest {found.number} does not follow the one before it")
+            yield found
+            before = head_of(found)
 
 
 async def create(storage: Storage, manifest: Manifest) -> bool:

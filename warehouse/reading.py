@@ -6,8 +6,10 @@ Invariant: a question sees the files that are in manifests and each event once, 
 from __future__ import annotations
 
 import re
+import tempfile
 from collections import defaultdict
 from collections.abc import Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,8 +88,7 @@ async def query(url: str, sql: str, settings: StorageSettings | None = None) -> 
     import duckdb
 
     found = await contents(open_storage(url, settings))
-    with duckdb.connect(":memory:", config={"memory_limit": "1GB", "threads": 2}) as connection:
-        lead_to(connection, url, settings)
+    with _connection(url, settings) as connection:
         try:
             for statement in _views(url, found, sql):
                 connection.execute(statement)
@@ -117,10 +118,7 @@ def records(
     url: str, found: Contents, types: Container[str], settings: StorageSettings | None = None
 ) -> Iterator[list[Record]]:
     """The events of these types as messages again, up to 5,000 at a time, in any order and with repetitions."""
-    import duckdb
-
-    with duckdb.connect(":memory:", config={"memory_limit": "1GB", "threads": 2}) as connection:
-        lead_to(connection, url, settings)
+    with _connection(url, settings) as connection:
         for type_, files in paths(url, found).items():
             if type_ not in types:
                 continue
@@ -142,6 +140,20 @@ def _record(row: Sequence[Any]) -> Record:
     }
     topic, partition, offset, timestamp = row[:4]
     return Record(topic, partition, offset, timestamp, msgspec.json.encode(document))
+
+
+@contextmanager
+def _connection(url: str, settings: StorageSettings | None) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection that spills to a folder of its own, not to where somebody asks from, and draws no bar there."""
+    import duckdb
+
+    with (
+        tempfile.TemporaryDirectory(prefix="warehouse-query-") as spill,
+        duckdb.connect(config={"memory_limit": "1GB", "threads": 2, "temp_directory": spill}) as connection,
+    ):
+        connection.execute("SET enable_progress_bar = false")
+        lead_to(connection, url, settings)
+        yield connection
 
 
 def lead_to(connection: duckdb.DuckDBPyConnection, url: str, settings: StorageSettings | None) -> None:

@@ -98,6 +98,7 @@ def test_where_facts_cannot_be_used_a_year_is_scored_from_the_events_and_it_is_s
     found, said = scored()
     assert found == right
     assert said.startswith("the facts cannot be used, so the events are read: ")
+    assert said.count("\n") == 1
     one.take(*SINCE, *versions(1, deputy=3))
     right = scored()[0]
     one.compact()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ from obstore.store import LocalStore
 
 from shared.contracts import cases, identity
 from shared.contracts.envelope import Envelope
-from shared.storage import Storage, open_storage
+from shared.storage import Storage, Stored, open_storage
 from shared.testing.messages import encoded, message
 from warehouse import manifests, reading, rows, writing
 from warehouse.rows import Record, row_of
@@ -155,6 +156,38 @@ async def test_manifests_with_a_gap_or_of_somebody_else_are_refused(storage: Sto
     await storage.put(manifests.name_of(1), b"{}")
     with pytest.raises(manifests.Contradiction):
         await manifests.head(storage)
+
+
+class ListsAreNoMoment(Storage):
+    """A storage in whose list the later of two objects that are made meanwhile is, and not yet the earlier."""
+
+    lists = 0
+
+    async def under(self, prefix: str) -> AsyncIterator[Stored]:
+        self.lists += 1
+        found = sorted([one async for one in super().under(prefix)], key=lambda one: one.name)
+        for one in found[:-2] + found[-1:] if self.lists == 1 else found:
+            yield one
+
+
+async def test_two_manifests_that_are_made_while_one_lists_them_are_no_gap(tmp_path: Path) -> None:
+    storage = ListsAreNoMoment(LocalStore(tmp_path / "warehouse", mkdir=True), None)
+    head = manifests.BEFORE_ALL
+    for _ in range(70):
+        one = manifests.follow_up(head, (), (), APPENDED)
+        assert await manifests.create(storage, one)
+        head = manifests.head_of(one)
+    assert [one.number async for one in manifests.every(storage)] == list(range(1, 71))
+
+
+async def test_a_question_spills_to_a_folder_of_its_own_and_draws_no_bar_into_its_answer(
+    url: str, storage: Storage
+) -> None:
+    names = ("temp_directory", "enable_progress_bar")
+    answer = await reading.query(url, f"SELECT {', '.join(f'current_setting({n!r})' for n in names)}")
+    ((spill, bar),) = answer.rows
+    assert Path(spill).is_absolute(), "not where it was asked"
+    assert bar is False
 
 
 async def test_wrong_sql_is_an_error_that_says_what_is_wrong(url: str) -> None:
