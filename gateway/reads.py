@@ -242,6 +242,7 @@ READS = (
         "evaluation",
         "What changed in a score between two days",
         ("begin", "until"),
+        answer=evaluation.ScoreDifference,
     ),
     Read("/ranking", "evaluation", "Deputies by score", ("year", "level", "county", *PAGE)),
     Read(
@@ -265,7 +266,12 @@ READS = (
         ("year", "kind"),
         seconds=_FILE_SECONDS,
     ),
-    Read("/archive/{id}/parts", "evaluation", "The archive 履职档案 in its eight parts"),
+    Read(
+        "/archive/{id}/parts",
+        "evaluation",
+        "The archive 履职档案 in its eight parts",
+        answer=evaluation.ArchiveParts,
+    ),
     Read(
         "/archive/{id}/package",
         "evaluation",

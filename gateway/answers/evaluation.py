@@ -175,7 +175,10 @@ class GradeName(Answer):
 
 
 class Standing(Answer):
-    """A deputy among their peers; points in hundredths. `reason` says why one is not chosen or ranked."""
+    """A deputy among their peers; points in hundredths. `reason` says why one is not chosen or ranked.
+
+    `ranked` says how many of these peers have a rank.
+    """
 
     deputy_id: UUID
     number: str
@@ -186,6 +189,7 @@ class Standing(Answer):
     total: int
     state: str
     peers: tuple[str | None, ...]
+    ranked: int
     rank: int | None
     grade: GradeName | None
     outstanding: bool
@@ -260,6 +264,7 @@ class ScoreLine(Answer):
     item: str
     title: str
     category: str
+    event_type: str
     evidence: str
     happened_on: date
     points: int
@@ -284,6 +289,94 @@ class ScoreExplanation(Answer):
     begins: int
     lines: tuple[ScoreLine, ...]
     chances: tuple[ScoreChance, ...]
+
+
+class ScoreChange(ScoreLine):
+    """A fact that counts otherwise on a later day than on an earlier one; nothing where it did not count."""
+
+    before: int
+    after: int
+
+
+class ScoreDifference(Answer):
+    """What changed in a score between two days: what `begins` and what each line changed make `change`."""
+
+    deputy_id: UUID
+    begin: date
+    until: date
+    before: int
+    after: int
+    change: int
+    begins: int
+    lines: tuple[ScoreChange, ...]
+
+
+class ArchiveRow(Answer):
+    """What an item of a rubric makes of a fact, in hundredths of a point before caps."""
+
+    item: str
+    title: str
+    points: int
+
+
+class ArchiveFact(Answer):
+    """A fact in a part of an archive, and what it counts before caps."""
+
+    event_id: UUID
+    event_type: str
+    evidence: str
+    happened_on: date
+    points: int
+    rows: tuple[ArchiveRow, ...]
+
+
+class ArchiveNote(Answer):
+    """A note that staff made: a report 述职 with its ballots, or an honour 奖励; `reason` says why it was struck."""
+
+    id: UUID
+    part: evaluation.NotePart
+    happened_on: date
+    title: str
+    approving: int | None
+    ballots: int | None
+    state: Literal["noted", "struck"]
+    reason: str | None
+    band: GradeName | None
+
+
+class ArchivePart(Answer):
+    """One of the eight parts of an archive, its facts and notes the oldest first."""
+
+    key: Literal[
+        "basics",
+        "meetings",
+        "inspections",
+        "training",
+        "activities",
+        "suggestions",
+        "reports",
+        "honours",
+    ]
+    title: str
+    entries: tuple[ArchiveFact, ...]
+    notes: tuple[ArchiveNote, ...]
+
+
+class ArchiveYear(Answer):
+    """A year's score with its grade."""
+
+    year: int
+    total: int
+    grade: GradeName | None
+
+
+class ArchiveParts(Answer):
+    """A deputy's archive in its eight parts."""
+
+    deputy_id: UUID
+    as_of: datetime
+    years: tuple[ArchiveYear, ...]
+    parts: tuple[ArchivePart, ...]
 
 
 class Archive(Page):

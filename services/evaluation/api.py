@@ -8,6 +8,7 @@ integers in hundredths of a point.
 
 import asyncio
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -344,9 +345,11 @@ def router(
             # Everybody is ranked among all peers, whatever is asked for.
             found = await queries.candidates(connection, found_year, _nothing(rubric))
         names = {candidate.deputy_id: name for candidate, name in found}
+        everybody = judge(rubric, (candidate for candidate, _ in found))
+        ranked = Counter(one.peers for one in everybody if one.rank is not None)
         judged = [
             one
-            for one in judge(rubric, (candidate for candidate, _ in found))
+            for one in everybody
             if (level is None or one.candidate.level == level)
             and (county is None or one.candidate.county == county)
             and (not outstanding or one.outstanding or one.tied)
@@ -357,6 +360,7 @@ def router(
                 **vars(one.candidate),
                 "name": names[one.candidate.deputy_id],
                 "peers": one.peers,
+                "ranked": ranked[one.peers],
                 "rank": one.rank,
                 "grade": {"key": one.grade.key, "title": one.grade.title} if one.grade else None,
                 "outstanding": one.outstanding,

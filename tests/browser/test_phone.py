@@ -1051,6 +1051,7 @@ async def test_what_a_cap_took_is_said_beside_the_row_and_what_would_still_add_b
         "item": "case-filed",
         "title": "提交代表督事",
         "category": "supervision",
+        "event_type": "case.filed",
         "evidence": "1",
         "happened_on": "2026-01-05",
         "points": 100,

@@ -3439,6 +3439,125 @@ export interface components {
             items: components["schemas"]["Entry"][];
         };
         /**
+         * ArchiveFact
+         * @description A fact in a part of an archive, and what it counts before caps.
+         */
+        ArchiveFact: {
+            /**
+             * Event Id
+             * Format: uuid
+             */
+            event_id: string;
+            /** Event Type */
+            event_type: string;
+            /** Evidence */
+            evidence: string;
+            /**
+             * Happened On
+             * Format: date
+             */
+            happened_on: string;
+            /** Points */
+            points: number;
+            /** Rows */
+            rows: components["schemas"]["ArchiveRow"][];
+        };
+        /**
+         * ArchiveNote
+         * @description A note that staff made: a report 述职 with its ballots, or an honour 奖励; `reason` says why it was struck.
+         */
+        ArchiveNote: {
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /**
+             * Part
+             * @enum {string}
+             */
+            part: "reports" | "honours";
+            /**
+             * Happened On
+             * Format: date
+             */
+            happened_on: string;
+            /** Title */
+            title: string;
+            /** Approving */
+            approving: number | null;
+            /** Ballots */
+            ballots: number | null;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "noted" | "struck";
+            /** Reason */
+            reason: string | null;
+            band: components["schemas"]["GradeName"] | null;
+        };
+        /**
+         * ArchivePart
+         * @description One of the eight parts of an archive, its facts and notes the oldest first.
+         */
+        ArchivePart: {
+            /**
+             * Key
+             * @enum {string}
+             */
+            key: "basics" | "meetings" | "inspections" | "training" | "activities" | "suggestions" | "reports" | "honours";
+            /** Title */
+            title: string;
+            /** Entries */
+            entries: components["schemas"]["ArchiveFact"][];
+            /** Notes */
+            notes: components["schemas"]["ArchiveNote"][];
+        };
+        /**
+         * ArchiveParts
+         * @description A deputy's archive in its eight parts.
+         */
+        ArchiveParts: {
+            /**
+             * Deputy Id
+             * Format: uuid
+             */
+            deputy_id: string;
+            /**
+             * As Of
+             * Format: date-time
+             */
+            as_of: string;
+            /** Years */
+            years: components["schemas"]["ArchiveYear"][];
+            /** Parts */
+            parts: components["schemas"]["ArchivePart"][];
+        };
+        /**
+         * ArchiveRow
+         * @description What an item of a rubric makes of a fact, in hundredths of a point before caps.
+         */
+        ArchiveRow: {
+            /** Item */
+            item: string;
+            /** Title */
+            title: string;
+            /** Points */
+            points: number;
+        };
+        /**
+         * ArchiveYear
+         * @description A year's score with its grade.
+         */
+        ArchiveYear: {
+            /** Year */
+            year: number;
+            /** Total */
+            total: number;
+            grade: components["schemas"]["GradeName"] | null;
+        };
+        /**
          * AskExtension
          * @description The department asks for more time 申请延期, in the unit of the rule pack (working days).
          */
@@ -6247,6 +6366,37 @@ export interface components {
             room: number;
         };
         /**
+         * ScoreChange
+         * @description A fact that counts otherwise on a later day than on an earlier one; nothing where it did not count.
+         */
+        ScoreChange: {
+            /** Item */
+            item: string;
+            /** Title */
+            title: string;
+            /** Category */
+            category: string;
+            /** Event Type */
+            event_type: string;
+            /** Evidence */
+            evidence: string;
+            /**
+             * Happened On
+             * Format: date
+             */
+            happened_on: string;
+            /** Points */
+            points: number;
+            /** Counts */
+            counts: number;
+            /** Cuts */
+            cuts: components["schemas"]["ScoreCut"][];
+            /** Before */
+            before: number;
+            /** After */
+            after: number;
+        };
+        /**
          * ScoreCut
          * @description What a cap (or a floor) took from a row or gave to it, in hundredths of a point, with the reason in words.
          */
@@ -6267,6 +6417,37 @@ export interface components {
             points: number;
             /** Reason */
             reason: string;
+        };
+        /**
+         * ScoreDifference
+         * @description What changed in a score between two days: what `begins` and what each line changed make `change`.
+         */
+        ScoreDifference: {
+            /**
+             * Deputy Id
+             * Format: uuid
+             */
+            deputy_id: string;
+            /**
+             * Begin
+             * Format: date
+             */
+            begin: string;
+            /**
+             * Until
+             * Format: date
+             */
+            until: string;
+            /** Before */
+            before: number;
+            /** After */
+            after: number;
+            /** Change */
+            change: number;
+            /** Begins */
+            begins: number;
+            /** Lines */
+            lines: components["schemas"]["ScoreChange"][];
         };
         /**
          * ScoreExplanation
@@ -6295,6 +6476,8 @@ export interface components {
             title: string;
             /** Category */
             category: string;
+            /** Event Type */
+            event_type: string;
             /** Evidence */
             evidence: string;
             /**
@@ -6504,6 +6687,8 @@ export interface components {
         /**
          * Standing
          * @description A deputy among their peers; points in hundredths. `reason` says why one is not chosen or ranked.
+         *
+         *     `ranked` says how many of these peers have a rank.
          */
         Standing: {
             /**
@@ -6527,6 +6712,8 @@ export interface components {
             state: string;
             /** Peers */
             peers: (string | null)[];
+            /** Ranked */
+            ranked: number;
             /** Rank */
             rank: number | null;
             grade: components["schemas"]["GradeName"] | null;
@@ -13438,7 +13625,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["ScoreDifference"];
                 };
             };
             /** @description A problem */
@@ -13610,7 +13797,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["ArchiveParts"];
                 };
             };
             /** @description A problem */
