@@ -129,8 +129,9 @@ async def test_a_department_sees_nothing_of_others_and_no_page_of_the_staff(
     await expect(page.get_by_text("没有符合条件的督事")).to_be_visible()
     await department.page.goto(f"{department.url}/console/cases/{others}")
     await expect(page.get_by_text("您没有查看权限")).to_be_visible()
-    await department.page.goto(f"{department.url}/console/roster")
-    await expect(page.get_by_text("您没有查看权限")).to_be_visible()
+    for path in ("roster", f"deputies/{town.people[DEPUTY]}"):
+        await department.page.goto(f"{department.url}/console/{path}")
+        await expect(page.get_by_text("您没有查看权限")).to_be_visible()
     await expect(page.get_by_role("link", name="代表名册")).to_have_count(0)
 
 
@@ -490,7 +491,7 @@ HALLS = ("activities", "consultations", "courses", "motions")
 
 
 async def one_of_each(town: Town) -> dict[str, str]:
-    """Pages of one thing: a closed case, the first of each hall, and a lesson."""
+    """Pages of one thing: a closed case, the first of each hall, a lesson, and a deputy."""
     case_id = (await town.done("GET", "/api/cases?state=closed", STAFF))["items"][0]["id"]
     pages = {"case": f"/cases/{case_id}"}
     for hall in HALLS:
@@ -498,7 +499,8 @@ async def one_of_each(town: Town) -> dict[str, str]:
         pages |= {f"{hall}-one": f"/{hall}/{one['id']}" for one in items[:1]}
     course = (await town.done("GET", "/api/courses", STAFF))["items"][0]["id"]
     key = (await town.done("GET", f"/api/courses/{course}", STAFF))["lessons"][0]["key"]
-    return {**pages, "lesson": f"/courses/{course}/lessons/{key}"}
+    deputy = f"/deputies/{town.people[DEPUTY]}"
+    return {**pages, "lesson": f"/courses/{course}/lessons/{key}", "deputy": deputy}
 
 
 @pytest.mark.parametrize("size", ["desk", "narrow"])

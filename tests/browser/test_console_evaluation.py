@@ -7,6 +7,7 @@ import csv
 import io
 import re
 from collections.abc import AsyncIterator, Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -37,6 +38,16 @@ async def kept(page: Page, press: Locator) -> tuple[str, bytes]:
         await press.click()
     file = await coming.value
     return file.suggested_filename, await asyncio.to_thread(Path(await file.path()).read_bytes)
+
+
+async def scored(town: Town) -> None:
+    """Wait until the deputy has a score."""
+
+    async def there() -> bool:
+        found = await town.done("GET", f"/api/scores/{town.people[DEPUTY]}", DEPUTY)
+        return bool(found["total"] > 0)
+
+    await wait_until(there, what="a score", seconds=PATIENCE, every=0.2)
 
 
 async def test_activity_of_too_few_deputies_is_said_to_be_hidden_and_counties_open_their_towns_and_these_their_stations(
@@ -93,6 +104,8 @@ async def test_staff_uphold_an_appeal_with_the_right_points_and_dismiss_another_
     for reason in ("会议没有记上。", "没有依据的申诉。"):
         body = {"kind": "missing", "item": "duty-meeting", "happened_on": today, "reason": reason}
         await town.done("POST", "/api/appeals", DEPUTY, {**body, "evidence": f"appeal/{uuid4()}"})
+    body = {"kind": "meeting", "happened_on": today, "note": "社区议事会"}
+    fact = (await town.done("POST", "/api/duties", DEPUTY, body))["id"]
     page = await open_at(staff, "/appeals")
     row = page.get_by_role("row").filter(has_text="会议没有记上。")
     await expect(row).to_contain_text("没有记录")
@@ -106,8 +119,10 @@ async def test_staff_uphold_an_appeal_with_the_right_points_and_dismiss_another_
     await dialog.get_by_role("button", name="采纳").click()
     await expect(dialog.get_by_role("alert")).to_have_text("请填写核定分值")
     await dialog.get_by_label("核定分值").fill("1.5")
-    fact = str(uuid4())
-    await dialog.get_by_label("事实编号（duty_id）").fill(fact)
+    await dialog.get_by_label("事实编号（duty_id）").click()
+    await page.get_by_role("option", name="会议 社区议事会").click()
+    await expect(dialog.get_by_label("事实编号（duty_id）")).to_have_value(fact)
+    await expect(dialog.get_by_text("已选：会议 社区议事会")).to_be_visible()
     await staff.picture("console-appeal")
     assert await staff.axe() == []
     await dialog.get_by_role("button", name="采纳").click()
@@ -122,6 +137,7 @@ async def test_staff_uphold_an_appeal_with_the_right_points_and_dismiss_another_
     upheld = page.get_by_role("row").filter(has_text="会议没有记上。")
     await expect(upheld).to_contain_text("1.5分")
     await expect(upheld).to_contain_text(fact)
+    await town.done("POST", f"/api/duties/{fact}/reject", STAFF, {"reason": "已按申诉核定"})
     await open_at(staff, "/appeals?state=dismissed")
     await expect(page.get_by_role("row").filter(has_text="没有依据的申诉。")).to_contain_text("查无此事。")
 
@@ -195,11 +211,7 @@ async def test_a_rubric_is_checked_line_by_line_tried_beside_the_present_and_ado
 async def test_scores_stand_by_rank_and_every_list_is_kept_as_a_file_under_its_filters(
     staff: Visit, town: Town
 ) -> None:
-    async def scored() -> bool:
-        found = await town.done("GET", f"/api/scores/{town.people[DEPUTY]}", DEPUTY)
-        return bool(found["total"] > 0)
-
-    await wait_until(scored, what="a score", seconds=PATIENCE, every=0.2)
+    await scored(town)
     page = await open_at(staff, "/scores")
     await expect(page.get_by_role("row").filter(has_text="方玲")).to_be_visible()
     name, content = await kept(page, page.get_by_role("button", name="导出表格"))
@@ -224,6 +236,47 @@ async def test_scores_stand_by_rank_and_every_list_is_kept_as_a_file_under_its_f
     rows = list(csv.reader(io.StringIO(content.decode("utf-8-sig"))))
     assert name.endswith(".csv")
     assert {"B1", "B2"} <= {row[0] for row in rows[1:]}
+
+
+async def test_from_the_roster_to_a_deputys_page_where_rows_add_up_and_an_honour_is_noted_and_struck(
+    staff: Visit, town: Town
+) -> None:
+    year = (await town.done("GET", "/api/surroundings", STAFF))["now"][:4]
+    await scored(town)
+    page = await open_at(staff, "/roster?q=方玲")
+    await page.get_by_role("link", name="方玲").click()
+    await expect(page.get_by_role("heading", name="方玲")).to_be_visible()
+    rows = page.get_by_role("region", name="积分明细").get_by_role("row")
+    await expect(rows.last).to_contain_text("总分")
+    if await (rest := page.get_by_role("button", name="全部展开")).count():
+        await rest.click()
+    counts = await rows.locator("td:nth-child(4)").all_inner_texts()
+    *each, total = (Decimal(one.removeprefix("+").removesuffix("分")) for one in counts)
+    assert sum(each) == total > 0
+    name, content = await kept(page, page.get_by_role("button", name=f"{year}年积分明细（PDF）"))
+    assert (name, content[:5]) == (f"score-{year}.pdf", b"%PDF-")
+
+    await page.get_by_label("从哪天").fill(f"{year}-01-01")
+    await page.get_by_label("到哪天").fill((await page.get_by_label("到哪天").get_attribute("max")) or "")
+    await expect(page.get_by_text(re.compile(r"^由0分变为.+分，\+"))).to_be_visible()
+    await expect(page.get_by_role("region", name=re.compile("^新增"))).to_be_visible()
+
+    title = f"优秀代表{uuid4().hex[:6]}"
+    await page.get_by_role("radio", name="奖励").check(force=True)
+    await page.get_by_role("button", name="记入档案").click()
+    await expect(page.get_by_text("请填写记载内容")).to_be_visible()
+    await page.get_by_label("记载内容").fill(title)
+    await page.get_by_role("button", name="记入档案").click()
+    noted = page.get_by_role("row").filter(has_text=title)
+    await expect(noted).to_be_visible()
+    await staff.picture("console-deputy")
+    assert await staff.axe() == []
+    await noted.get_by_role("button", name="注销").click()
+    dialog = page.get_by_role("dialog")
+    await dialog.get_by_label("注销原因").fill("记错了人。")
+    await dialog.get_by_role("button", name="注销").click()
+    await expect(noted).to_contain_text("记错了人。")
+    await expect(noted.get_by_role("button")).to_have_count(0)
 
 
 async def test_a_changed_draft_is_not_thrown_away_by_one_click(staff: Visit) -> None:

@@ -34,6 +34,7 @@ export const router = createRouter({
     { path: '/cases/:id', name: 'case', component: () => import('./pages/CasePage.vue'), props: true, meta: { menu: 'cases' } },
     { path: '/duties', name: 'duties', component: () => import('./pages/Duties.vue'), meta: { roles: STAFF, menu: 'duties' } },
     { path: '/roster', name: 'roster', component: () => import('./pages/Roster.vue'), meta: { roles: STAFF, menu: 'roster' } },
+    { path: '/deputies/:id', name: 'deputy', component: () => import('./pages/DeputyPage.vue'), props: true, meta: { roles: ['staff', 'operator'], menu: 'roster' } },
     { path: '/stations', name: 'stations', component: () => import('./pages/Stations.vue'), meta: { roles: STAFF, menu: 'stations' } },
     { path: '/stations/new', name: 'station-new', component: () => import('./pages/StationNew.vue'), meta: { roles: STAFF, menu: 'stations' } },
     { path: '/stations/:id', name: 'station', component: () => import('./pages/StationPage.vue'), props: true, meta: { roles: STAFF, menu: 'stations' } },
