@@ -140,7 +140,7 @@ READS = (
         "/motions",
         "cases",
         "Motions 议案建议 one may see",
-        ("state", "kind", "level", "department", "deputy", "mine", "from", "until", *PAGE),
+        ("state", "kind", "level", "department", "deputy", "mine", "from_case", "from", "until", *PAGE),
         answer=motions.MotionPage,
     ),
     Read("/motions/{id}", "cases", "One motion with its way", answer=motions.WholeMotion),
@@ -165,7 +165,12 @@ READS = (
         ("department", "state", "overdue", *PAGE),
         answer=motions.PromisePage,
     ),
-    Read("/case-referrals/{id}", "cases", "What became of a case besides"),
+    Read(
+        "/case-referrals/{id}",
+        "cases",
+        "What became of a case besides",
+        answer=motions.CaseReferrals,
+    ),
     Read(
         "/activities",
         "participation",

@@ -227,3 +227,21 @@ class MotionNames(Answer):
     promising: tuple[str, ...]
     axes: dict[str, str]
     satisfaction: dict[str, str]
+
+
+class CaseReferral(Answer):
+    """What became of a case besides: a motion that was submitted, or a lead for a livelihood project."""
+
+    id: UUID
+    case_id: UUID
+    deputy_id: UUID
+    became: Literal["motion", "project-lead"]
+    actor: str
+    at: datetime
+    reason: str | None
+
+
+class CaseReferrals(Answer):
+    """Everything that became of a case, the oldest first."""
+
+    items: tuple[CaseReferral, ...]

@@ -532,6 +532,26 @@ async def test_an_answered_case_is_closed_and_rated_on_the_phone(deputy: Visit, 
     found = await town.done("GET", f"/api/cases/{case_id}", DEPUTY)
     assert (found["state"], found["stars"]) == ("closed", 4)
 
+    await page.get_by_role("button", name="转为民生实事线索").click()
+    await page.get_by_label("为什么应列入民生实事").fill("全市有同样的问题。")
+    await page.get_by_role("button", name="确定").click()
+    await expect(page.get_by_text("全市有同样的问题。")).to_be_visible()
+    await expect(page.get_by_role("button", name="转为民生实事线索")).to_have_count(0)
+    await page.get_by_role("button", name="转为建议").click()
+    await expect(page.get_by_label("标题")).to_have_value(found["title"])
+    await expect(page.get_by_label("正文")).to_have_value(found["text"])
+    await deputy.picture("phone-motion-from-case")
+    await page.get_by_role("button", name="保存草稿").click()
+    await expect(page).to_have_url(re.compile(r"/m/motions/[0-9a-f-]{36}$"))
+    motion = page.url.rpartition("/")[2]
+    assert (await town.done("GET", f"/api/motions/{motion}", DEPUTY))["from_case"] == case_id
+    await page.get_by_role("link", name="由一件督事转来").click()
+    await deputy.picture("phone-case-became")
+    assert await deputy.axe() == []
+    await page.get_by_role("link", name="由本件督事转为建议").click()
+    await expect(page).to_have_url(re.compile(f"/m/motions/{motion}$"))
+    await town.done("POST", f"/api/motions/{motion}/withdraw", DEPUTY, {"reason": "试用"})
+
 
 async def test_a_page_opens_without_a_connection(deputy: Visit) -> None:
     deputy.expected.append("ERR_INTERNET_DISCONNECTED")
@@ -541,6 +561,30 @@ async def test_a_page_opens_without_a_connection(deputy: Visit) -> None:
     await page.goto(f"{deputy.url}/m/cases/new")
     await page.get_by_label("标题").fill("离线打开后写的")
     await expect(page.get_by_text("草稿已保存")).to_be_visible()
+    await page.get_by_label("情况说明").fill(TEXT)
+    await page.get_by_label("地点").click()
+    await page.locator(".van-cascader__option").filter(has_text="海曙区").click()
+    await page.locator(".van-cascader__option").filter(has_text="不限乡镇").click()
+    await submit(page)
+    await page.goto(f"{deputy.url}/m/")
+    await expect(page.get_by_role("link", name="离线打开后写的")).to_contain_text("等待发送")
+    await expect(page.get_by_role("alert").filter(has_text="督事、议案建议、意见征集暂时读不到")).to_be_visible()
+    await deputy.picture("phone-home-offline")
+    await page.get_by_role("button", name="提交督事").click()
+    await expect(page.get_by_label("标题")).to_be_visible()
+
+
+async def test_what_cannot_be_read_hides_neither_the_rest_nor_the_way_to_file(deputy: Visit) -> None:
+    deputy.expected.append("503")
+    page = deputy.page
+    for asked in ("scores/*", "motions?*"):
+        await page.route(f"**/api/{asked}", lambda route: route.fulfill(status=503, json={"code": "down"}))
+    await deputy.open("/")
+    await expect(page.get_by_role("alert").filter(has_text="议案建议暂时读不到")).not_to_contain_text("督事")
+    await expect(page.get_by_text("已答复，请确认办结").first).to_be_visible()
+    await expect(page.get_by_text("积分暂时读不到")).to_be_visible()
+    await deputy.picture("phone-home-partly")
+    await expect(page.get_by_role("button", name="提交督事")).to_be_visible()
 
 
 PAGES = {

@@ -151,6 +151,7 @@ def router(opener: Opener, rules_at: RulesAt, engine: AsyncEngine, caller: WhoCa
         department: DepartmentCode | None = None,
         deputy: UUID | None = None,
         mine: queries.Part | None = None,
+        from_case: UUID | None = None,
         begin: Annotated[AwareDatetime | None, Query(alias="from")] = None,
         until: AwareDatetime | None = None,
         page: number = 1,
@@ -163,6 +164,7 @@ def router(opener: Opener, rules_at: RulesAt, engine: AsyncEngine, caller: WhoCa
             columns.level: level,
             columns.lead: department,
             columns.author_id: deputy,
+            columns.from_case: from_case,
         }
         conditions = [
             _visible(actor),

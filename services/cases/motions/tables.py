@@ -63,6 +63,7 @@ Index("motions_author_id_idx", motions.c.author_id)
 Index("motions_state_submitted_at_idx", motions.c.state, motions.c.submitted_at)
 Index("motions_submitted_at_idx", motions.c.submitted_at)
 Index("motions_cosigners_idx", motions.c.cosigners, postgresql_using="gin")
+Index("motions_from_case_idx", motions.c.from_case, postgresql_where=motions.c.from_case.isnot(None))
 Index("motions_handlers_idx", motions.c.handlers, postgresql_using="gin")
 
 motion_steps = Table(

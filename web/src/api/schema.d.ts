@@ -3915,6 +3915,49 @@ export interface components {
             accuracy: number | null;
         };
         /**
+         * CaseReferral
+         * @description What became of a case besides: a motion that was submitted, or a lead for a livelihood project.
+         */
+        CaseReferral: {
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /**
+             * Case Id
+             * Format: uuid
+             */
+            case_id: string;
+            /**
+             * Deputy Id
+             * Format: uuid
+             */
+            deputy_id: string;
+            /**
+             * Became
+             * @enum {string}
+             */
+            became: "motion" | "project-lead";
+            /** Actor */
+            actor: string;
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            /** Reason */
+            reason: string | null;
+        };
+        /**
+         * CaseReferrals
+         * @description Everything that became of a case, the oldest first.
+         */
+        CaseReferrals: {
+            /** Items */
+            items: components["schemas"]["CaseReferral"][];
+        };
+        /**
          * CaseSplit
          * @description A part of a case as staff write it for a case of its own 拆分; title and text are sealed.
          */
@@ -11230,6 +11273,7 @@ export interface operations {
                 department?: string;
                 deputy?: string;
                 mine?: string;
+                from_case?: string;
                 from?: string;
                 until?: string;
                 page?: string;
@@ -13199,7 +13243,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["CaseReferrals"];
                 };
             };
             /** @description A problem */
@@ -14550,6 +14594,7 @@ export interface operations {
                 department?: string;
                 deputy?: string;
                 mine?: string;
+                from_case?: string;
                 from?: string;
                 until?: string;
             };

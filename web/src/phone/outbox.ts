@@ -48,7 +48,7 @@ interface Schema extends DBSchema {
   drafts: { key: string; value: Draft; indexes: { person: string } }
   /** Apart from the drafts, which are written at every pause in typing. */
   photos: { key: string; value: Photo & { draft: string }; indexes: { draft: string } }
-  /** By writer and motion; a new one is `new`. `id`: under which it is sent. */
+  /** By writer and motion; a new one is `new`, or `from/` and the case that it grows out of. `id`: under which it is sent. */
   motions: { key: string; value: { id: string; words: MotionWords } }
 }
 

@@ -26,7 +26,7 @@ export const router = createRouter({
     { path: '/cases/:id', name: 'case', component: () => import('./pages/CasePage.vue'), props: true },
     { path: '/work', name: 'work', component: () => import('./pages/Work.vue'), meta: { tab: 'duties' } },
     { path: '/motions', name: 'motions', component: () => import('./pages/Motions.vue') },
-    { path: '/motions/new', name: 'motion-new', component: () => import('./pages/MotionNew.vue') },
+    { path: '/motions/new', name: 'motion-new', component: () => import('./pages/MotionNew.vue'), props: ({ query }) => ({ fromCase: query.case?.toString() }) },
     { path: '/motions/:id', name: 'motion', component: () => import('./pages/MotionPage.vue'), props: true },
     { path: '/motions/:id/edit', name: 'motion-edit', component: () => import('./pages/MotionNew.vue'), props: true },
     { path: '/activities', name: 'activities', component: () => import('./pages/Activities.vue') },
