@@ -251,10 +251,10 @@ def test_reckon_prints_the_date_and_its_reason() -> None:
     code, out, _ = run("reckon", "ningbo", "motions.answer", "2026-03-12")
     assert (code, out.strip()) == (
         0,
-        "答复期限 2026-06-12：交办 2026-03-12 起 3 个月（浙江规定第二十一条）",
+        "答复期限 2026年6月12日：交办 2026年3月12日起 3 个月（浙江规定第二十一条）",
     )
     assert run("reckon", "chongqing-2018", "motions.opinion", "2025-01-24")[1].startswith(
-        "会办意见期限 2025-03-13："
+        "会办意见期限 2025年3月13日："
     )
 
 

@@ -63,7 +63,7 @@ def test_the_day_of_the_beginning_does_not_count_at_whatever_hour() -> None:
 def test_hours_count_from_the_moment_by_day_and_night_and_on_days_off() -> None:
     found = deadline("签收期限", Limit(24, "hours", "规则"), at("2026-03-13 17:30"), WEEKDAYS)
     assert found.at == at("2026-03-14 17:30")  # a Saturday
-    assert "2026-03-14 17:30" in found.reason
+    assert "2026年3月14日 17:30" in found.reason
 
 
 def test_the_beginning_counts_in_beijing_whatever_zone_it_is_given_in() -> None:
@@ -216,7 +216,7 @@ def test_the_reason_is_one_sentence_that_a_person_can_check() -> None:
     limit = Limit(3, "months", "浙江规定第二十一条", since="交办")
     assert (
         deadline("答复期限", limit, at("2026-03-12 09:00"), WEEKDAYS).reason
-        == "答复期限 2026-06-12：交办 2026-03-12 起 3 个月（浙江规定第二十一条）"
+        == "答复期限 2026年6月12日：交办 2026年3月12日起 3 个月（浙江规定第二十一条）"
     )
     long = deadline(
         "答复期限",
@@ -227,9 +227,9 @@ def test_the_reason_is_one_sentence_that_a_person_can_check() -> None:
         extensions=[Extension(Limit(1, "months", "同条"), "市人大常委会代表工委", at("2026-06-01"))],
     )
     assert long.reason == (
-        "答复期限 2026-07-20：交办 2026-03-12 起 3 个月（浙江规定第二十一条）"
-        "；延期 1 个月，2026-06-01 经市人大常委会代表工委同意"
-        "；2026-04-01 起暂停 6 天等待当事人；2026-07-18 休息，顺延至下一工作日"
+        "答复期限 2026年7月20日：交办 2026年3月12日起 3 个月（浙江规定第二十一条）"
+        "；延期 1 个月，2026年6月1日经市人大常委会代表工委同意"
+        "；2026年4月1日起暂停 6 天等待当事人；2026年7月18日休息，顺延至下一工作日"
     )
     assert [(step.kind, step.number, step.unit) for step in long.steps] == [
         ("limit", 3, "months"),
@@ -340,8 +340,8 @@ def test_a_deadline_never_lies_before_its_beginning_and_always_says_its_date(
 ) -> None:
     found = deadline("答复期限", limit, begin, calendar, pauses=near(begin, pauses), extensions=granted)
     assert found.at >= begin
-    assert found.reason.startswith(f"答复期限 {found.day}")
-    assert str(begin.date()) in found.reason
+    assert found.reason.startswith(f"答复期限 {found.day.year}年{found.day.month}月{found.day.day}日")
+    assert f"{begin.year}年{begin.month}月{begin.day}日" in found.reason
     assert limit.source in found.reason
     assert found.provisional == ("安排尚未公布" in found.reason)
 

@@ -158,6 +158,11 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
 ALL = [(pack, *example) for pack, examples in EXAMPLES.items() for example in examples]
 
 
+def written(day: date) -> str:
+    """A day as people write it."""
+    return f"{day.year}年{day.month}月{day.day}日"
+
+
 @pytest.mark.parametrize(("pack", "parameter", "end", "article"), ALL, ids=str)
 def test_a_limit_ends_on_the_day_that_its_article_gives(
     pack: str, parameter: str, end: str, article: str
@@ -168,8 +173,8 @@ def test_a_limit_ends_on_the_day_that_its_article_gives(
     assert str(found.day) == end
     assert limit.source.startswith(article)
     # The reason names what ends, when, since what, how long and by which rule.
-    begin = BEGIN[pack].date()
-    assert found.reason.startswith(f"{limit.title} {end}：{limit.since} {begin} ")
+    until, begin = written(found.day), written(BEGIN[pack])
+    assert found.reason.startswith(f"{limit.title} {until}：{limit.since} {begin}")
     assert str(limit) in found.reason
     assert f"（{limit.source}）" in found.reason
     assert not found.provisional
@@ -311,8 +316,8 @@ def test_an_answer_with_consent_and_a_pause_is_explained_to_the_end() -> None:
     # Six months end on 20 July; ten days more is 30 July, a Saturday.
     assert found.day == date(2022, 8, 1)
     assert found.reason == (
-        "答复期限 2022-08-01：交办 2022-01-20 起 3 个月（浙江规定第二十一条）；延期 3 个月，2022-04-11 经交办机构同意"
-        "；2022-03-01 起暂停 10 天等待当事人；2022-07-30 休息，顺延至下一工作日"
+        "答复期限 2022年8月1日：交办 2022年1月20日起 3 个月（浙江规定第二十一条）；延期 3 个月，2022年4月11日经交办机构同意"
+        "；2022年3月1日起暂停 10 天等待当事人；2022年7月30日休息，顺延至下一工作日"
     )
 
 

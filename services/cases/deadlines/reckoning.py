@@ -370,25 +370,29 @@ def _merged(pauses: Iterable[Pause], begin: datetime) -> list[Pause]:
 
 def _sentence(title: str, limit: Limit, begin: datetime, at: datetime, steps: Sequence[Step]) -> str:
     hours = limit.unit == "hours"
-    until = f"{at:%Y-%m-%d %H:%M}" if at.time() != time.max else f"{at:%Y-%m-%d}"
-    since = f"{begin:%Y-%m-%d %H:%M}" if hours else f"{begin:%Y-%m-%d}"
-    length = str(limit) if limit.number == 0 else f"起 {limit}"
-    parts = [f"{limit.since} {since} {length}（{limit.source}）".lstrip()]
+    until = f"{_chinese(at)} {at:%H:%M}" if at.time() != time.max else _chinese(at)
+    since = f"{_chinese(begin)} {begin:%H:%M} " if hours else _chinese(begin)
+    length = f" {limit}" if limit.number == 0 else f"起 {limit}"
+    parts = [f"{limit.since} {since}{length}（{limit.source}）".lstrip()]
     parts += [_said(step) for step in steps if step.kind != "limit"]
     return f"{title} {until}：{'；'.join(parts)}"
+
+
+def _chinese(day: date) -> str:
+    return f"{day.year}年{day.month}月{day.day}日"
 
 
 def _said(step: Step) -> str:
     amount = _amount(step.number, step.unit) if step.number is not None and step.unit is not None else ""
     match step.kind:
         case "extension":
-            return f"延期 {amount}，{step.day} 经{step.text}同意"
+            return f"延期 {amount}，{_chinese(step.day)}经{step.text}同意"
         case "pause":
-            return f"{step.day} 起暂停 {amount}等待当事人"
+            return f"{_chinese(step.day)}起暂停 {amount}等待当事人"
         case "moved":
-            return f"{step.day} 休息，顺延至下一工作日"
+            return f"{_chinese(step.day)}休息，顺延至下一工作日"
         case "stopped":
-            return f"{step.day} 起暂停等待当事人，尚未恢复计时"
+            return f"{_chinese(step.day)}起暂停等待当事人，尚未恢复计时"
         case _:
             return f"{step.day.year} 年放假调休安排尚未公布，日期暂定"
 
