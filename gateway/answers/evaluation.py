@@ -75,6 +75,13 @@ class RubricFlaw(Answer):
     reason: str
 
 
+class RubricStart(Answer):
+    """A day from which a rubric could count; `refused` is the code of what would refuse that."""
+
+    day: date
+    refused: str | None
+
+
 class CheckedRubric(Answer):
     """A rubric without flaws; `document` is what simulations and the adoption take."""
 
@@ -82,6 +89,7 @@ class CheckedRubric(Answer):
     version: int
     title: str
     document: dict[str, Any]
+    starts: tuple[RubricStart, ...]
 
 
 class RubricCheck(Answer):

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from aiokafka.errors import KafkaError
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import to_json
@@ -27,7 +27,7 @@ from services.evaluation.domain import CHINA, Explanation, Total, chances, expla
 from services.evaluation.judging import judge
 from services.evaluation.package import Signer
 from services.evaluation.replay import Replay
-from services.evaluation.rubric import CORRECTED, Rubric, Schedule
+from services.evaluation.rubric import CORRECTED, Adopted, Rubric, Schedule, adopt
 from services.evaluation.rubric_file import RubricInvalid, parse_rubric, read_rubric, written
 from services.evaluation.store import EvaluationStore
 from shared.contracts.envelope import Actor
@@ -38,6 +38,7 @@ from shared.host import WhoCalls
 from shared.http.callers import require
 from shared.http.problems import Problem
 from shared.messaging.kafka import Reading, read_whole
+from shared.refusals import Refusal
 from shared.settings import KafkaSettings
 
 _EVERYTHING: tuple[Role, ...] = ("staff", "operator", "simulation")
@@ -50,6 +51,8 @@ Size = Annotated[int, Query(ge=1, le=500)]
 
 
 _SPAN_YEARS = 10
+_STARTS = 3
+"""So many years on are told whether a rubric could count from them."""
 _OFFICE = "application/vnd.openxmlformats-officedocument"
 _XLSX, _DOCX = f"{_OFFICE}.spreadsheetml.sheet", f"{_OFFICE}.wordprocessingml.document"
 _SHOWN = 20
@@ -111,6 +114,25 @@ async def _explained(
     if not rows and await queries.deputy(connection, deputy_id) is None:
         raise errors.deputy_unknown()
     return explain(rubric, rows, day.year)
+
+
+async def _starts(
+    store: EvaluationStore, connection: AsyncConnection, rubric: Rubric, year: int
+) -> list[dict[str, Any]]:
+    """From which days a rubric could count, each with the code of what would refuse it."""
+    schedule = await store.read_schedule(connection)
+    looked_at = schedule.event_types | rubric.items_by_event.keys()
+    last_year = await store.last_year(connection, looked_at)
+    own = {rubric.effective_from.year} if rubric.effective_from else set()
+    starts = []
+    for begin in (date(one, 1, 1) for one in sorted({*range(year, year + _STARTS), *own})):
+        code = None
+        try:
+            adopt(schedule, Adopted(begin, rubric), last_scored_year=last_year)
+        except Refusal as refusal:
+            code = refusal.code
+        starts.append({"day": begin, "refused": code})
+    return starts
 
 
 def _last_day(year: int) -> date:
@@ -423,7 +445,7 @@ def router(
         return {**told, "text": written(newest["document"])}
 
     @routes.post("/rubric-checks")
-    async def check(draft: DraftText, actor: who) -> dict[str, Any]:
+    async def check(request: Request, draft: DraftText, actor: who) -> dict[str, Any]:
         require(actor, *_EVERYTHING)
         try:
             document, rubric = await asyncio.to_thread(read_rubric, draft.text)
@@ -431,7 +453,10 @@ def router(
             flaws = [{**vars(flaw), "reason": flaw.reason} for flaw in invalid.flaws]
             return {"rubric": None, "flaws": flaws}
         shown = {"name": rubric.name, "version": rubric.version, "title": rubric.title}
-        return {"rubric": {**shown, "document": document}, "flaws": []}
+        year = request.app.state.clock.now().astimezone(CHINA).year
+        async with engine.connect() as connection:
+            starts = await _starts(store, connection, rubric, year)
+        return {"rubric": {**shown, "document": document, "starts": starts}, "flaws": []}
 
     @routes.get("/figures")
     async def figures(actor: who) -> dict[str, Any]:

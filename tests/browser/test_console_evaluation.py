@@ -196,16 +196,22 @@ async def test_a_rubric_is_checked_line_by_line_tried_beside_the_present_and_ado
 
     await page.get_by_role("button", name="启用", exact=True).click()
     dialog = page.get_by_role("dialog")
+    await expect(dialog).to_contain_text("这一年已有履职事实计分")
+    await staff.picture("console-rubric-adopt")
     await dialog.get_by_role("button", name="确定").click()
     await expect(dialog).to_be_hidden()
     await expect(page.get_by_role("row").filter(has_text="ningbo")).to_have_count(2)
     adopted = await town.done("GET", "/api/rubrics", STAFF)
     assert [one["version"] for one in adopted if one["name"] == "ningbo"] == [2, 1]
-    # the same version again is refused, and the refusal says what to do
+    # the next draft begins from what was adopted, though that is not in force yet
+    await expect(draft).to_have_value(re.compile(r"^name: ningbo\nversion: 3\n(.*\n)*?    cap: 24"))
+    await page.reload()
+    await expect(draft).to_have_value(re.compile(r"^name: ningbo\nversion: 3\n"))
+    # the same version again can begin on no day, and what to do is said
+    await draft.fill(better)
     await page.get_by_role("button", name="启用", exact=True).click()
-    staff.expected.append("409")
-    await dialog.get_by_role("button", name="确定").click()
-    await expect(dialog.get_by_role("alert")).to_contain_text("version")
+    await expect(dialog).to_contain_text("请把 version 改大")
+    await expect(dialog.get_by_role("button", name="确定")).to_be_disabled()
 
 
 async def test_scores_stand_by_rank_and_every_list_is_kept_as_a_file_under_its_filters(

@@ -460,6 +460,11 @@ async def test_a_rubric_is_read_as_yaml_and_a_draft_is_checked_with_line_and_rea
     status, found = await check(city.staff, told["text"])
     assert (status, found["flaws"]) == (200, [])
     assert found["rubric"]["document"] == SHIPPED
+    assert found["rubric"]["starts"][-1]["refused"] == "rubric-version-taken"
+    _, found = await check(city.staff, told["text"].replace("version: 1", "version: 2", 1))
+    starts = found["rubric"]["starts"]
+    scored = {one["day"] for one in starts if one["refused"] == "rubric-touches-scored-period"}
+    assert [one["refused"] for one in starts if one["day"] not in scored] == [None] * (3 - len(scored))
     wrong = told["text"].replace("category: duties", "category: nothing", 1)
     line = wrong[: wrong.index("category: nothing")].count("\n") + 1
     _, found = await check(city.staff, wrong)

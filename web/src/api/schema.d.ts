@@ -4054,6 +4054,8 @@ export interface components {
             document: {
                 [key: string]: unknown;
             };
+            /** Starts */
+            starts: components["schemas"]["RubricStart"][];
         };
         /**
          * CloseCase
@@ -6331,6 +6333,19 @@ export interface components {
             name: string;
             /** Version */
             version: number;
+        };
+        /**
+         * RubricStart
+         * @description A day from which a rubric could count; `refused` is the code of what would refuse that.
+         */
+        RubricStart: {
+            /**
+             * Day
+             * Format: date
+             */
+            day: string;
+            /** Refused */
+            refused: string | null;
         };
         /**
          * RubricText
