@@ -30,7 +30,6 @@ from gateway.commands import (
 )
 from gateway.following import LINK
 from gateway.intake import Intake, digest_of
-from gateway.receipts import shown
 from gateway.sealing import Seals
 from gateway.services import Services
 from gateway.settings import GatewaySettings
@@ -39,6 +38,7 @@ from gateway.writes import TEXT
 from shared.contracts import cases, identity
 from shared.http.callers import require
 from shared.http.problems import Problem
+from shared.receipts import shown
 
 CODE = r"^[0-9A-Za-z-]{1,20}$"
 NOTICE = {

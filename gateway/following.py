@@ -36,7 +36,6 @@ from gateway.commands import (
 )
 from gateway.intake import Intake, digest_of
 from gateway.reads import passed_on
-from gateway.receipts import ALPHABET, read_receipt, read_signs, shown
 from gateway.sealing import Seals
 from gateway.services import Services
 from gateway.settings import GatewaySettings
@@ -46,6 +45,7 @@ from shared.contracts import cases
 from shared.contracts.operations import CommandOutcome
 from shared.contracts.registry import Contract
 from shared.http.problems import Problem
+from shared.receipts import ALPHABET, read_receipt, read_signs, shown
 
 LINK = "/f/{secret}"
 _ALGORITHM = "HS256"

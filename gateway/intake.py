@@ -18,13 +18,13 @@ from uuid import UUID
 from fastapi import Request
 
 from gateway.commands import Caller
-from gateway.receipts import receipt_of, spelled
 from gateway.services import Services
 from gateway.settings import GatewaySettings
 from shared.contracts.envelope import Actor
 from shared.contracts.registry import Role
 from shared.http.callers import require
 from shared.http.problems import Problem
+from shared.receipts import receipt_of, spelled
 
 CLIENT: Literal["intake"] = "intake"
 SECRET_SIGNS = 26

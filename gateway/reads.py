@@ -90,6 +90,7 @@ READS = (
             "origin",
             "merged_into",
             "owed",
+            "open",
             "overdue",
             "extension_asked",
             "unrated",

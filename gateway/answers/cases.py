@@ -65,10 +65,12 @@ class Case(Answer):
     `take_up_by` is by when what a resident submitted is to be taken up; once the resident has `objected` 不同意见
     to an explanation or a refusal, by when staff answer.
 
-    `guesses` are told to staff of a case that waits in triage, the best first.
+    `guesses` are told to staff of a case that waits in triage, the best first. `receipt` is the number 回执编号 that
+    the resident was given where one submitted it.
     """
 
     id: UUID
+    receipt: str | None
     version: int
     state: cases.CaseState
     deputy_id: UUID | None

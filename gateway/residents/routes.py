@@ -21,13 +21,13 @@ from gateway.concerns import CODE, NOTICE, Concern, Concerns
 from gateway.following import LINK, Erasure, Following, Opened, Rating, Said
 from gateway.intake import Intake, digest_of
 from gateway.places import Place
-from gateway.receipts import shown
 from gateway.residents.photos import PHOTOS_MAX, Photos
 from gateway.residents.rendering import LOOKS, WORDS, page
 from gateway.services import Services
 from shared.contracts import cases
 from shared.contracts.registry import Contract
 from shared.http.problems import Problem, as_json
+from shared.receipts import shown
 
 RECEIPT_SHOWN_SECONDS = 15 * 60
 """How long after submitting the browser that did so is shown the follow link."""

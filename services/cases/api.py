@@ -27,6 +27,7 @@ from services.cases.search import marks
 from services.cases.search import queries as search
 from services.cases.search.grams import Keyed, contains
 from services.cases.store import note_contact_read
+from shared import receipts
 from shared.contracts.envelope import Actor
 from shared.contracts.identity import DepartmentCode, KnownPlaceCode, PlaceCode
 from shared.host import WhoCalls
@@ -178,13 +179,16 @@ class Candidates(Protocol):
 
 
 class _Walk:
-    """Cases of a list in its order, opened one by one; with a query those that have its words."""
+    """Cases of a list in its order, opened one by one; with a query those that have its words, or that it names."""
 
-    def __init__(self, opener: Opener, query: str | None, candidates: Candidates) -> None:
+    def __init__(
+        self, opener: Opener, query: str | None, candidates: Candidates, named: UUID | None = None
+    ) -> None:
         self.items: list[dict[str, Any]] = []
         self._opener = opener
         self._query = query
         self._candidates = candidates
+        self._named = named
 
     async def walk(
         self, sort: queries.Sort, position: Position | None, *, skip: int, size: int
@@ -205,7 +209,8 @@ class _Walk:
     def _take(self, row: dict[str, Any]) -> None:
         case = shown(row, self._opener)
         words = f"{case['title']}\n{case['text']}"
-        if self._query is None or (not case.get("erased") and contains(words, self._query)):
+        named = self._query is None or case["id"] == self._named
+        if named or (not case.get("erased") and contains(words, self._query or "")):
             self.items.append(case)
 
 
@@ -258,6 +263,7 @@ def router(opener: Opener, keyed: Keyed, engine: AsyncEngine, caller: WhoCalls) 
         origin: Origin | None = None,
         merged_into: UUID | None = None,
         owed: bool = False,
+        open: bool = False,  # noqa: A002 - the filter's name
         overdue: bool = False,
         extension_asked: bool = False,
         unrated: bool = False,
@@ -285,6 +291,8 @@ def router(opener: Opener, keyed: Keyed, engine: AsyncEngine, caller: WhoCalls) 
             conditions += in_place(place)
         if owed and not overdue:
             conditions.append(queries.owed())
+        if open:
+            conditions.append(queries.unfinished())
         if overdue:
             conditions.append(queries.overdue(request.app.state.clock.now()))
         if extension_asked:  # what staff have to decide on 待审批延期
@@ -300,6 +308,7 @@ def router(opener: Opener, keyed: Keyed, engine: AsyncEngine, caller: WhoCalls) 
         if q is not None and not values:
             raise errors.nothing_asked_for()
         position = pages.read(after)
+        named = None
         async with queries.reading(engine) as connection:
             candidates: Candidates
             if q is None:
@@ -308,6 +317,9 @@ def router(opener: Opener, keyed: Keyed, engine: AsyncEngine, caller: WhoCalls) 
             else:
                 unhashed = await search.waiting(connection, conditions)
                 also = [one["id"] for one in unhashed if _contains(opener, one["sealed"], q)]
+                if (receipt := receipts.read_receipt(q)) is not None:
+                    named = await queries.of_receipt(connection, receipt)
+                    also += [named] if named else []
                 told = marks.asked(
                     department=department, category=category, county=county, place=place, state=state
                 )
@@ -316,7 +328,7 @@ def router(opener: Opener, keyed: Keyed, engine: AsyncEngine, caller: WhoCalls) 
                 matches, is_counted = await search.matches(connection, wanted), False
                 total = matches.total
                 candidates = search.Candidates(connection, wanted, matches)
-            found = _Walk(opener, q, candidates)
+            found = _Walk(opener, q, candidates, named)
             ended = await found.walk(sort, position, skip=0 if position else (page - 1) * size, size=size)
             is_staff = bool(actor.roles & {"staff", *SEE_ALL})
             waiting = [one["id"] for one in found.items if is_staff and one["state"] == "triage"]

@@ -31,7 +31,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.sql import operators
 
 from services.cases import tables
-from services.cases.domain import ANSWER_OWED, Step
+from services.cases.domain import ANSWER_OWED, FINISHED, STATES, Step
 from services.cases.metrics import CaseRow
 from services.cases.overview import Group
 from shared.database.plans import estimated_rows
@@ -65,6 +65,11 @@ def _in_states(*states: str) -> ColumnElement[bool]:
 def owed() -> ColumnElement[bool]:
     """Cases on which a department owes an answer now 待办理."""
     return _in_states(*sorted(ANSWER_OWED))
+
+
+def unfinished() -> ColumnElement[bool]:
+    """Cases that are neither closed nor settled otherwise 未办结, as the overview counts them."""
+    return _in_states(*sorted(set(STATES) - FINISHED))
 
 
 def overdue(now: datetime) -> ColumnElement[bool]:
@@ -206,6 +211,13 @@ async def one(connection: AsyncConnection, case_id: UUID) -> dict[str, Any] | No
         .first()
     )
     return None if found is None else await _with_way(connection, found)
+
+
+async def of_receipt(connection: AsyncConnection, receipt: str) -> UUID | None:
+    """The case with a receipt number 回执编号; None where there is none."""
+    cases = tables.cases.c
+    found: UUID | None = await connection.scalar(select(cases.id).where(cases.receipt == receipt))
+    return found
 
 
 async def by_follow(connection: AsyncConnection, follow: str) -> dict[str, Any] | None:

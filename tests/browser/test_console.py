@@ -224,7 +224,7 @@ async def test_filters_and_pages_stand_in_the_address(staff: Visit, town: Town) 
     await town.file("筛选用的督事", "写在地址里。")
     page = await open_at(staff, "/cases?q=筛选用")
     await expect(page.get_by_role("link", name="筛选用的督事")).to_be_visible()
-    await page.get_by_label("搜索标题和内容").fill("没有这样的字")
+    await page.get_by_label("搜索标题、内容或回执号").fill("没有这样的字")
     await page.get_by_role("button", name="搜索").click()
     await expect(page.get_by_text("没有符合条件的督事")).to_be_visible()
     await expect(page).to_have_url(re.compile(r"/console/cases\?q="))
@@ -244,7 +244,7 @@ async def test_filters_and_pages_stand_in_the_address(staff: Visit, town: Town) 
     await expect(page.get_by_role("link", name="筛选用的督事")).to_be_visible()
     await page.get_by_role("button", name="清除筛选").press("Enter")
     await expect(page).to_have_url(re.compile("/console/cases$"))
-    await expect(page.get_by_label("搜索标题和内容")).to_have_value("")
+    await expect(page.get_by_label("搜索标题、内容或回执号")).to_have_value("")
 
 
 async def test_a_department_is_told_live_and_led_to_what_it_is_told_about(

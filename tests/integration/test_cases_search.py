@@ -18,6 +18,7 @@ from services.cases.search import queries as search
 from services.cases.search.grams import Keyed
 from services.cases.search.indexing import index_some, use_key
 from shared.contracts import cases
+from shared.receipts import receipt_of, shown
 from shared.security.sealing import Sealer
 from shared.testing.issuer import Issuer
 from tests.cases_inside import Inside, cases_inside
@@ -99,6 +100,22 @@ async def test_a_search_finds_exactly_the_cases_with_its_words(
     there: Inside, q: str, expected: set[str]
 ) -> None:
     assert await found(there, q) == expected
+
+
+async def test_a_receipt_number_finds_its_case_beside_those_whose_words_have_it(there: Inside) -> None:
+    receipt = receipt_of(2**54 + 821)
+    await there.rows("UPDATE cases SET receipt = $1 WHERE id = $2", receipt, IDS["noise"])
+    try:
+        for typed in (receipt, shown(receipt), f" {shown(receipt).lower()} "):
+            assert await found(there, typed) == {"noise"}
+        _, body = await there.ask("/cases", q=receipt)
+        assert (body["total"], body["items"][0]["receipt"]) == (1, receipt)
+        assert await found(there, receipt, state="closed") == set(), "under the other filters"
+        assert await found(there, receipt, "staff", org=JIANGBEI) == set()
+        assert await found(there, receipt[:-1]) == set()
+        assert await found(there, receipt_of(2**54 + 822)) == set()
+    finally:
+        await there.rows("UPDATE cases SET receipt = NULL WHERE id = $1", IDS["noise"])
 
 
 @pytest.mark.parametrize("q", ["！？", "  ", "%%%", "___", ";--"])

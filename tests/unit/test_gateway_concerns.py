@@ -13,9 +13,9 @@ from structlog.testing import capture_logs
 
 from gateway.concerns import NOTICE
 from gateway.intake import digest_of
-from gateway.receipts import read_receipt
 from gateway.services import Answer
 from shared.contracts import cases
+from shared.receipts import read_receipt
 from tests.gateway_door import Door, Said, door, refused
 
 DEPUTY, CASE = uuid4(), uuid4()

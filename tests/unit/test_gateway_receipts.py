@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.receipts import ALPHABET, LENGTH, read_receipt, receipt_of, shown
+from shared.receipts import ALPHABET, LENGTH, read_receipt, receipt_of, shown
 
 RECEIPTS = st.integers(0, 2**55 - 1).map(receipt_of)
 

@@ -15,12 +15,12 @@ from uuid import uuid4
 import pytest
 
 from gateway.concerns import NOTICE
-from gateway.receipts import read_receipt
 from gateway.residents.photos import PHOTOS_MAX
 from gateway.residents.rendering import HERE, LANGUAGES, Language, words
 from gateway.services import Answer
 from services.cases.domain import STATES, STEPS
 from services.cases.routing.reasons import SENTENCES
+from shared.receipts import read_receipt
 from tests.gateway_door import Door, Said, door, quarantine_folder, refused
 from tests.photo_files import GPS_MARK, HEIC, HTML, MAKER, photo, png_that_says
 

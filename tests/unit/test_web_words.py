@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from gateway.roster import read_sheet
 from services.identity import roster
 from shared.http import problems
 
@@ -70,7 +71,7 @@ def test_english_has_a_word_for_one_of_what_it_counts() -> None:
 
 def test_english_holds_no_chinese_but_what_a_roster_is_filled_in_with_and_the_languages_own_name() -> None:
     """A roster's cells are Chinese, whatever language the page that explains them has."""
-    kept = {"desk.language", "desk.importHint", "rosterFault.level-unknown", "rosterFault.state-unknown"}
+    kept = {"desk.language", "desk.importColumns", "rosterFault.level-unknown", "rosterFault.state-unknown"}
     assert {key for key, text in words("en").items() if CHINESE.search(text)} == kept
 
 
@@ -103,6 +104,13 @@ def test_every_word_that_is_asked_for_is_there(language: str) -> None:
     known = words(language)
     asked = {found[0] for text in code().values() for found in _KEY.findall(text) if found[0]}
     assert asked - set(known) == set()
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_the_example_of_a_roster_is_one_that_would_be_taken_in(language: str) -> None:
+    sheet = read_sheet("roster.csv", words(language)["desk.importExample"].encode())
+    assert [type(roster.judge(2, row)) for row in sheet.rows] == [roster.Right]
+    assert len(sheet.rows[0]) == len(roster._COLUMNS), "every column stands in it"
 
 
 @pytest.mark.parametrize("language", ["zh", "en"])

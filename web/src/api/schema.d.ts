@@ -2971,6 +2971,74 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/exports/activities": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The list /activities under its filters as a file 导出 */
+        get: operations["get_export_of_activities"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/exports/consultations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The list /consultations under its filters as a file 导出 */
+        get: operations["get_export_of_consultations"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/exports/courses": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The list /courses under its filters as a file 导出 */
+        get: operations["get_export_of_courses"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/exports/stations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The list /stations under its filters as a file 导出 */
+        get: operations["get_export_of_stations"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/exports/attendances/{id}": {
         parameters: {
             query?: never;
@@ -3118,7 +3186,7 @@ export interface components {
         };
         /**
          * Activity
-         * @description An activity 代表活动; no county means the whole city. `code` is for staff.
+         * @description An activity 代表活动; no county means the whole city, `venue` is where in it. `code` is for staff.
          */
         Activity: {
             /**
@@ -3147,6 +3215,10 @@ export interface components {
             ends_at: string;
             /** Capacity */
             capacity: number | null;
+            /** Venue */
+            venue: string | null;
+            /** Description */
+            description: string | null;
             /** Sign Ups */
             sign_ups: number;
             /** Check Ins */
@@ -3240,7 +3312,7 @@ export interface components {
         };
         /**
          * AnnounceActivity
-         * @description Announce an activity 代表活动; `county` None means the whole city.
+         * @description Announce an activity 代表活动; `county` None means the whole city, `venue` 地点 is where in it.
          */
         AnnounceActivity: {
             /** Title */
@@ -3264,6 +3336,10 @@ export interface components {
             ends_at: string;
             /** Capacity */
             capacity?: number | null;
+            /** Venue */
+            venue?: string | null;
+            /** Description */
+            description?: string | null;
             /** Id */
             id?: string | null;
         };
@@ -3679,7 +3755,8 @@ export interface components {
          *     `take_up_by` is by when what a resident submitted is to be taken up; once the resident has `objected` 不同意见
          *     to an explanation or a refusal, by when staff answer.
          *
-         *     `guesses` are told to staff of a case that waits in triage, the best first.
+         *     `guesses` are told to staff of a case that waits in triage, the best first. `receipt` is the number 回执编号 that
+         *     the resident was given where one submitted it.
          */
         Case: {
             /**
@@ -3687,6 +3764,8 @@ export interface components {
              * Format: uuid
              */
             id: string;
+            /** Receipt */
+            receipt: string | null;
             /** Version */
             version: number;
             /**
@@ -7010,6 +7089,8 @@ export interface components {
              * Format: uuid
              */
             id: string;
+            /** Receipt */
+            receipt: string | null;
             /** Version */
             version: number;
             /**
@@ -11023,6 +11104,7 @@ export interface operations {
                 origin?: string;
                 merged_into?: string;
                 owed?: string;
+                open?: string;
                 overdue?: string;
                 extension_asked?: string;
                 unrated?: string;
@@ -14488,6 +14570,7 @@ export interface operations {
                 origin?: string;
                 merged_into?: string;
                 owed?: string;
+                open?: string;
                 overdue?: string;
                 extension_asked?: string;
                 unrated?: string;
@@ -14718,6 +14801,146 @@ export interface operations {
                 lang?: "zh" | "en";
                 state?: string;
                 deputy?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_export_of_activities: {
+        parameters: {
+            query?: {
+                form?: "xlsx" | "csv";
+                lang?: "zh" | "en";
+                kind?: string;
+                county?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_export_of_consultations: {
+        parameters: {
+            query?: {
+                form?: "xlsx" | "csv";
+                lang?: "zh" | "en";
+                kind?: string;
+                county?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_export_of_courses: {
+        parameters: {
+            query?: {
+                form?: "xlsx" | "csv";
+                lang?: "zh" | "en";
+                level?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_export_of_stations: {
+        parameters: {
+            query?: {
+                form?: "xlsx" | "csv";
+                lang?: "zh" | "en";
+                county?: string;
+                town?: string;
+                state?: string;
             };
             header?: never;
             path?: never;

@@ -31,6 +31,9 @@ export const points = (hundredths: number): string =>
 
 export const number = (value: number): string => new Intl.NumberFormat(locale()).format(value)
 
+/** A receipt number 回执号 in groups of four. */
+export const receiptOf = (signs: string): string => signs.replace(/(.{4})(?=.)/g, '$1-')
+
 /** Several names as one text. */
 export const listed = (names: readonly string[]): string => new Intl.ListFormat(locale(), { style: 'narrow' }).format(names)
 

@@ -14,8 +14,17 @@ function due({ code, about }: Ground): string {
   const amount = about.unit ? t(`amount.${about.unit}`, { count: Number(about.number) }) : ''
   return t(`dueGround.${code}`, { day: day(about.day ?? ''), year: about.day?.slice(0, 4) ?? '', amount, text: about.text ?? '' })
 }
+/** From so much on, how sure the shipped words or a trained model were. */
+const SURE = [
+  ['high', 0.9],
+  ['good', 0.7],
+  ['low', 0],
+] as const
 function routing({ code, about }: Ground): string {
-  return i18n.global.t(`ground.${code}`, { ...about, place: placeName(about.place), department: departmentName(about.department) })
+  const { t } = i18n.global
+  const by = t(about.classifier?.startsWith('words-') ? 'ground.byWords' : 'ground.byModel')
+  const sure = t(`ground.sure.${SURE.find(([, least]) => Number(about.confidence ?? 0) >= least)?.[0] ?? 'low'}`)
+  return t(`ground.${code}`, { ...about, by, sure, place: placeName(about.place), department: departmentName(about.department) })
 }
 
 /** Grounds as one sentence; what the service says in its own words where it gives none, or one unknown here. */
@@ -29,7 +38,15 @@ export function worded(grounds: readonly Ground[] | undefined, reason: string | 
 
 export const grounds = (step: Step | undefined): string | null => worded(step?.why, step?.reason)
 
+const lastMove = (one: Schemas['WholeCase']): Step | undefined => [...one.steps].reverse().find((step) => MOVES.includes(step.step))
+
 /** Why a case is where it is: the grounds of its last routing. */
 export function routedBecause(one: Schemas['WholeCase']): string | null {
-  return grounds([...one.steps].reverse().find((step) => MOVES.includes(step.step))) ?? one.reason
+  return grounds(lastMove(one)) ?? one.reason
+}
+
+/** For the small print: which version found the category of a case, and how sure it was; null where none did. */
+export function judgedBy(one: Schemas['WholeCase']): string | null {
+  const about = lastMove(one)?.why?.find(({ code }) => code === 'judged')?.about
+  return about ? i18n.global.t('ground.version', { classifier: about.classifier ?? '', confidence: about.confidence ?? '' }) : null
 }
