@@ -18,7 +18,7 @@ class Attendance(Answer):
 
 
 class Activity(Answer):
-    """An activity 代表活动; no county means the whole city. `code` is for staff."""
+    """An activity 代表活动; no county means the whole city, `venue` is where in it. `code` is for staff."""
 
     id: UUID
     title: str
@@ -27,6 +27,8 @@ class Activity(Answer):
     starts_at: datetime
     ends_at: datetime
     capacity: int | None
+    venue: str | None
+    description: str | None
     sign_ups: int
     check_ins: int
     code: str | None = None

@@ -59,6 +59,8 @@ class Activity:
     code: str = field(repr=False)
     announced_at: datetime
     announced_by: str
+    venue: str | None = None
+    description: str | None = None
     version: int = 1
     sign_ups: int = 0
     check_ins: int = 0

@@ -44,6 +44,8 @@ def announce_activity(
             code=new_code(),
             announced_at=message.now,
             announced_by=message.sender().person,
+            venue=data.venue,
+            description=data.description,
         )
     )
     fact = contract.ActivityAnnounced(

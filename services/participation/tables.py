@@ -24,6 +24,8 @@ activities = Table(
     Column("code", Text, nullable=False),
     Column("announced_at", DateTime(timezone=True), nullable=False),
     Column("announced_by", Text, nullable=False),
+    Column("venue", Text),
+    Column("description", Text),
     Column("sign_ups", Integer, nullable=False),
     Column("check_ins", Integer, nullable=False),
 )

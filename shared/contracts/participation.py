@@ -19,7 +19,7 @@ Key = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$")]
 
 @command("activity.announce", owner="participation", roles=("staff",), key="activity id")
 class AnnounceActivity(Contract):
-    """Announce an activity 代表活动; `county` None means the whole city."""
+    """Announce an activity 代表活动; `county` None means the whole city, `venue` 地点 is where in it."""
 
     title: str = Field(min_length=1, max_length=200)
     kind: ActivityKind
@@ -27,6 +27,8 @@ class AnnounceActivity(Contract):
     starts_at: AwareDatetime
     ends_at: AwareDatetime
     capacity: int | None = Field(default=None, ge=1)
+    venue: str | None = Field(default=None, min_length=1, max_length=100)
+    description: str | None = Field(default=None, min_length=1, max_length=2000)
 
 
 @command("activity.sign_up", owner="participation", roles=("deputy",), key="activity id")

@@ -46,7 +46,10 @@ async def test_staff_announce_an_activity_and_show_the_code_by_which_a_deputy_ch
     await page.get_by_role("button", name="发布活动").click()
     await expect(page.get_by_role("alert").filter(has_text="请改正标出的内容")).to_be_visible()
     await expect(page.get_by_text("请填写名称")).to_be_visible()
+    await expect(page.get_by_text("请填写地点")).to_be_visible()
     await page.get_by_label("名称").fill(title)
+    await page.get_by_label("地点").fill("开发区管委会一楼大厅")
+    await page.get_by_label("活动说明").fill("走访三家企业，请带代表证。")
     await choose(page, "类别", "调研")
     await page.get_by_label("开始时间").fill(await local(town, minutes=30))
     await page.get_by_label("结束时间").fill(await local(town, minutes=20))
@@ -64,6 +67,8 @@ async def test_staff_announce_an_activity_and_show_the_code_by_which_a_deputy_ch
 
     # the QR code leads to the phone's page with the code filled in
     phone = await deputy.open(f"/activities/{activity}#{code}")
+    await expect(phone.get_by_text("开发区管委会一楼大厅")).to_be_visible()
+    await expect(phone.get_by_text("走访三家企业，请带代表证。")).to_be_visible()
     await phone.get_by_role("button", name="签到").click()
     await expect(phone.locator(".chip", has_text="已签到")).to_be_visible()
     await expect(page.get_by_role("rowheader", name="方玲")).to_be_visible()

@@ -53,7 +53,13 @@ FACTS = (
 
 def announcing(capacity: int | None = None) -> contract.AnnounceActivity:
     return contract.AnnounceActivity(
-        title="走访企业", kind="theme", starts_at=NOW + HOUR, ends_at=NOW + 3 * HOUR, capacity=capacity
+        title="走访企业",
+        kind="theme",
+        starts_at=NOW + HOUR,
+        ends_at=NOW + 3 * HOUR,
+        capacity=capacity,
+        venue="镇政府三楼",
+        description="请带代表证。",
     )
 
 
@@ -186,6 +192,7 @@ async def test_a_deputy_signs_up_and_checks_in_with_the_code_that_only_staff_see
     _, own = await town.get(f"/activities/{activity}", anna, "deputy")
     assert code not in json.dumps(own)
     assert own["mine"]["signed_up_at"] is not None
+    assert (own["venue"], own["description"]) == ("镇政府三楼", "请带代表证。")
     _, listed = await town.get("/activities?size=500", bo, "deputy")
     assert code not in json.dumps(listed)
     assert [item["mine"] for item in listed["items"] if item["id"] == str(activity)] == [None]
