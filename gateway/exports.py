@@ -39,6 +39,7 @@ from shared.contracts.registry import Role
 from shared.http.callers import require
 from shared.http.problems import Problem
 from shared.messaging.clock import BusinessClock
+from shared.receipts import shown
 from shared.telemetry.logging import logger
 
 ROWS_MAX = 200_000
@@ -92,7 +93,7 @@ TABLES = (
     Table(
         "cases",
         "/cases",
-        "title state category origin county town deputy_id followers department filed_at answer_by answered_at"
+        "id receipt title state category origin county town deputy_id followers department filed_at answer_by answered_at"
         " on_time result stars",
         roles=_EVERY_DESK,
         page_size=100,  # whose words are opened in one go: others ask cases as well
@@ -129,6 +130,18 @@ TABLES = (
         "/appeals",
         "deputy_id title kind happened_on evidence row_points reason state points answer filed_at decided_at",
     ),
+    Table(
+        "activities",
+        "/activities",
+        "title kind county venue starts_at ends_at capacity sign_ups check_ins",
+    ),
+    Table(
+        "consultations",
+        "/consultations",
+        "title kind county opened_at closes_at closed_at respondents opinions",
+    ),
+    Table("courses", "/courses", "title levels minutes lessons pass_mark published_at enrolled completed"),
+    Table("stations", "/stations", "name town code state deputies"),
     Table("attendances", "/activities/{id}/attendances", "deputy_id signed_up_at checked_in_at"),
     Table("opinions", "/consultations/{id}/opinions", "deputy_id question text answered_at"),
     Table("learners", "/courses/{id}/learners", "deputy_id started_at lessons mark completed_at"),
@@ -238,6 +251,7 @@ class Wording:
             return None
         if isinstance(value, list):
             named = self._names.get(column)
+            named = self._words["level"] if column == "levels" else named
             return len(value) if named is None else "、".join(named.get(str(one), str(one)) for one in value)
         if column in self._names:
             return self._names[column].get(str(value), str(value))
@@ -251,6 +265,8 @@ class Wording:
             return float(value) / _HUNDREDTHS
         if column == "grade":
             return str(value["title"])
+        if column == "receipt":
+            return shown(value)
         if isinstance(value, str):
             words = self._words.get(f"{self._table}.{column}") or self._words.get(column, {})
             return words.get(value, value)

@@ -25,6 +25,7 @@ from tests.gateway_door import Door, door, served
 
 CASE: dict[str, Any] = {
     "id": "c",
+    "receipt": "ABCD1234EFGH",
     "title": "路灯不亮",
     "state": "routed",
     "category": "城乡建设",
@@ -108,6 +109,44 @@ OPINION: dict[str, Any] = {
 }
 LEARNER: dict[str, Any] = {"deputy_id": "d1", "lessons": ["l1", "l2"], "mark": 90, "completed_at": None}
 ATTENDER: dict[str, Any] = {"deputy_id": "d2", "signed_up_at": "2026-03-01T18:30:00Z", "checked_in_at": None}
+ACTIVITY: dict[str, Any] = {
+    "title": "走访企业",
+    "kind": "research",
+    "county": None,
+    "venue": "镇政府",
+    "starts_at": "2026-03-01T18:30:00Z",
+    "ends_at": "2026-03-01T20:30:00Z",
+    "capacity": None,
+    "sign_ups": 3,
+    "check_ins": 0,
+}
+CONSULTATION: dict[str, Any] = {
+    "title": "条例",
+    "kind": "legislation",
+    "county": "330203",
+    "opened_at": "2026-03-01T18:30:00Z",
+    "closes_at": "2026-03-01T18:30:00Z",
+    "closed_at": None,
+    "respondents": 5,
+    "opinions": 7,
+}
+COURSE: dict[str, Any] = {
+    "title": "监督法",
+    "levels": ["county", "town"],
+    "minutes": 40,
+    "lessons": [{}, {}],
+    "pass_mark": 60,
+    "published_at": None,
+    "enrolled": 2,
+    "completed": 1,
+}
+STATION: dict[str, Any] = {
+    "name": "高桥站",
+    "town": "330203100",
+    "code": "S1",
+    "state": "closed",
+    "deputies": 4,
+}
 ROSTER: dict[str, Any] = {"name": "方玲", "occupation": "manager"}
 
 
@@ -180,6 +219,8 @@ async def test_a_list_is_handed_on_under_its_filters_with_names_for_codes_and_no
     assert said.headers["cache-control"] == "no-store"
     heads, *rows = read_csv(said.raw)
     assert dict(zip(heads, rows[0], strict=True)) == {
+        "系统编号": "c",
+        "回执号": "ABCD-1234-EFGH",
         "标题": "路灯不亮",
         "状态": "已派单",
         "类别": "城乡建设",
@@ -258,6 +299,24 @@ async def test_scores_are_whole_points_and_the_words_follow_the_language(at: Doo
         ),
         ("opinions/c1", OPINION, {"代表": "方玲", "题目": "您的修改意见", "意见": "'=1+1"}),
         ("learners/c1", LEARNER, {"代表": "方玲", "已学课数": "2", "测验成绩": "90", "结业时间": ""}),
+        (
+            "activities",
+            ACTIVITY,
+            {
+                "标题": "走访企业",
+                "类别": "调研",
+                "地点": "镇政府",
+                "开始时间": "2026-03-02 02:30",
+                "名额": "",
+            },
+        ),
+        (
+            "consultations",
+            CONSULTATION,
+            {"类别": "立法意见征集", "截止时间": "2026-03-02 02:30", "结束时间": "", "意见条数": "7"},
+        ),
+        ("courses", COURSE, {"适用代表": "县（市、区）、乡镇", "课数": "2", "结业人数": "1"}),
+        ("stations", STATION, {"名称": "高桥站", "状态": "关闭", "站内代表": "4"}),
         ("attendances/c1", ATTENDER, {"代表": "水生", "报名时间": "2026-03-02 02:30", "签到时间": ""}),
     ],
 )
@@ -286,6 +345,9 @@ async def test_a_list_within_a_thing_is_asked_for_under_its_id_and_no_other_addr
 def test_states_and_kinds_are_called_in_files_as_on_the_pages() -> None:
     for language in ("zh", "en"):
         pages = json.loads((CHECKOUT / f"web/src/words/{language}.json").read_text("utf-8"))
+        for table, name in (("activities", "activity"), ("consultations", "consultation")):
+            assert WORDS[language][f"{table}.kind"] == pages[f"{name}Kind"]
+        assert WORDS[language]["stations.state"] == pages["station"]["state"]
         for table, name in (("motions", "motion"), ("duties", "duty"), ("appeals", "appeal")):
             for column in ("kind", "state"):
                 assert WORDS[language][f"{table}.{column}"] == pages[f"{name}{column.capitalize()}"]
