@@ -3,7 +3,7 @@
 A metric judges each case by itself: it counts for (numerator and denominator), counts against
 (denominator only), or is left out for a named reason. So every row stands in exactly one place, a figure is
 never more than 1, figures of parts add up to that of the whole, and none comes without its exclusions.
-`as_of` is the moment for which a figure is told; nothing here reads a clock. Standard library only.
+`as_of` is the moment for which a figure is told; nothing here reads a clock.
 
 Three things that are often taken for one stay apart: closed 办结, solved 解决, satisfied 满意. And what is open
 and overdue counts against being on time: who never answers is never on time. Nor is lateness lost: a case that
@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+
+from shared.measures import ACTIVITY, Words
 
 SATISFIED_STARS = 4
 """From how many of five stars on a case counts as satisfied."""
@@ -58,14 +60,6 @@ class CaseRow:
     moved: int = 0
     reopened: int = 0
     by_staff: bool = False
-
-
-@dataclass(frozen=True)
-class Words:
-    """The same in Chinese and in English."""
-
-    zh: str
-    en: str
 
 
 COUNTS, COUNTS_AGAINST = "numerator", "denominator"
@@ -277,7 +271,7 @@ def document() -> str:
     """docs/metrics.md."""
     parts = [
         "# Metric registry 指标登记册",
-        "Written from `services/cases/metrics.py` by `python -m services.cases.metrics docs/metrics.md`; change it there.",
+        "Written from `services/cases/metrics.py` and `shared/measures.py` by `python -m services.cases.metrics docs/metrics.md`; change it there.",
         "",
         "Each case 督事 stands in exactly one place of a figure: it counts, it counts against, or it is left out",
         "for one of the reasons named. A figure is shown with its numerator, its denominator and how many were left",
@@ -304,6 +298,22 @@ def document() -> str:
                 for reason in metric.exclusions
             ),
         ]
+    parts += [
+        "",
+        f"## {ACTIVITY.title.en} {ACTIVITY.title.zh}",
+        f"`{ACTIVITY.key}`",
+        "",
+        "By month, of the whole and of each place; `services/evaluation/activity.py` reckons it.",
+        "",
+        "| | | 中文 |",
+        "|---|---|---|",
+        f"| numerator 分子 | {ACTIVITY.numerator.en} | {ACTIVITY.numerator.zh} |",
+        f"| denominator 分母 | {ACTIVITY.denominator.en} | {ACTIVITY.denominator.zh} |",
+        *(
+            f"| left out 不计入: `{reason}` | {one.en} | {one.zh} |"
+            for reason, one in ACTIVITY.exclusions.items()
+        ),
+    ]
     return "\n".join(parts) + "\n"
 
 

@@ -12,15 +12,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-LEAST = 5
-"""Deputies below which a place's activity would point at persons."""
+from shared.measures import ACTIVITY, ACTIVITY_LEAST
+
+LEAST = ACTIVITY_LEAST
 
 DEFINITION = {
-    "numerator": "当月至少有一条得分履职记录的在任代表；登录、签到不算 / deputies in office with a recorded fact of duty "
-    "that earned points in the month; signing in is none",
-    "denominator": "现名册中的在任代表 / deputies in office on the present roster",
-    "exclusions": f"不足 {LEAST} 名代表的地方及其以下不单列 / places of fewer than {LEAST} deputies, and what is within them, "
-    "are not shown by themselves",
+    "numerator": ACTIVITY.numerator.both,
+    "denominator": ACTIVITY.denominator.both,
+    "exclusions": "; ".join(one.both for one in ACTIVITY.exclusions.values()),
 }
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.evaluation.activity import LEAST, series
+from services.evaluation.activity import DEFINITION, LEAST, series
+from shared.measures import ACTIVITY
 
 PLACES = st.sampled_from(["330203", "330205", "330206", "330211", None])
 DEPUTIES = st.dictionaries(PLACES, st.integers(1, 40), max_size=5)
@@ -50,3 +51,14 @@ def test_what_is_hidden_in_a_list_is_not_told_by_opening_it(
         assert {one["active"] for one in opened["places"]} <= {None}
     deeper = series({"x": 40}, {}, [24253], [(above, place), ({"x": 40}, "x")])
     assert (deeper["whole"]["active"] is None) == (place not in shown)
+
+
+def test_the_definition_that_pages_show_is_the_registrys() -> None:
+    (hidden,) = ACTIVITY.exclusions.values()
+    assert {
+        "numerator": ACTIVITY.numerator.both,
+        "denominator": ACTIVITY.denominator.both,
+        "exclusions": hidden.both,
+    } == DEFINITION
+    assert str(LEAST) in hidden.zh
+    assert str(LEAST) in hidden.en
