@@ -568,7 +568,9 @@ async def test_a_page_opens_without_a_connection(deputy: Visit) -> None:
     await submit(page)
     await page.goto(f"{deputy.url}/m/")
     await expect(page.get_by_role("link", name="离线打开后写的")).to_contain_text("等待发送")
-    await expect(page.get_by_role("alert").filter(has_text="督事、议案建议、意见征集暂时读不到")).to_be_visible()
+    await expect(
+        page.get_by_role("alert").filter(has_text="督事、议案建议、意见征集暂时读不到")
+    ).to_be_visible()
     await deputy.picture("phone-home-offline")
     await page.get_by_role("button", name="提交督事").click()
     await expect(page.get_by_label("标题")).to_be_visible()
