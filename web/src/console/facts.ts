@@ -18,7 +18,7 @@ const BY: Record<string, (deputy: string) => Promise<Fact[]>> = {
   },
   motion_id: async (deputy) => {
     const { items } = await ask(() => client.GET('/api/motions', { params: { query: { deputy, size: SIZE } } }))
-    return items.map((one) => ({ value: one.id, title: one.title, on: one.submitted_at ?? one.drafted_at }))
+    return items.map((one) => ({ value: one.id, title: one.title ?? i18n.global.t('case.erased'), on: one.submitted_at ?? one.drafted_at }))
   },
   duty_id: async (deputy) => {
     const { items } = await ask(() => client.GET('/api/duties', { params: { query: { deputy, size: SIZE } } }))
