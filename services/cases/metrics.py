@@ -3,25 +3,21 @@
 A metric judges each case by itself: it counts for (numerator and denominator), counts against
 (denominator only), or is left out for a named reason. So every row stands in exactly one place, a figure is
 never more than 1, figures of parts add up to that of the whole, and none comes without its exclusions.
-`as_of` is the moment for which a figure is told; nothing here reads a clock.
+`as_of` is the moment for which a figure is told; nothing here reads a clock. Standard library only.
 
 Three things that are often taken for one stay apart: closed 办结, solved 解决, satisfied 满意. And what is open
 and overdue counts against being on time: who never answers is never on time. Nor is lateness lost: a case that
 was late once counts as late, though it is transferred, returned, paused or reopened and answered in time later.
 
-docs/metrics.md is written from this registry: `python -m services.cases.metrics docs/metrics.md`.
+docs/metrics.md is written from this registry: `python -m services.cases.metrics_page docs/metrics.md`.
 """
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
-
-from shared.measures import ACTIVITY, Words
 
 SATISFIED_STARS = 4
 """From how many of five stars on a case counts as satisfied."""
@@ -60,6 +56,14 @@ class CaseRow:
     moved: int = 0
     reopened: int = 0
     by_staff: bool = False
+
+
+@dataclass(frozen=True)
+class Words:
+    """The same in Chinese and in English."""
+
+    zh: str
+    en: str
 
 
 COUNTS, COUNTS_AGAINST = "numerator", "denominator"
@@ -265,57 +269,3 @@ METRICS: tuple[Metric, ...] = (
         _reopened,
     ),
 )
-
-
-def document() -> str:
-    """docs/metrics.md."""
-    parts = [
-        "# Metric registry 指标登记册",
-        "Written from `services/cases/metrics.py` and `shared/measures.py` by `python -m services.cases.metrics docs/metrics.md`; change it there.",
-        "",
-        "Each case 督事 stands in exactly one place of a figure: it counts, it counts against, or it is left out",
-        "for one of the reasons named. A figure is shown with its numerator, its denominator and how many were left",
-        "out for which reason; where nothing is counted there is no rate, neither 0 nor 100 %.",
-        "Closed 办结, solved 解决 and satisfied 满意 are three figures and never one.",
-        "",
-        "A case that was late once counts as late, though it was then transferred, returned, paused or reopened, whoever",
-        "holds it now. Figures are told of cases as they stand: for now, or with `as_of` for a moment to come if nothing",
-        "is done until then; for a past moment they are refused (`as-of-past`), since states of then are not kept. Staff",
-        "are told those of their area.",
-    ]
-    for metric in METRICS:
-        parts += [
-            "",
-            f"## {metric.title.en} {metric.title.zh}",
-            f"`{metric.key}`",
-            "",
-            "| | | 中文 |",
-            "|---|---|---|",
-            f"| numerator 分子 | {metric.numerator.en} | {metric.numerator.zh} |",
-            f"| denominator 分母 | {metric.denominator.en} | {metric.denominator.zh} |",
-            *(
-                f"| left out 不计入: `{reason}` | {REASONS[reason].en} | {REASONS[reason].zh} |"
-                for reason in metric.exclusions
-            ),
-        ]
-    parts += [
-        "",
-        f"## {ACTIVITY.title.en} {ACTIVITY.title.zh}",
-        f"`{ACTIVITY.key}`",
-        "",
-        "By month, of the whole and of each place; `services/evaluation/activity.py` reckons it.",
-        "",
-        "| | | 中文 |",
-        "|---|---|---|",
-        f"| numerator 分子 | {ACTIVITY.numerator.en} | {ACTIVITY.numerator.zh} |",
-        f"| denominator 分母 | {ACTIVITY.denominator.en} | {ACTIVITY.denominator.zh} |",
-        *(
-            f"| left out 不计入: `{reason}` | {one.en} | {one.zh} |"
-            for reason, one in ACTIVITY.exclusions.items()
-        ),
-    ]
-    return "\n".join(parts) + "\n"
-
-
-if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(document(), "utf-8")
