@@ -58,7 +58,7 @@ def run(console: Console, asked: Asked) -> int:
         for path in asked.messages:
             path.open("rb").close()
         folder = _empty_folder()
-        with Suite(folder, broker=asked.broker, extra_env={"gateway": _places(asked, folder)}) as suite:
+        with Suite(folder, broker=asked.broker, extra_env=_places(asked, folder)) as suite:
             return _play_on(console, asked, suite, stop, began)
     except (*CANNOT_START, ValueError, OSError) as error:
         console.print(str(error), style="red", markup=False, highlight=False)
@@ -81,12 +81,12 @@ def _empty_folder() -> Path:
     return folder
 
 
-def _places(asked: Asked, folder: Path) -> dict[str, str]:
-    """Let the pages name the city's towns: the gateway's environment."""
+def _places(asked: Asked, folder: Path) -> dict[str, dict[str, str]]:
+    """Let pages and archives name the city's towns: the environment of who makes them."""
     path = folder / "divisions.json"
     city = build_city(asked.seed, Scale.parse(asked.scale), asked.divisions)
     write_private(path, json.dumps(city.divisions(), ensure_ascii=False))
-    return {"DIVISIONS_FILE": str(path)}
+    return {name: {"DIVISIONS_FILE": str(path)} for name in ("gateway", "evaluation")}
 
 
 def _play_on(console: Console, asked: Asked, suite: Suite, stop: threading.Event, began: float) -> int:

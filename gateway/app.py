@@ -43,6 +43,7 @@ from shared.http.callers import whose
 from shared.http.operations import health_router
 from shared.messaging.clock import BusinessClock
 from shared.messaging.outcomes import CommandPost
+from shared.places import read_divisions
 from shared.security.tokens import TokenVerifier
 from shared.telemetry import metrics
 from shared.telemetry.health import Health
@@ -103,7 +104,7 @@ def build(parts: Parts) -> FastAPI:
     allowance = uploads.Allowance(parts.settings.photos_per_hour_max)
     uploads.add(app, uploading, allowance, who)
     intake = Intake(parts.services, parts.settings, caller)
-    city = places.read_divisions(parts.settings.divisions_file)
+    city = read_divisions(parts.settings.divisions_file)
     taking = concerns.Concerns(commands, seals, parts.services, intake, parts.settings)
     concerns.add(app, taking, intake, who)
     follower = following.Following(commands, seals, parts.services, intake, parts.settings)

@@ -32,13 +32,13 @@ from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 from openpyxl.styles import Font
 
 from gateway.commands import Caller
-from gateway.places import Place
 from gateway.reads import IDENTIFIER, READS
 from gateway.services import Services
 from shared.contracts.registry import Role
 from shared.http.callers import require
 from shared.http.problems import Problem
 from shared.messaging.clock import BusinessClock
+from shared.places import Place, names_of
 from shared.receipts import shown
 from shared.telemetry.logging import logger
 
@@ -273,13 +273,6 @@ class Wording:
         return int(value)
 
 
-def _names(place: Place) -> dict[str, str]:
-    return {
-        place.code: place.name,
-        **{code: name for child in place.children for code, name in _names(child).items()},
-    }
-
-
 def add(
     app: FastAPI,
     services: Services,
@@ -288,7 +281,7 @@ def add(
     caller: Callable[..., Awaitable[Caller]],
 ) -> None:
     """Add a route for each table."""
-    places = _names(city)
+    places = names_of(city)
     one_at_a_time = asyncio.Lock()
     reads = {read.path: read for read in READS}
 

@@ -6,28 +6,14 @@ Invariant: nothing here is about a person, so it needs no token.
 # No postponed annotations here: FastAPI could not find names that are made inside functions.
 
 from datetime import datetime
-from pathlib import Path
 
 from fastapi import FastAPI
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 
 from gateway.commands import json_response
-from shared.contracts.identity import KnownPlaceCode
 from shared.messaging.clock import BusinessClock
-
-SHIPPED = Path(__file__).with_name("ningbo.json")
-"""The city and its counties. Towns come with a file of one's own (`DIVISIONS_FILE`)."""
-
-
-class Place(BaseModel):
-    """A division with those inside it: city, county 县(市、区), town 乡镇(街道)."""
-
-    model_config = ConfigDict(frozen=True)
-
-    code: KnownPlaceCode
-    name: str = Field(min_length=1, max_length=60)
-    children: tuple["Place", ...] = ()
+from shared.places import Place
 
 
 class Surroundings(BaseModel):
@@ -36,11 +22,6 @@ class Surroundings(BaseModel):
     city: Place
     now: datetime
     simulated: bool
-
-
-def read_divisions(path: Path | None) -> Place:
-    """The divisions of a file {code, name, children}, else the shipped ones. Raises OSError or ValidationError."""
-    return Place.model_validate_json((path or SHIPPED).read_bytes())
 
 
 def add(app: FastAPI, city: Place, clock: BusinessClock) -> None:

@@ -20,13 +20,13 @@ from gateway.browser import require_own_page
 from gateway.concerns import CODE, NOTICE, Concern, Concerns
 from gateway.following import LINK, Erasure, Following, Opened, Rating, Said
 from gateway.intake import Intake, digest_of
-from gateway.places import Place
 from gateway.residents.photos import PHOTOS_MAX, Photos
 from gateway.residents.rendering import LOOKS, WORDS, page
 from gateway.services import Services
 from shared.contracts import cases
 from shared.contracts.registry import Contract
 from shared.http.problems import Problem, as_json
+from shared.places import Place
 from shared.receipts import shown
 
 RECEIPT_SHOWN_SECONDS = 15 * 60

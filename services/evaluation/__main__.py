@@ -17,6 +17,7 @@ from services.evaluation.package import Signer
 from services.evaluation.settings import EvaluationSettings
 from services.evaluation.store import EvaluationStore
 from shared.host import Service, run
+from shared.places import names_of, read_divisions
 
 HERE = Path(__file__).parent
 
@@ -25,6 +26,7 @@ def main() -> None:
     """Serve, or migrate with the argument `migrate`."""
     settings = EvaluationSettings()
     store = EvaluationStore()
+    places = names_of(read_divisions(settings.divisions_file))
     signer = Signer(json.loads(settings.archive_key.get_secret_value()))
 
     async def at_start(engine: AsyncEngine) -> None:
@@ -35,7 +37,7 @@ def main() -> None:
         metadata=tables.metadata,
         migrations=HERE / "migrations",
         handlers=consumers.handlers(store),
-        router=partial(router, store, settings, signer),
+        router=partial(router, store, settings, signer, places),
         event_topics=consumers.EVENT_TOPICS,
         refusals_by_constraint={tables.OPEN_APPEAL: errors.appeal_open()},
         at_start=at_start,

@@ -9,7 +9,7 @@ integers in hundredths of a point.
 import asyncio
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -148,7 +148,12 @@ def _file(content: bytes, kind: str, name: str) -> Response:
 
 
 def router(
-    store: EvaluationStore, kafka: KafkaSettings, signer: Signer, engine: AsyncEngine, caller: WhoCalls
+    store: EvaluationStore,
+    kafka: KafkaSettings,
+    signer: Signer,
+    places: Mapping[str, str],
+    engine: AsyncEngine,
+    caller: WhoCalls,
 ) -> APIRouter:
     """The routes. A simulation reads the log of facts with `kafka`, one at a time in a process."""
     routes = APIRouter()
@@ -296,7 +301,7 @@ def router(
         def packed() -> bytes:
             files = {
                 "archive.json": to_json(found, indent=1),
-                "archive.pdf": paper.book(found, printed_on=made_at.astimezone(CHINA).date()),
+                "archive.pdf": paper.book(found, places, printed_on=made_at.astimezone(CHINA).date()),
             }
             return signer.pack(files, deputy_id=deputy_id, made_at=made_at)
 

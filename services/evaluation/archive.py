@@ -43,6 +43,37 @@ PART_TITLES: Mapping[Part, str] = {
     Part.HONOURS: "奖励",
 }
 
+EVENT_TITLES: Mapping[str, str] = {
+    "case.filed": "提交督事",
+    "case.routed": "督事派单",
+    "case.progressed": "督事办理",
+    "case.closed": "督事办结",
+    "case.rated": "督事评价",
+    "case.referred": "督事转化",
+    "motion.invited": "邀请联名",
+    "motion.cosigned": "联名议案建议",
+    "motion.submitted": "提交议案建议",
+    "motion.assigned": "议案建议交办",
+    "motion.progressed": "议案建议办理",
+    "motion.answered": "议案建议答复",
+    "motion.rated": "议案建议评价",
+    "activity.announced": "活动发布",
+    "activity.signed-up": "活动报名",
+    "activity.attended": "参加活动",
+    "consultation.opened": "征集发布",
+    "consultation.answered": "意见征集",
+    "consultation.closed": "征集结束",
+    "duty.logged": "履职登记",
+    "course.published": "课程发布",
+    "course.completed": "课程结业",
+    "score.corrected": "申诉更正",
+    "deputy.changed": "名册变更",
+    "department.changed": "承办单位变更",
+    "staff.changed": "工作人员变更",
+    "station.changed": "联络站变更",
+}
+"""What the events that a ledger can have are called in print."""
+
 _BY_KIND = {
     "meeting": Part.MEETINGS,
     "hearing": Part.MEETINGS,

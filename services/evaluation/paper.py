@@ -5,9 +5,10 @@ The font is Noto Sans SC (SIL Open Font License) from a package; a character tha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any
+from uuid import UUID
 
 import pylopdf_fonts_zh_cn
 from fpdf import FPDF
@@ -15,6 +16,7 @@ from fpdf.enums import XPos, YPos
 from fpdf.fonts import FontFace
 
 from services.evaluation.annual import Report
+from services.evaluation.archive import EVENT_TITLES
 from services.evaluation.explaining import points_text
 
 _FONT = "noto"
@@ -97,7 +99,7 @@ def sheet(found: dict[str, Any], *, printed_on: date) -> bytes:
                 points_text(line["points"]),
                 points_text(line["counts"]),
                 "；".join(cut["reason"] for cut in line["cuts"]) or "全额计入",
-                f"{line['event_type']} {line['event_id']}",
+                _event(line["event_type"], line["event_id"]),
             )
             for line in found["lines"]
         ],
@@ -115,8 +117,8 @@ def sheet(found: dict[str, Any], *, printed_on: date) -> bytes:
     return paper.pdf()
 
 
-def book(found: dict[str, Any], *, printed_on: date) -> bytes:
-    """The archive 履职档案 as `archive.archive` gives it: its eight parts, an entry a line."""
+def book(found: dict[str, Any], places: Mapping[str, str], *, printed_on: date) -> bytes:
+    """The archive 履职档案 as `archive.archive` gives it: its eight parts, an entry a line; `places` names codes."""
     deputy = found["deputy"] or {}
     paper = Paper("人大代表履职档案", printed_on=printed_on)
     for part in found["parts"]:
@@ -125,10 +127,14 @@ def book(found: dict[str, Any], *, printed_on: date) -> bytes:
             paper.text_line(
                 f"姓名：{deputy.get('name', '（名册中尚无）')}    编号：{deputy.get('number', found['deputy_id'])}"
             )
-            place = deputy.get("town") or deputy.get("county") or "—"
+            codes = [code for code in (deputy.get("county"), deputy.get("town")) if code]
+            place = "".join(places.get(code, code) for code in codes) or "—"
             paper.text_line(
-                f"级别：{_LEVELS.get(deputy.get('level', ''), '—')}    区划代码：{place}    截至：{found['as_of']:%Y-%m-%d}"
+                f"级别：{_LEVELS.get(deputy.get('level', ''), '—')}    地区：{place}    选区：{deputy.get('constituency') or '—'}"
             )
+            begin, end = deputy.get("term_from"), deputy.get("term_until")
+            term = f"{_day(begin)}至{_day(end)}" if begin and end else "—"
+            paper.text_line(f"任期：{term}    截至：{_day(found['as_of'])}")
             paper.rows(
                 ("年度", "总分", "等次", "评价办法"),
                 (1, 1, 1, 4),
@@ -147,14 +153,14 @@ def book(found: dict[str, Any], *, printed_on: date) -> bytes:
             continue
         if part["entries"]:
             paper.rows(
-                ("日期", "记录", "原始分", "事件"),
-                (10, 40, 8, 32),
+                ("日期", "记录", "原始分", "依据"),
+                (10, 36, 8, 36),
                 [
                     (
                         str(entry["happened_on"]),
                         "；".join(row["title"] for row in entry["rows"] if row["points"]) or "（现不计分）",
                         points_text(entry["points"]),
-                        f"{entry['event_type']} {entry['event_id']}",
+                        _event(entry["event_type"], entry["event_id"]),
                     )
                     for entry in part["entries"]
                 ],
@@ -168,6 +174,14 @@ def book(found: dict[str, Any], *, printed_on: date) -> bytes:
         if not part["entries"] and not part["notes"]:
             paper.text_line("没有记录。")
     return paper.pdf()
+
+
+def _event(type_: str, id_: UUID) -> str:
+    return f"{EVENT_TITLES.get(type_, type_)}，编号 {id_}"
+
+
+def _day(day: date) -> str:
+    return f"{day.year}年{day.month}月{day.day}日"
 
 
 def _noted(note: dict[str, Any]) -> str:
@@ -191,10 +205,15 @@ def annual_report(report: Report, *, printed_on: date) -> bytes:
     if report.sources:
         paper.heading("记录来源")
         paper.rows(
-            ("序号", "日期", "事件类型", "事件编号"),
+            ("序号", "日期", "依据", "编号"),
             (1, 2, 4, 7),
             [
-                (str(number), str(entry.happened_on), entry.event_type, str(entry.event_id))
+                (
+                    str(number),
+                    str(entry.happened_on),
+                    EVENT_TITLES.get(entry.event_type, entry.event_type),
+                    str(entry.event_id),
+                )
                 for number, entry in enumerate(report.sources, start=1)
             ],
         )

@@ -291,13 +291,11 @@ def _entries(found: Iterable[Row[Any]]) -> list[LedgerEntry]:
 
 
 async def deputy(connection: AsyncConnection, deputy_id: UUID) -> dict[str, Any] | None:
-    """What is known of a deputy: number, name, level, county, town and state; None if nobody told of them."""
+    """What is known of a deputy, such as name, place, constituency and term; None if nobody told of them."""
     kept = tables.deputies.c
-    found = await connection.execute(
-        select(kept.number, kept.name, kept.level, kept.county, kept.town, kept.state).where(
-            kept.id == deputy_id
-        )
-    )
+    told = (kept.number, kept.name, kept.level, kept.county, kept.town, kept.state)
+    office = (kept.constituency, kept.term_from, kept.term_until)
+    found = await connection.execute(select(*told, *office).where(kept.id == deputy_id))
     return next(iter(dictionaries(found)), None)
 
 

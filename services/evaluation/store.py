@@ -306,6 +306,9 @@ class EvaluationStore:
                 "town": data.town,
                 "state": data.state,
                 "station": data.station,
+                "constituency": data.constituency,
+                "term_from": data.term_from,
+                "term_until": data.term_until,
             }
             for deputy_id, (sequence, data) in sorted(deputies.items())
         ]

@@ -119,6 +119,9 @@ deputies = Table(
     Column("town", Text),
     Column("state", Text, nullable=False),
     Column("station", Text),
+    Column("constituency", Text),
+    Column("term_from", Date),
+    Column("term_until", Date),
 )
 
 # How many events of each type came one by one (`handlers.EventIntake`), and how many of them no item

@@ -171,7 +171,7 @@ async def open_town(folder: Path) -> AsyncIterator[Town]:
         folder / "run",
         environment="test",
         fsync=False,
-        extra_env={"gateway": {"DIVISIONS_FILE": str(divisions)}},
+        extra_env={name: {"DIVISIONS_FILE": str(divisions)} for name in ("gateway", "evaluation")},
     )
     async with contextlib.AsyncExitStack() as end:
         await asyncio.to_thread(suite.start)

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from openpyxl import load_workbook
 
 from services.evaluation import annual, office, paper
-from services.evaluation.archive import PART_TITLES, Part, archive, entries_of
+from services.evaluation.archive import EVENT_TITLES, PART_TITLES, Part, archive, entries_of
+from services.evaluation.consumers import taken_in
 from services.evaluation.domain import LedgerEntry, entries, explain, newest
 from services.evaluation.package import MANIFEST, NotGenuine, Signer, verify
 from services.evaluation.rubric import Adopted, Schedule
@@ -89,7 +90,7 @@ def test_ballots_are_read_by_the_rubric_of_their_year(approving: int, read: str)
     reports, honours = (part["notes"] for part in found["parts"] if part["key"] in ("reports", "honours"))
     assert [note["band"]["title"] for note in reports] == [read]
     assert [note["band"] for note in honours] == [None]
-    pages = pypdfium2.PdfDocument(BytesIO(paper.book(found, printed_on=date(2022, 1, 10))))
+    pages = pypdfium2.PdfDocument(BytesIO(paper.book(found, {}, printed_on=date(2022, 1, 10))))
     printed = "".join("".join(page.get_textpage().get_text_range() for page in pages).split())
     assert f"称职票{approving}/50，{read}" in printed
     assert "已撤销：记错了" in printed
@@ -171,6 +172,24 @@ def test_the_documents_hold_every_sentence_and_source() -> None:
     assert listed == [str(entry.event_id) for entry in report.sources]
 
 
+def test_the_printed_archive_names_places_and_what_happened_not_codes() -> None:
+    found = whole(ROWS)
+    term = {"term_from": date(2022, 1, 15), "term_until": date(2027, 1, 15)}
+    found["deputy"] = {**DEPUTY, "town": "330203100", "constituency": "第一选区", **term}
+    names = {"330203": "海曙区", "330203100": "高桥镇"}
+    pages = pypdfium2.PdfDocument(BytesIO(paper.book(found, names, printed_on=date(2022, 1, 10))))
+    printed = "".join("".join(page.get_textpage().get_text_range() for page in pages).split())
+    assert "地区：海曙区高桥镇选区：第一选区" in printed
+    assert "任期：2022年1月15日至2027年1月15日截至：2022年1月10日" in printed
+    assert "提交督事，编号" in printed
+    assert not any(row.event_type in printed for row in ROWS)
+    assert all(str(row.event_id) in printed for row in ROWS)
+
+
+def test_every_event_that_a_ledger_can_have_has_a_title_in_print() -> None:
+    assert set(EVENT_TITLES) == {declared.type for declared in taken_in()}
+
+
 def test_the_spreadsheet_has_a_row_per_item_and_no_formula() -> None:
     found = whole(ROWS)
     found["deputy"] = {**DEPUTY, "name": "=1+1"}
@@ -185,7 +204,7 @@ def test_the_spreadsheet_has_a_row_per_item_and_no_formula() -> None:
 
 
 SIGNER = Signer(signing_key_of(token_urlsafe(32)))
-FILES = {"archive.json": b"{}", "archive.pdf": paper.book(whole(ROWS), printed_on=date(2022, 1, 10))}
+FILES = {"archive.json": b"{}", "archive.pdf": paper.book(whole(ROWS), {}, printed_on=date(2022, 1, 10))}
 PACKAGE = SIGNER.pack(FILES, deputy_id=ANNA, made_at=AS_OF)
 
 
