@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -364,6 +365,11 @@ async def test_the_overview_leads_to_the_cases_that_it_counts(staff: Visit, town
     await filed.get_by_role("link").click()
     await expect(page.get_by_role("status").filter(has_text=f"共{counted}件")).to_be_visible()
     await expect(page).to_have_url(re.compile(r"/console/cases\?from=\d{4}-\d\d-\d\d$"))
+    await page.go_back()
+    unfinished = page.get_by_role("listitem").filter(has=page.get_by_role("link", name="未办结"))
+    counted = await unfinished.locator("strong").inner_text()
+    await unfinished.get_by_role("link").click()
+    await expect(page.get_by_role("status").filter(has_text=f"共{counted}件")).to_be_visible()
 
 
 async def test_a_countys_bar_leads_to_its_cases_and_the_overview_tells_who_is_active(
@@ -437,6 +443,10 @@ async def test_a_roster_is_checked_and_taken_in_with_a_report_of_each_wrong_row(
     content = "\n".join([heading, *rows, ""])
     town.written.update(cell for row in rows for cell in row.split(","))
     page = await open_at(staff, "/roster")
+    async with page.expect_download() as coming:
+        await page.get_by_role("button", name="下载模板").click()
+    template = await asyncio.to_thread(Path(await (await coming.value).path()).read_text, "utf-8-sig")
+    assert template.startswith('"编号","姓名","层级",')
     file: FilePayload = {"name": "roster.csv", "mimeType": "text/csv", "buffer": content.encode()}
     await page.get_by_label("选择文件").set_input_files(file)
     await page.get_by_role("button", name="只检查").click()
@@ -448,6 +458,7 @@ async def test_a_roster_is_checked_and_taken_in_with_a_report_of_each_wrong_row(
     await staff.picture("console-roster-report")
     assert await staff.axe() == []
     await expect(page.get_by_role("row").filter(has_text="新代表")).to_contain_text("工人")
+    await expect(page.get_by_role("row").filter(has_text="新代表")).to_contain_text("在任")
     await expect(page.get_by_role("row").filter(has_text="水生")).to_contain_text("未填")
 
 
@@ -517,6 +528,16 @@ async def test_every_page_is_accessible_in_both_sizes(
         await visit.picture(f"console-sign-in-{size}")
         found = {"sign-in": await visit.axe()}
         await sign_in(visit, STAFF)
+        if size == "narrow":
+            menu = visit.page.get_by_role("navigation", name="菜单")
+            await expect(menu).to_be_hidden()
+            await visit.page.get_by_role("button", name="菜单").press("Enter")
+            await expect(menu).to_be_visible()
+            await visit.picture("console-menu-narrow")
+            found["menu"] = await visit.axe()
+            await menu.get_by_role("link", name="全部督事").press("Enter")
+            await expect(menu).to_be_hidden()
+            await expect(visit.page.get_by_role("heading", name="全部督事")).to_be_visible()
         for name, path in pages.items():
             await open_at(visit, path)
             await visit.picture(f"console-{name}-{size}")

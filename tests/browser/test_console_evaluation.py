@@ -93,6 +93,11 @@ async def test_activity_of_enough_deputies_is_told_as_bars_and_by_month(staff: V
     await expect(page.get_by_role("row").filter(has_text="象山县")).to_contain_text("人数少，不单列")
     await expect(page.get_by_role("row").filter(has_text="合计")).to_contain_text("33.3%")
     await expect(page.locator(".bars canvas")).to_have_count(2)
+    await expect(page.get_by_text("另有2处没有单列")).to_be_visible()
+    name, content = await kept(page, page.get_by_role("button", name="导出表格"))
+    lines = list(csv.reader(io.StringIO(content.decode("utf-8-sig"))))
+    assert name == f"activity-{year}.csv"
+    assert [line[:3] for line in lines[1:3]] == [["海曙区", "40", "25%"], ["象山县", "8", "人数少，不单列"]]
     await staff.picture("console-activity")
     assert await staff.axe() == []
 
