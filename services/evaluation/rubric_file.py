@@ -409,7 +409,7 @@ def read_rubric(text: str) -> tuple[dict[str, Any], Rubric]:
 def written(document: Mapping[str, Any]) -> str:
     """A rubric's document as YAML to be read and changed: keys in their usual order, items by category.
 
-    The database keeps no order of keys, and comments of the file that it came from are gone.
+    Comments of the file that it came from are gone.
     """
     categories = list(document["categories"])
     items = sorted(document["items"].items(), key=lambda pair: categories.index(pair[1]["category"]))

@@ -20,7 +20,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
+from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB, UUID
 
 from shared.messaging.fences import fence_table
 from shared.messaging.tables import NAMING, messaging_tables
@@ -37,7 +37,7 @@ rubrics = Table(
     Column("name", Text, primary_key=True),
     Column("version", Integer, primary_key=True),
     Column("effective_from", Date, nullable=False),
-    Column("document", JSONB, nullable=False),
+    Column("document", JSON, nullable=False),  # not JSONB, which loses the order of keys
     Column("adopted_at", DateTime(timezone=True), nullable=False),
 )
 

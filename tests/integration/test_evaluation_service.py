@@ -457,6 +457,10 @@ async def test_a_rubric_is_read_as_yaml_and_a_draft_is_checked_with_line_and_rea
 
     status, told = await city.get("/rubrics/ningbo", city.staff, version=1)
     assert (status, told["version"]) == (200, 1)
+    _, adopted = await city.get("/rubrics", city.staff)
+    (document,) = [one["document"] for one in adopted if (one["name"], one["version"]) == ("ningbo", 1)]
+    for part in ("categories", "items"):
+        assert list(document[part]) == list(SHIPPED[part]), "in the order in which people wrote them"
     status, found = await check(city.staff, told["text"])
     assert (status, found["flaws"]) == (200, [])
     assert found["rubric"]["document"] == SHIPPED
