@@ -47,6 +47,8 @@ def _filer(message: Received[Any], kind: Kind, fact: cases.CaseFact) -> Notices:
         department=fact.department,
         category=fact.category,
         result=fact.result,
+        county=fact.county,
+        town=fact.town,
     )
     return (told,)
 
@@ -71,6 +73,7 @@ def case_routed(message: Received[cases.CaseRouted]) -> Notices:
         department(fact.department),
         category=fact.category,
         county=fact.county,
+        town=fact.town,
     )
     return (*told, assigned)
 
@@ -164,6 +167,7 @@ def _about(message: Received[Any], kind: Kind, fact: cases.CaseFact, to: OnePers
         to,
         category=fact.category,
         county=fact.county,
+        town=fact.town,
         answer_by=answer_by,
         take_up_by=take_up_by,
         stars=fact.resident_stars,
@@ -180,6 +184,8 @@ def _followers(message: Received[Any], kind: Kind, fact: cases.CaseFact) -> Noti
             OnePerson(str(follower)),
             category=fact.category,
             result=fact.result,
+            county=fact.county,
+            town=fact.town,
         )
         for follower in fact.followers
     )
@@ -198,8 +204,9 @@ def case_rated(message: Received[cases.CaseRated]) -> Notices:
     fact = message.data
     if fact.department is None:
         return ()
-    to = department(fact.department)
-    return (notice(message.envelope.id, "case.rated", fact.case_id, message.now, to, stars=fact.stars),)
+    to, place = department(fact.department), {"county": fact.county, "town": fact.town}
+    told = notice(message.envelope.id, "case.rated", fact.case_id, message.now, to, stars=fact.stars, **place)
+    return (told,)
 
 
 def activity_announced(message: Received[participation.ActivityAnnounced]) -> Notices:

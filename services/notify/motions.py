@@ -25,6 +25,7 @@ def _about(message: Received[Any], kind: Kind, to: OnePerson | StaffOf) -> Notic
         message.now,
         to,
         kind=fact.kind,
+        department=fact.lead,
         due_at=fact.due_at.isoformat() if fact.due_at else None,
         **more,
     )

@@ -35,6 +35,7 @@ FACT: dict[str, Any] = {
     "deputy_id": ANNA,
     "category": "城乡建设",
     "county": "330203",
+    "town": "330203100",
     "department": "housing",
     "co_handlers": ("parks",),
     "answer_by": NOW + timedelta(days=5),
@@ -155,7 +156,12 @@ def test_the_filing_deputy_and_the_department_learn_of_a_routed_case() -> None:
     found = told(ROUTED)
     assert found["case.routed"].to == OnePerson(str(ANNA))
     assert found["case.assigned"].to == OnePerson("department:housing")
-    assert found["case.assigned"].parameters == {"category": "城乡建设", "county": "330203"}
+    assert found["case.assigned"].parameters == {
+        "category": "城乡建设",
+        "county": "330203",
+        "town": "330203100",
+    }
+    assert found["case.routed"].parameters["town"] == "330203100"
 
 
 def test_staff_learn_of_a_new_case_only_where_no_rule_could_route_it() -> None:
@@ -210,7 +216,7 @@ def test_the_department_learns_how_it_was_rated_and_the_deputy_is_not_told_of_th
     assert {kind: notice.to for kind, notice in found.items()} == {
         "case.rated": OnePerson("department:housing")
     }
-    assert found["case.rated"].parameters == {"stars": 4}
+    assert found["case.rated"].parameters == {"stars": 4, "county": "330203", "town": "330203100"}
 
 
 def test_staff_of_the_deputys_congress_learn_of_an_appeal_and_the_deputy_of_its_decision_alone() -> None:

@@ -1,6 +1,7 @@
 /** What a notice 消息 says, in the page's language: its kind is a code, and what belongs to it are codes, moments and numbers. */
 import { i18n } from '@/words'
 import { day, dayAndTime, number } from './format'
+import { departmentName, placeName } from './surroundings'
 import type { Schemas } from '@/api/client'
 
 type Value = string | number
@@ -30,4 +31,10 @@ export function noticed({ kind, parameters }: Schemas['Notice']): string {
   const open = OFTEN_OPEN.map((name) => [name, t('noticed.unknown')])
   const told = Object.entries(parameters).map(([name, value]) => [name, worded(name, value)])
   return t(`noticed.${kind}`, Object.fromEntries([...open, ...told]) as Record<string, string>)
+}
+
+/** Where it is and who handles it, by which one tells apart what is said in the same words. */
+export function about({ parameters: { town, county, department } }: Schemas['Notice']): string {
+  const place = placeName((town ?? county)?.toString())
+  return [place, departmentName(department?.toString())].filter(Boolean).join(' ')
 }
