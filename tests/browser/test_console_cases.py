@@ -357,3 +357,7 @@ async def test_closing_a_case_is_asked_for_once_more(town: Town, visiting: Calla
         await page.get_by_role("button", name="办结").click()
         await page.get_by_role("dialog").get_by_role("button", name="办结").click()
         await expect(page.locator("main .chip", has_text="已办结").first).to_be_visible()
+        await page.get_by_role("button", name="转为民生实事线索").click()
+        await page.get_by_role("dialog").get_by_label("为什么应列入民生实事").fill("多地反映。")
+        await page.get_by_role("dialog").get_by_role("button", name="提交").click()
+        await expect(page.locator("dd", has_text="已转为民生实事线索")).to_contain_text("多地反映。")

@@ -495,10 +495,10 @@ async def test_a_case_becomes_a_motion_or_a_project_lead_and_keeps_its_lineage(p
 
     await life.did(life.draft(from_case=case_id), filer)
     assert await referred() == [], "a draft is nobody else's business"
-    own = (await place.congress.get("/motions", filer, from_case=case_id))[1]["items"]
+    own = (await place.congress.get("/motions", filer, from_case=str(case_id)))[1]["items"]
     assert [one["id"] for one in own] == [str(life.id)]
-    assert (await place.congress.get("/motions", "staff", from_case=case_id))[1]["items"] == []
-    assert (await place.congress.get("/motions", filer, from_case=uuid4()))[1]["items"] == []
+    assert (await place.congress.get("/motions", "staff", from_case=str(case_id)))[1]["items"] == []
+    assert (await place.congress.get("/motions", filer, from_case=str(uuid4())))[1]["items"] == []
     await life.did(motions.SubmitMotion(informed=True), filer)
 
     (told,) = await wait_until(referred, what="case.referred", seconds=PATIENCE)
