@@ -666,9 +666,10 @@ SMALL = """() => {
     if (shown(one) && (box.width < 60 || box.height < 60))
       wrong.push(`target: ${one.tagName} ${one.className} ${box.width}x${box.height}`)
   }
-  for (const one of document.querySelectorAll('h1')) {
+  for (const one of document.querySelectorAll('h1, h2, h3, p, li, dt, dd, th, td, legend, .van-cell__title, .van-cell__label')) {
     const { fontSize, lineHeight } = getComputedStyle(one)
-    if (shown(one) && parseFloat(lineHeight) < 1.3 * parseFloat(fontSize)) wrong.push(`cut: ${one.textContent}`)
+    if (shown(one) && one.textContent.trim() !== '' && parseFloat(lineHeight) < 1.3 * parseFloat(fontSize))
+      wrong.push(`lines touch: ${one.tagName} ${one.className} ${one.textContent.trim().slice(0, 20)}`)
   }
   return wrong
 }"""
@@ -882,6 +883,9 @@ async def test_a_deputy_logs_a_duty_and_takes_it_back(deputy: Visit) -> None:
     await expect(page).to_have_url(re.compile(r"/m/duties$"))
     await expect(page.get_by_text("待确认", exact=True)).to_be_visible()
     await deputy.picture("phone-duties")
+    await page.evaluate("document.documentElement.classList.add('large')")
+    await deputy.picture("phone-duties-large")
+    assert await page.evaluate(SMALL) == []
     await page.get_by_role("button", name="撤回").click()
     await page.get_by_role("dialog").get_by_role("button", name="撤回").click()
     await expect(page.locator(".chip").filter(has_text="已撤回")).to_be_visible()
@@ -1081,7 +1085,7 @@ async def test_the_archive_explains_the_score_of_the_year(deputy: Visit, town: T
     await wait_until(scored, what="a score", seconds=PATIENCE, every=0.2)
     page = await deputy.open("/archive")
     await expect(page.get_by_text("提交代表督事").first).to_be_visible()
-    await expect(page.get_by_text("三年对比")).to_be_visible()
+    await expect(page.get_by_text("历年对比")).to_be_visible()
     if await page.get_by_role("button", name=re.compile("条，全部展开")).count():
         await page.get_by_role("button", name=re.compile("条，全部展开")).click()
     rows = await page.locator(".way .plus").all_inner_texts()
@@ -1123,19 +1127,29 @@ async def test_what_a_cap_took_is_said_beside_the_row_and_what_would_still_add_b
     assert await deputy.axe() == []
 
 
-async def test_two_years_are_compared_by_category_and_the_address_says_which(deputy: Visit) -> None:
+async def test_two_years_are_compared_by_category_and_the_address_says_which(
+    deputy: Visit, town: Town
+) -> None:
     page = await deputy.open("/archive")
     year = int(re.sub(r"\D", "", await page.locator(".compared thead th").nth(1).inner_text()))
+    path, sums = f"/api/scores/{town.people[DEPUTY]}?year=", page.locator(".compared .sum td")
+    totals = [(await town.done("GET", f"{path}{one}", DEPUTY))["total"] for one in (year, year - 1, year - 2)]
+    assert totals[0] != totals[1], "figures by which a year is known"
+    figures = [f"{total / 100:g}" for total in totals]
+    await expect(sums).to_have_text(figures[:2])
     await page.get_by_role("button", name=f"与{year - 2}年比").click()
     await expect(page.locator(".compared thead th").nth(2)).to_have_text(f"{year - 2}年")
+    await expect(sums).to_have_text([figures[0], figures[2]])
     await page.get_by_role("button", name=f"{year - 1}年", exact=True).click()
     await expect(page).to_have_url(re.compile(f"year={year - 1}"))
     await expect(page).to_have_url(re.compile(f"against={year - 2}"))
     await page.reload()
     heads = page.locator(".compared thead th")
     await expect(heads).to_have_text(["类别", f"{year - 1}年", f"{year - 2}年"])
+    await expect(sums).to_have_text(figures[1:])
     await page.get_by_role("button", name=f"{year}年", exact=True).click()
     await expect(heads).to_have_text(["类别", f"{year}年", f"{year - 2}年"])
+    await expect(sums).to_have_text([figures[0], figures[2]])
     for name in ("督事", "议案建议", "总分"):
         await expect(page.locator(".compared tbody th").filter(has_text=name)).to_have_count(1)
 
@@ -1212,10 +1226,23 @@ async def test_the_pages_speak_english_too(deputy: Visit) -> None:
 async def test_the_archive_is_taken_along_as_pdf_signed_package_spreadsheet_and_draft_report(
     deputy: Visit,
 ) -> None:
+    note = {"id": "00000000-0000-7000-8000-000000000001", "part": "reports", "title": "向选民述职"}
+    note |= {"happened_on": "2026-03-05", "approving": 46, "ballots": 50, "state": "noted", "reason": None}
+    note |= {"band": {"key": "competent", "title": "称职"}}
+
+    async def noted(route: Route) -> None:
+        said = await (await route.fetch()).json()
+        next(part for part in said["parts"] if part["key"] == "reports")["notes"] = [note]
+        await route.fulfill(json=said)
+
+    await deputy.page.route("**/api/archive/*/parts", noted)
     page = await deputy.open("/archive")
+    shown = page.locator("section").filter(has=page.get_by_role("heading", name="述职与荣誉"))
+    await expect(shown.get_by_role("listitem")).to_contain_text("测评50票，赞成46票 · 称职")
     for name, begin, suffix in (
         ("积分明细（PDF）", b"%PDF-", ".pdf"),
         ("述职报告初稿（Word）", b"PK", ".docx"),
+        ("述职报告初稿（PDF）", b"%PDF-", ".pdf"),
         ("签名档案包（ZIP）", b"PK", ".zip"),
         ("履职档案表格（Excel）", b"PK", ".xlsx"),
     ):
@@ -1247,8 +1274,13 @@ async def test_cases_about_the_same_show_while_one_is_being_written_and_are_join
     await page.get_by_label("情况说明").fill(text)
     similar = page.get_by_role("status").filter(has_text="可能是同一件事")
     await expect(similar).to_be_visible()
+    await expect(similar.get_by_text("高桥镇 · 城乡建设")).to_be_visible()
+    await expect(similar.get_by_text("很可能是同一件事").first).to_be_visible()
     await deputy.picture("phone-similar")
     assert await deputy.axe() == []
+    await page.evaluate("document.documentElement.classList.add('large')")
+    await deputy.picture("phone-similar-large")
+    assert await page.evaluate(SMALL) == []
     await similar.get_by_role("button", name="附议").first.click()
     await page.get_by_role("dialog").get_by_role("button", name="附议").click()
     await expect(similar.get_by_text("已附议").first).to_be_visible()
