@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[a-z0-9_=-][a-z0-9_.=-]*(/[a-z0-9_=-][a-z0-9_.=-]*)*")
 _ATTEMPTS = 3
+_IN_PARTS, _PART = 16 * 2**20, 8 * 2**20
+"""What is larger goes to a bucket in parts, each a request of its own: one has `s3_seconds`, whatever its size."""
 
 
 class StorageAway(OSError):  # noqa: N818 - a finding, like BlockingIOError
@@ -76,14 +79,23 @@ class Storage:
         from obstore.exceptions import AlreadyExistsError
 
         _check(name)
+        in_parts = mode == "overwrite" and len(content) > _IN_PARTS
         try:
-            await obstore.put_async(self._store, name, content, mode=mode, use_multipart=False)
+            if self._folder is not None:
+                return await asyncio.to_thread(_to_disk, self._folder, name, content, mode)
+            await obstore.put_async(
+                self._store,
+                name,
+                content,
+                mode=mode,
+                use_multipart=in_parts,
+                chunk_size=_PART,
+                max_concurrency=4,
+            )
         except AlreadyExistsError:
             return False
         except Exception as error:
             raise _away(error) from error
-        if self._folder is not None:
-            await asyncio.to_thread(_to_disk, self._folder, name)
         return True
 
     async def get(self, name: str) -> bytes | None:
@@ -190,15 +202,38 @@ def _away(error: Exception) -> StorageAway:
     return StorageAway(f"storage: {type(error).__name__}")
 
 
-def _to_disk(folder: Path, name: str) -> None:
-    """Make a file and its name last through a power cut; one that was removed meanwhile needs nothing."""
+def _to_disk(folder: Path, name: str, content: bytes, mode: str) -> bool:
+    """Make a file that lasts through a power cut, with its name and its folders, and is whole whenever it happens."""
     path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staged = path.with_name(f"{path.name}#{secrets.randbelow(10**18)}")  # a name that no list shows
     try:
-        for found in (path, path.parent):
-            handle = os.open(found, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
+        with staged.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if mode == "overwrite":
+            staged.replace(path)
+        else:
+            os.link(staged, path)
+    except FileExistsError:
+        return False
+    finally:
+        staged.unlink(missing_ok=True)
+    for found in (path.parent, *path.parent.parents):
+        _names_to_disk(found)
+        if found == folder:
+            break
+    return True
+
+
+def _names_to_disk(folder: Path) -> None:
+    """One that was removed meanwhile needs nothing."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
     except FileNotFoundError:
         return
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

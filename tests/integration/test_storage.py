@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
+import obstore
 import pytest
 import pytest_asyncio
 
@@ -42,6 +44,39 @@ async def test_what_was_put_is_there_whole_replaced_and_removed(storage: Storage
     for _ in range(2):
         await storage.delete("a/day=2022-03-04/x.jpg")
     assert await storage.look("a/day=2022-03-04/x.jpg") is None
+
+
+async def test_what_is_large_goes_in_parts_and_appears_whole(storage: Storage) -> None:
+    content = bytes(range(256)) * 2**17
+    await storage.put("a/large", content)
+    assert await storage.get("a/large") == content
+    assert await names(storage, "a") == ["a/large"]
+    if storage._folder is None:
+        assert str((await obstore.head_async(storage._store, "a/large"))["e_tag"]).strip('"').endswith("-4")
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_a_file_is_on_the_disk_before_it_has_its_name_and_its_folders_after(
+    new: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that after a power cut there is no file that is cut short, and none gone of which a put had returned."""
+    storage = open_storage((tmp_path / "kept").as_uri())
+    path = tmp_path / "kept" / "a" / "b" / "c"
+    on_disk: list[tuple[str, bool]] = []
+    fsync = os.fsync
+
+    def seen(handle: int) -> None:
+        on_disk.append((Path(f"/proc/self/fd/{handle}").readlink().name.partition("#")[0], path.exists()))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", seen)
+    asyncio.run(storage.put_new("a/b/c", b"x") if new else storage.put("a/b/c", b"x"))
+    assert on_disk == [("c", False), ("b", True), ("a", True), ("kept", True)]
+    assert list(path.parent.iterdir()) == [path]
+    if new:
+        assert asyncio.run(storage.put_new("a/b/c", b"y")) is False
+        assert list(path.parent.iterdir()) == [path]
+        assert path.read_bytes() == b"x"
 
 
 async def test_of_many_who_write_a_new_name_one_wins(storage: Storage) -> None:
