@@ -2,7 +2,7 @@
 import { ask, client, type Schemas } from '@/api/client'
 import { i18n } from '@/words'
 
-export interface Fact {
+export type Fact = {
   /** What names the fact, as the rubric's item wants it. */
   value: string
   title: string

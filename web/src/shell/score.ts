@@ -45,7 +45,7 @@ export interface CategoryScore {
 export const categoriesOf = (score: Scored | null): CategoryScore[] =>
   Object.entries(score?.document?.categories ?? {}).map(([key, { title, cap }]) => {
     const total = score?.categories[key] ?? 0
-    return { key, title, total, cap, share: cap ? Math.min(100, total / cap) : 0 }
+    return { key, title, total, cap, share: cap ? Math.min(100, Math.max(0, total / cap)) : 0 }
   })
 
 /** Why a row counts less, or more, than its points. */
