@@ -248,6 +248,22 @@ async def test_scores_stand_by_rank_and_every_list_is_kept_as_a_file_under_its_f
     assert name.endswith(".csv")
     assert {"B1", "B2"} <= {row[0] for row in rows[1:]}
 
+    async def judged(route: Any) -> None:
+        """What the service says where one is passed over and another has left office."""
+        told = await (await route.fetch()).json()
+        told["items"][0] |= {"rank": 1, "ranked": 9, "reason": "常委会组成人员"}
+        told["items"][1] |= {"rank": None, "grade": None, "reason": "left"}
+        await route.fulfill(json=told)
+
+    await page.route("**/api/standings?*", judged)
+    await open_at(staff, "/scores")
+    await expect(page.get_by_role("row").nth(1)).to_contain_text("1 / 9")
+    await expect(page.get_by_role("row").nth(1)).to_contain_text("未列入评优：常委会组成人员")
+    await expect(page.get_by_role("row").nth(2)).to_contain_text("不参加排名：已离任")
+    await staff.picture("console-scores-judged")
+    await page.get_by_role("combobox", name="年度").click()
+    await expect(page.get_by_role("option", name=re.compile(r"^\d{4}年$"))).to_have_count(6)
+
 
 async def test_from_the_roster_to_a_deputys_page_where_rows_add_up_and_an_honour_is_noted_and_struck(
     staff: Visit, town: Town
