@@ -193,7 +193,7 @@ async def cases_inside(stack: LocalStack, issuer: Issuer, *, now: datetime) -> A
     app.state.clock.tick(encoded(told), datetime.now(UTC))
     problems.install(app)
     caller = callers(verifier)
-    app.include_router(api.router(opener, keyed, engine, caller))
+    app.include_router(api.router(opener, keyed, store._rules_at, engine, caller))
     app.include_router(following.router(opener, store._rules_at, engine, caller))
     app.include_router(motions_api.router(opener, MOTION_RULES, engine, caller))
     app.include_router(search_api.router(opener, keyed, engine, caller))

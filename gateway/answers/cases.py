@@ -63,7 +63,12 @@ class Case(Answer):
     """A case 督事; title, text and position are null once they were erased, `deputy_id` where staff filed it themselves.
 
     `take_up_by` is by when what a resident submitted is to be taken up; once the resident has `objected` 不同意见
-    to an explanation or a refusal, by when staff answer.
+    to an explanation or a refusal, by when staff answer. `stars` are the deputy's; of what a resident submitted it
+    is the resident's own rating that counts, as a whole, of the attitude and of the result.
+
+    `designated`: it came back too often and was given to its department for good 首接负责, which cannot return it;
+    `designates`: whoever staff send it to next is so designated. `accept_why` and `dates_why` are the grounds of
+    `accept_by` and `answer_by`.
 
     `guesses` are told to staff of a case that waits in triage, the best first. `receipt` is the number 回执编号 that
     the resident was given where one submitted it.
@@ -84,9 +89,15 @@ class Case(Answer):
     reason: str | None
     result: cases.Result | None
     stars: int | None
+    resident_stars: int | None
+    resident_attitude: int | None
+    resident_result: int | None
     returned: int
+    designated: bool
+    designates: bool
     reopened: int
     accept_by: datetime | None
+    accept_why: tuple[Ground, ...]
     answer_by: datetime | None
     dates_reason: str | None
     dates_why: tuple[Ground, ...]

@@ -116,7 +116,7 @@ def main() -> None:
     webhooks = WebhookStore(opener, loopback_allowed=settings.webhook_loopback_allowed)
 
     def router(engine: AsyncEngine, caller: WhoCalls) -> APIRouter:
-        routes = api.router(opener, keyed, engine, caller)
+        routes = api.router(opener, keyed, rules_at, engine, caller)
         routes.include_router(routing_api.router(taxonomy, opener, routing, engine, caller))
         routes.include_router(search_api.router(opener, keyed, engine, caller))
         routes.include_router(following.router(opener, rules_at, engine, caller))

@@ -18,7 +18,7 @@ from pydantic import AwareDatetime
 from sqlalchemy import ColumnElement, and_, func, or_
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.cases import errors, queries, tables
+from services.cases import errors, queries, steps, tables
 from services.cases.domain import Origin, State
 from services.cases.handlers import read_contact, read_supplied, read_words
 from services.cases.metrics import METRICS, REASONS, Figure, Metric, measure_groups
@@ -26,7 +26,7 @@ from services.cases.overview import overview
 from services.cases.search import marks
 from services.cases.search import queries as search
 from services.cases.search.grams import Keyed, contains
-from services.cases.store import note_contact_read
+from services.cases.store import RulesAt, note_contact_read
 from shared import receipts
 from shared.contracts.envelope import Actor
 from shared.contracts.identity import DepartmentCode, KnownPlaceCode, PlaceCode
@@ -240,10 +240,16 @@ def _indicator(metric: Metric, figure: Figure) -> dict[str, Any]:
     }
 
 
-def router(opener: Opener, keyed: Keyed, engine: AsyncEngine, caller: WhoCalls) -> APIRouter:
+def router(
+    opener: Opener, keyed: Keyed, rules_at: RulesAt, engine: AsyncEngine, caller: WhoCalls
+) -> APIRouter:
     """The routes."""
     routes = APIRouter()
     who = Annotated[Actor, Depends(caller)]
+
+    def designating(told: dict[str, Any], request: Request) -> dict[str, Any]:
+        rules = rules_at(request.app.state.clock.now())
+        return {**told, "designates": steps.is_to_be_designated(told["returned"], rules)}
 
     @routes.get("/sealing-key")
     async def sealing_key() -> dict[str, Any]:
@@ -334,7 +340,9 @@ def router(opener: Opener, keyed: Keyed, engine: AsyncEngine, caller: WhoCalls) 
             waiting = [one["id"] for one in found.items if is_staff and one["state"] == "triage"]
             guesses = await queries.routings(connection, waiting)
         return {
-            "items": [{**one, **_guessed(guesses.get(one["id"]))} for one in found.items],
+            "items": [
+                {**designating(one, request), **_guessed(guesses.get(one["id"]))} for one in found.items
+            ],
             "next": pages.next_link(request, ended),
             "total": max(total, len(found.items)),
             "total_is_estimate": not is_counted,
@@ -356,7 +364,7 @@ def router(opener: Opener, keyed: Keyed, engine: AsyncEngine, caller: WhoCalls) 
         found.update(attachments)
         if not may_read(found, actor):
             raise errors.not_your_case()
-        told = shown(found, opener)
+        told = designating(shown(found, opener), request)
         return {**told, "contact": contact} if actor.person == str(found["deputy_id"]) else told
 
     @routes.get("/cases/{case_id}/contact")

@@ -37,7 +37,15 @@ def dates(clock: Clock, urgency: Urgency, rules: Rules) -> Dates:
     """The deadlines of a clock that runs."""
     accept = after(rules.cases.accept, clock.begin, rules)
     answer = _answer_by(clock, urgency, rules)
-    return Dates(accept.at, answer.at, answer.reason, answer.provisional, answer.calendar, why_due(answer))
+    return Dates(
+        accept.at,
+        answer.at,
+        answer.reason,
+        answer.provisional,
+        answer.calendar,
+        why_due(answer),
+        why_due(accept),
+    )
 
 
 def ruled_at(case: Case) -> datetime:

@@ -220,7 +220,7 @@ class Clock:
 
 @dataclass(frozen=True)
 class Dates:
-    """The deadlines of a case and what explains the one of its answer: a sentence, and as codes `why`."""
+    """The deadlines of a case and what explains them: the answer's as a sentence and as codes `why`, acceptance as codes."""
 
     accept_by: datetime
     answer_by: datetime
@@ -228,6 +228,7 @@ class Dates:
     provisional: bool
     calendar: str
     why: tuple[Ground, ...] = field(default=(), compare=False)
+    accept_why: tuple[Ground, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)
@@ -312,6 +313,7 @@ class Case:
     answer_by: datetime | None = None
     dates_reason: str | None = None
     dates_why: tuple[Ground, ...] = ()
+    accept_why: tuple[Ground, ...] = ()
     provisional: bool = False
     calendar: str | None = None
     extension_asked: int | None = None
@@ -415,6 +417,7 @@ def evolve(case: Case, event: Event) -> Case:
                 answer_by=None,
                 dates_reason=None,
                 dates_why=(),
+                accept_why=(),
                 provisional=False,
             )
         case "extension-asked":
@@ -496,6 +499,7 @@ def _dated(case: Case, dates: Dates) -> Case:
         answer_by=dates.answer_by,
         dates_reason=dates.reason,
         dates_why=dates.why,
+        accept_why=dates.accept_why,
         provisional=dates.provisional,
         calendar=dates.calendar,
     )

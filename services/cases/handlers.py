@@ -14,7 +14,7 @@ from services.cases import dates, domain, errors, steps
 from services.cases.deadlines.reckoning import CHINA
 from services.cases.deadlines.rules import is_within
 from services.cases.domain import Act, Case, Event
-from services.cases.routing.catalogue import in_force
+from services.cases.routing.catalogue import choose, in_force
 from services.cases.routing.choosing import route_of
 from services.cases.routing.judgement import Judged, chosen
 from services.cases.routing.reasons import Code, Ground, sentence
@@ -245,19 +245,36 @@ def _route_of(new: Case, message: Received[Any], context: Context) -> tuple[Judg
     return replace(judged, catalogue=catalogue.name if catalogue else None), route
 
 
-def _by_hand(department: str, category: str | None, code: Code) -> domain.Route:
-    why = (Ground(code),)
-    return domain.Route(department, category, sentence(why), why=why)
+def _by_hand(
+    case: Case,
+    message: Received[contract.RouteCase] | Received[contract.TransferCase],
+    context: Context,
+    code: Code,
+) -> domain.Route:
+    """Where staff send a case; how urgent it is they say, or the catalogue does of that department's rule."""
+    data, why = message.data, (Ground(code),)
+    department = _active(data.department, context)
+    category = _said(data.category, department, context)
+    urgency = data.urgency
+    about = category or case.category
+    if urgency is None and about is not None:
+        choice = choose(
+            in_force(context.catalogues, message.now.astimezone(CHINA).date()),
+            {department: context.departments[department]},
+            category=about,
+            county=case.county,
+            town=case.town,
+        )
+        urgency = choice.urgency if choice else None
+    return domain.Route(department, category, sentence(why), urgency, why)
 
 
 def route_case(case: Case | None, message: Received[contract.RouteCase], context: Context) -> Decision[Case]:
     """Staff route a case by hand."""
-    found, data = _known(case), message.data
-    department = _active(data.department, context)
-    route = _by_hand(department, _said(data.category, department, context), "by-staff")
-    act = _act(found, message)
+    found = _known(case)
+    route = _by_hand(found, message, context, "by-staff")
     rules = context.rules_at(message.now)
-    events = steps.route(found, act, route, rules, note=data.reason, urgency=data.urgency)
+    events = steps.route(found, _act(found, message), route, rules, note=message.data.reason)
     return _decided(found, events, context)
 
 
@@ -265,11 +282,10 @@ def transfer_case(
     case: Case | None, message: Received[contract.TransferCase], context: Context
 ) -> Decision[Case]:
     """Staff move a case from one department to another."""
-    found, data = _known(case), message.data
-    department = _active(data.department, context)
-    route = _by_hand(department, _said(data.category, department, context), "transferred-by-staff")
+    found = _known(case)
+    route = _by_hand(found, message, context, "transferred-by-staff")
     rules = context.rules_at(message.now)
-    events = steps.transfer(found, _act(found, message), route, rules, note=data.reason)
+    events = steps.transfer(found, _act(found, message), route, rules, note=message.data.reason)
     return _decided(found, events, context)
 
 
@@ -661,6 +677,8 @@ def _dossier(case: Case, event: Event, words: Words, supplied: str | None) -> co
         urgency=case.urgency,
         answer_by=case.answer_by,
         again=case.reopened > 0,
+        returned=case.returned,
+        designated=case.designated,
         photos=() if case.erased else case.photos,
         documents=() if case.erased else case.documents,
     )

@@ -22,7 +22,6 @@ from uuid import UUID
 from services.cases import errors
 from services.cases.dates import after, dates, resumed
 from services.cases.deadlines.reckoning import Extension
-from services.cases.deadlines.rules import Urgency
 from services.cases.domain import FINISHED, STEPS, Act, Case, Clock, Event, Result, Route, Rules, Step
 from services.cases.routing.judgement import Judged
 from services.cases.routing.reasons import why_due
@@ -87,7 +86,7 @@ def take_up(
     if route_to is None:
         return (taken,)
     system = Act("system", act.at, act.at)
-    routed = _routed(case, "routed", system, route_to, rules, route_to.urgency)
+    routed = _routed(case, "routed", system, route_to, rules)
     return (taken, replace(routed, judged=judged))
 
 
@@ -131,7 +130,7 @@ def file(
     if route_to is None:
         return (filed,)
     act = Act("system", case.filed_at, case.filed_at)
-    routed = _routed(case, "routed", act, route_to, rules, route_to.urgency)
+    routed = _routed(case, "routed", act, route_to, rules)
     return (filed, replace(routed, judged=judged))
 
 
@@ -143,12 +142,10 @@ def split(case: Case, act: Act, part: UUID, reason: str) -> tuple[Event, ...]:
     return (Event("split", act.actor, act.at, text=reason or None, other=part),)
 
 
-def route(
-    case: Case, act: Act, route_to: Route, rules: Rules, *, note: str = "", urgency: Urgency | None = None
-) -> tuple[Event, ...]:
+def route(case: Case, act: Act, route_to: Route, rules: Rules, *, note: str = "") -> tuple[Event, ...]:
     """Staff send a case in triage to a department 派单; after too many returns this designates it 首接负责."""
     _possible(case, "routed")
-    return (replace(_routed(case, "routed", act, route_to, rules, urgency), text=note or None),)
+    return (replace(_routed(case, "routed", act, route_to, rules), text=note or None),)
 
 
 def transfer(case: Case, act: Act, route_to: Route, rules: Rules, *, note: str) -> tuple[Event, ...]:
@@ -160,9 +157,12 @@ def transfer(case: Case, act: Act, route_to: Route, rules: Rules, *, note: str) 
     return (replace(moved, text=note or None, late=_is_late(case, act)),)
 
 
-def _routed(
-    case: Case, step: Step, act: Act, route_to: Route, rules: Rules, urgency: Urgency | None = None
-) -> Event:
+def is_to_be_designated(returned: int, rules: Rules) -> bool:
+    """Whether a case that came back so often is given for good to whoever gets it next 首接负责."""
+    return returned >= rules.cases.returns.value
+
+
+def _routed(case: Case, step: Step, act: Act, route_to: Route, rules: Rules) -> Event:
     clock = Clock(act.at)
     return Event(
         step,
@@ -170,12 +170,12 @@ def _routed(
         act.at,
         department=route_to.department,
         category=route_to.category,
-        urgency=urgency,
+        urgency=route_to.urgency,
         reason=route_to.reason,
         why=route_to.why,
-        designated=case.returned >= rules.cases.returns.value,
+        designated=is_to_be_designated(case.returned, rules),
         clock=clock,
-        dates=dates(clock, urgency or case.urgency, rules),
+        dates=dates(clock, route_to.urgency or case.urgency, rules),
     )
 
 
@@ -427,7 +427,9 @@ def object_to(case: Case, act: Act, rules: Rules, *, sealed: str) -> tuple[Event
     if not in_time_to_reopen(case.closed_at or case.state_since or case.changed_at, act.said_at, rules):
         raise errors.objected_too_late()
     limit = after(rules.cases.objection, act.at, rules)
-    return (Event("objected", act.actor, act.at, reason=limit.reason, sealed=sealed, take_up_by=limit.at),)
+    why = why_due(limit)
+    objected = Event("objected", act.actor, act.at, reason=limit.reason, why=why, take_up_by=limit.at)
+    return (replace(objected, sealed=sealed),)
 
 
 def withdraw(case: Case, act: Act, reason: str) -> tuple[Event, ...]:

@@ -29,10 +29,12 @@ from shared.contracts.cases import (
     MergeCase,
     MergeGathered,
     RedateCase,
+    RouteCase,
     SettleCase,
     SplitCase,
     SubmitConcern,
     TakeUpConcern,
+    TransferCase,
     WithdrawCase,
     WithdrawConcern,
 )
@@ -52,6 +54,8 @@ _COLUMNS = tuple(f.name for f in fields(Case) if f.name != "steps")
 _CLOCK = TypeAdapter(Clock | None)
 _ROUTED_AT_ONCE = (FileCase, SplitCase, SubmitConcern, TakeUpConcern)
 """What brings a case that is routed where a route is known."""
+_BY_CATALOGUE = (*_ROUTED_AT_ONCE, RouteCase, TransferCase)
+"""What the catalogue has a say in."""
 _ENDING = (
     AnswerCase,
     InformMerged,
@@ -133,7 +137,7 @@ class CaseStore:
         """Active departments, read anew for each batch; the cases that commands name, and those merged into them."""
         departments = await active_departments(connection)
         found = Context(departments, self._categories, self._opener, self._rules_at)
-        if any(isinstance(m.data, _ROUTED_AT_ONCE) for m in messages):
+        if any(isinstance(m.data, _BY_CATALOGUE) for m in messages):
             unknown = await _uncategorised(connection, messages)
             found.catalogues, found.judged, found.opened = await self._routing.judge(connection, unknown)
         if named := _named(messages) | _gathered(messages):
@@ -271,7 +275,8 @@ def _case(row: RowMapping) -> Case:
     cells["photos"] = tuple(cells["photos"])
     cells["documents"] = tuple(cells["documents"])
     cells["followers"] = tuple(map(UUID, cells["followers"]))
-    cells["dates_why"] = tuple(Ground(**one) for one in cells["dates_why"])
+    for why in ("dates_why", "accept_why"):
+        cells[why] = tuple(Ground(**one) for one in cells[why])
     cells["clock"] = _CLOCK.validate_python(cells["clock"])
     return Case(**cells)
 

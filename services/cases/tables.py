@@ -72,6 +72,7 @@ cases = Table(
     Column("answer_by", DateTime(timezone=True)),
     Column("dates_reason", Text),
     Column("dates_why", JSONB, nullable=False, server_default="[]"),
+    Column("accept_why", JSONB, nullable=False, server_default="[]"),
     Column("provisional", Boolean, nullable=False),
     Column("calendar", Text),
     Column("extension_asked", SmallInteger),

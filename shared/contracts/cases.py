@@ -218,6 +218,7 @@ class RouteCase(Contract):
     """Send a case in triage to a department by hand 派单.
 
     Without `category` a department that handles a single one says what the case is about; models learn from it.
+    Without `urgency` it is what the catalogue says of that department's rule, else it stays.
     """
 
     department: DepartmentCode
@@ -231,12 +232,13 @@ class TransferCase(Contract):
     """Move a case from the department that holds it to another 转办.
 
     The category with which it came to the wrong one is in doubt: without `category` a department that handles a
-    single one says what the case is about, else models do not learn from the case.
+    single one says what the case is about, else models do not learn from the case. `urgency` as with `case.route`.
     """
 
     department: DepartmentCode
     reason: Reason
     category: str | None = Field(default=None, max_length=40)
+    urgency: Urgency | None = None
 
 
 @command("case.accept", owner="cases", roles=("department",), key="case id")
@@ -557,6 +559,11 @@ class Dossier(Contract):
     urgency: Urgency = "normal"
     answer_by: AwareDatetime | None = None
     again: bool = Field(default=False, description="the case was answered before and has been reopened")
+    returned: int = Field(default=0, ge=0, description="how often departments have handed the case back")
+    designated: bool = Field(
+        default=False,
+        description="it came back too often and was given to this department for good 首接负责: it cannot be returned",
+    )
     photos: tuple[str, ...] = Field(
         default=(), description="digests; the gateway shows them under /api/cases/{id}/photos/{digest}"
     )

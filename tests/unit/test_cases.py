@@ -19,8 +19,8 @@ from deploy.local.runfolder import CHECKOUT
 from services.cases import api, dates, domain, following, handlers, steps
 from services.cases.deadlines.reckoning import CHINA, Limit
 from services.cases.deadlines.rules import Setting
-from services.cases.domain import FINISHED, STEPS, Act, Case, Event, Route, Rules
-from services.cases.routing.catalogue import Department
+from services.cases.domain import FINISHED, STEPS, Act, Case, Clock, Event, Route, Rules
+from services.cases.routing.catalogue import Catalogue, Department, Rule
 from services.cases.routing.desk import judge_texts
 from services.cases.routing.rules_file import shipped_taxonomy
 from services.cases.store import Context
@@ -207,7 +207,11 @@ def test_a_case_takes_exactly_the_steps_of_its_state_machine(
         if case.state in BUSY:
             assert case.answer_by is not None
             assert case.dates_reason, "every deadline has a reason"
-            assert case.dates_why[0].code == "limit", "and pages can word it in another language"
+            for why in (case.dates_why, case.accept_why):
+                assert why[0].code == "limit", "and pages can word it in another language"
+        assert bool(case.accept_by) == bool(case.accept_why), (
+            "no date without its reason, no reason without it"
+        )
         assert set(dates.due(case, RULES)) <= set(get_args(dates.Due))
         assert case.state not in FINISHED or set(dates.due(case, RULES)) <= {"rating"}, "nothing else is due"
 
@@ -448,6 +452,7 @@ def test_a_resident_objects_once_and_staff_answer_by_the_packs_date_which_the_de
     assert (objected.state, objected.objected, said.sealed) == ("submitted", True, "why")
     assert (objected.closed_at, objected.resident_stars) == (None, None)
     assert said.reason
+    assert said.why[0].about["number"] == "5"
     assert objected.take_up_by is not None
     assert objected.take_up_by.astimezone(CHINA).isoformat().startswith("2021-07-22T23:59"), "5 working days"
     assert dates.due(objected, RULES) == {"take-up": objected.take_up_by}
@@ -719,6 +724,46 @@ def test_a_transfer_says_what_a_case_is_about_or_leaves_it_in_doubt() -> None:
         "教育文体",
         False,
     )
+
+
+def test_staff_say_how_urgent_a_case_is_else_the_catalogue_does_of_the_departments_rule_else_it_stays() -> (
+    None
+):
+    rules = (
+        Rule(frozenset({"交通运输"}), frozenset({"330203"}), "roads", "urgent", "县区"),
+        Rule(frozenset({"城乡建设"}), frozenset(), "housing", None, "全市"),
+    )
+    context = replace(CONTEXT, catalogues=[Catalogue("c", "c", START.date(), rules)])
+    case = replace(did(filed(Route("roads", "交通运输", "words")), "return"), sealed=sealed("井盖"))
+
+    def became(case: Case, data: Any) -> Case:
+        decide: Any = handlers.DECISIONS[type(data)]
+        return cast("Case", decide(case, told(data), context).state)
+
+    by_rule = became(case, contract.RouteCase(department="roads"))
+    assert by_rule.urgency == "urgent"
+    assert by_rule.answer_by == dates.dates(Clock(START), "urgent", RULES).answer_by
+    assert became(case, contract.RouteCase(department="roads", urgency="complex")).urgency == "complex"
+    assert became(case, contract.RouteCase(department="housing")).urgency == "normal", "the rule says nothing"
+    moved = became(by_rule, contract.TransferCase(department="housing", reason="n"))
+    assert moved.urgency == "urgent"
+    moved = became(by_rule, contract.TransferCase(department="housing", reason="n", urgency="inquiry"))
+    assert (moved.urgency, moved.state) == ("inquiry", "routed")
+    assert moved.answer_by == dates.dates(Clock(START), "inquiry", RULES).answer_by
+
+
+def test_a_department_is_told_that_a_case_came_back_and_is_now_theirs_for_good() -> None:
+    case = replace(filed(Route("roads", None, "x")), sealed=sealed("井盖"))
+
+    def dossier(case: Case) -> contract.Dossier:
+        decide: Any = handlers.DECISIONS[contract.RouteCase]
+        emitted = decide(case, told(contract.RouteCase(department="roads")), CONTEXT).emissions
+        return cast("contract.Dossier", emitted[-1].data)
+
+    once = dossier(did(case, "return"))
+    assert (once.returned, once.designated) == (1, False)
+    twice = dossier(did(case, "return", "route", "return"))
+    assert (twice.returned, twice.designated) == (2, True)
 
 
 def test_filing_tells_the_facts_without_words_and_the_department_with_them() -> None:

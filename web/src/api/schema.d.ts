@@ -3753,7 +3753,12 @@ export interface components {
          * @description A case 督事; title, text and position are null once they were erased, `deputy_id` where staff filed it themselves.
          *
          *     `take_up_by` is by when what a resident submitted is to be taken up; once the resident has `objected` 不同意见
-         *     to an explanation or a refusal, by when staff answer.
+         *     to an explanation or a refusal, by when staff answer. `stars` are the deputy's; of what a resident submitted it
+         *     is the resident's own rating that counts, as a whole, of the attitude and of the result.
+         *
+         *     `designated`: it came back too often and was given to its department for good 首接负责, which cannot return it;
+         *     `designates`: whoever staff send it to next is so designated. `accept_why` and `dates_why` are the grounds of
+         *     `accept_by` and `answer_by`.
          *
          *     `guesses` are told to staff of a case that waits in triage, the best first. `receipt` is the number 回执编号 that
          *     the resident was given where one submitted it.
@@ -3801,12 +3806,24 @@ export interface components {
             result: ("solved" | "explained" | "unsolved") | null;
             /** Stars */
             stars: number | null;
+            /** Resident Stars */
+            resident_stars: number | null;
+            /** Resident Attitude */
+            resident_attitude: number | null;
+            /** Resident Result */
+            resident_result: number | null;
             /** Returned */
             returned: number;
+            /** Designated */
+            designated: boolean;
+            /** Designates */
+            designates: boolean;
             /** Reopened */
             reopened: number;
             /** Accept By */
             accept_by: string | null;
+            /** Accept Why */
+            accept_why: components["schemas"]["Ground"][];
             /** Answer By */
             answer_by: string | null;
             /** Dates Reason */
@@ -6273,6 +6290,7 @@ export interface components {
          * @description Send a case in triage to a department by hand 派单.
          *
          *     Without `category` a department that handles a single one says what the case is about; models learn from it.
+         *     Without `urgency` it is what the catalogue says of that department's rule, else it stays.
          */
         RouteCase: {
             /** Department */
@@ -7036,7 +7054,7 @@ export interface components {
          * @description Move a case from the department that holds it to another 转办.
          *
          *     The category with which it came to the wrong one is in doubt: without `category` a department that handles a
-         *     single one says what the case is about, else models do not learn from the case.
+         *     single one says what the case is about, else models do not learn from the case. `urgency` as with `case.route`.
          */
         TransferCase: {
             /** Department */
@@ -7045,6 +7063,8 @@ export interface components {
             reason: string;
             /** Category */
             category?: string | null;
+            /** Urgency */
+            urgency?: ("urgent" | "inquiry" | "normal" | "complex") | null;
         };
         /**
          * UrgeCase
@@ -7126,12 +7146,24 @@ export interface components {
             result: ("solved" | "explained" | "unsolved") | null;
             /** Stars */
             stars: number | null;
+            /** Resident Stars */
+            resident_stars: number | null;
+            /** Resident Attitude */
+            resident_attitude: number | null;
+            /** Resident Result */
+            resident_result: number | null;
             /** Returned */
             returned: number;
+            /** Designated */
+            designated: boolean;
+            /** Designates */
+            designates: boolean;
             /** Reopened */
             reopened: number;
             /** Accept By */
             accept_by: string | null;
+            /** Accept Why */
+            accept_why: components["schemas"]["Ground"][];
             /** Answer By */
             answer_by: string | null;
             /** Dates Reason */
