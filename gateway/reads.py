@@ -68,7 +68,7 @@ READS = (
     ),
     Read("/stations/{id}", "identity", "One station", answer=identity.Station),
     Read("/departments", "identity", "Departments 承办单位", PAGE, answer=identity.DepartmentPage),
-    Read("/staff", "identity", "Congress staff", PAGE),
+    Read("/staff", "identity", "Congress staff", PAGE, answer=identity.StaffPage),
     Read(
         "/roster-imports/{id}",
         "identity",

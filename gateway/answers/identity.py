@@ -77,6 +77,21 @@ class DepartmentPage(Page):
     items: tuple[Department, ...]
 
 
+class StaffMember(Answer):
+    """One of a congress's staff 人大工作人员."""
+
+    id: UUID
+    name: str
+    organisation: str
+    state: str
+
+
+class StaffPage(Page):
+    """The staff, by the place of their congress."""
+
+    items: tuple[StaffMember, ...]
+
+
 class RosterFault(Answer):
     """What is wrong with a row of a roster file; `line` is its line in the file."""
 

@@ -6840,6 +6840,37 @@ export interface components {
             fallers: components["schemas"]["SimulatedChange"][];
         };
         /**
+         * StaffMember
+         * @description One of a congress's staff 人大工作人员.
+         */
+        StaffMember: {
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /** Name */
+            name: string;
+            /** Organisation */
+            organisation: string;
+            /** State */
+            state: string;
+        };
+        /**
+         * StaffPage
+         * @description The staff, by the place of their congress.
+         */
+        StaffPage: {
+            /** Total */
+            total: number;
+            /** Page */
+            page: number;
+            /** Size */
+            size: number;
+            /** Items */
+            items: components["schemas"]["StaffMember"][];
+        };
+        /**
          * Standing
          * @description A deputy among their peers; points in hundredths. `reason` says why one is not chosen or ranked.
          *
@@ -12790,7 +12821,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["StaffPage"];
                 };
             };
             /** @description A problem */
