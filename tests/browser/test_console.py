@@ -78,6 +78,11 @@ async def test_from_a_residents_concern_to_the_score_each_does_their_part_in_the
         await page.get_by_role("button", name="提交评价").click()
         await expect(page.get_by_role("status")).to_have_text("感谢您的评价。")
 
+    # which decides on the figure of satisfaction, and so both who filed and who handled it see it
+    await expect(deputy.page.locator("section", has_text="居民评价").first).to_contain_text("总体 5星")
+    await open_at(department, f"/cases/{case['id']}")
+    await expect(desk.locator("aside .facts")).to_contain_text("总体 5星")
+
     # and the score is explained on the phone
     async def raised() -> bool:
         found = await town.done("GET", f"/api/scores/{town.people[DEPUTY]}", DEPUTY)
@@ -121,6 +126,36 @@ async def test_a_department_returns_asks_for_more_time_and_asks_the_filer(
     await town.until(late, "waiting")
 
 
+async def test_what_came_back_too_often_is_given_for_good_and_each_page_says_so(
+    department: Visit, staff: Visit, town: Town
+) -> None:
+    case_id = await in_triage(town, "来回退的事", "没有人认领。")
+    await town.done("POST", f"/api/cases/{case_id}/route", STAFF, {"department": HOUSING, "reason": ""})
+    page = await open_at(department, f"/cases/{case_id}")
+    await expect(page.get_by_role("button", name="退回")).to_be_visible()
+    await town.done("POST", f"/api/cases/{case_id}/return", HOUSING, {"reason": "仍不归我们管"})
+    desk = await open_at(staff, f"/cases/{case_id}")
+    await expect(desk.locator("aside .facts")).to_contain_text("已退回2次")
+    await desk.get_by_role("button", name="派单").click()
+    dialog = desk.get_by_role("dialog")
+    await expect(dialog).to_contain_text("本次指定即首接负责，不得再退")
+    await dialog.get_by_role("combobox", name="承办单位").press("Enter")
+    await desk.get_by_role("option", name="市住房和城乡建设局").click()
+    await dialog.get_by_role("combobox", name="缓急").press("Enter")
+    await desk.get_by_role("option", name="复杂").click()
+    await staff.picture("console-designating")
+    assert await staff.axe() == []
+    await dialog.get_by_role("button", name="提交").click()
+    await expect(desk.locator("aside .facts")).to_contain_text("首接负责，不能退回")
+    await expect(desk.locator("aside .facts")).to_contain_text("复杂")
+    page = await open_at(department, f"/cases/{case_id}")
+    await expect(page.get_by_text("已指定本单位首接负责")).to_be_visible()
+    await expect(page.get_by_role("button", name="签收")).to_be_visible()
+    await expect(page.get_by_role("button", name="退回")).to_have_count(0)
+    await department.picture("console-designated")
+    assert await department.axe() == []
+
+
 async def test_a_department_sees_nothing_of_others_and_no_page_of_the_staff(
     department: Visit, town: Town
 ) -> None:
@@ -149,6 +184,7 @@ async def test_staff_work_the_queue_by_keyboard(staff: Visit, town: Town) -> Non
     page = await open_at(staff, "/triage")
     await page.get_by_role("button", name="退回后重新分流").click()
     await expect(page.get_by_role("heading", name="退回后重新分流")).to_be_visible()
+    await expect(page.get_by_text("已退回1次")).to_be_visible()
     await staff.picture("console-triage")
     assert await staff.axe() == []
     await page.keyboard.press("k")
@@ -168,11 +204,14 @@ async def test_staff_work_the_queue_by_keyboard(staff: Visit, town: Town) -> Non
     await page.keyboard.press("Escape")
     await expect(page.get_by_role("dialog")).to_have_count(0)
     assert (await town.done("GET", f"/api/cases/{case_id}", STAFF))["state"] == "triage"
+    await page.keyboard.press("u")
     await page.keyboard.press(key)
+    await expect(page.get_by_role("dialog")).to_contain_text("派单给市交通运输局，缓急：应急？")
     await expect(page.get_by_role("dialog").get_by_role("button", name="派单")).to_be_focused()
     await page.keyboard.press("Enter")
     await town.until(case_id, "routed")
-    assert (await town.done("GET", f"/api/cases/{case_id}", STAFF))["department"] == "transport"
+    found = await town.done("GET", f"/api/cases/{case_id}", STAFF)
+    assert (found["department"], found["urgency"]) == ("transport", "urgent")
 
 
 async def test_the_queue_keeps_the_chosen_case_and_begins_with_the_longest_waiting(
@@ -187,10 +226,24 @@ async def test_the_queue_keeps_the_chosen_case_and_begins_with_the_longest_waiti
     shown = await titles.all_text_contents()
     assert shown.index("先到的待分流") < shown.index("后到的待分流")
     await expect(page.get_by_role("heading", name="先到的待分流")).to_be_visible()
+
+    async def alike() -> bool:
+        found = (await town.done("GET", f"/api/cases/{later}/similar", STAFF))["items"]
+        return [one["id"] for one in found][:1] == [first]
+
+    await wait_until(alike, what="the like of it being found", seconds=PATIENCE, every=0.2)
     await town.done("POST", f"/api/cases/{first}/route", STAFF, {"department": HOUSING, "reason": ""})
     await expect(titles.filter(has_text="先到的待分流")).to_have_count(0)
     await expect(page.locator(".queue [aria-current=true]")).to_have_count(1)
-    await town.done("POST", f"/api/cases/{later}/route", STAFF, {"department": HOUSING, "reason": ""})
+    await page.get_by_role("button", name="后到的待分流").click()
+    await expect(page.locator(".alike li").first).to_contain_text("先到的待分流")
+    await staff.picture("console-triage-similar")
+    assert await staff.axe() == []
+    await page.keyboard.press("m")
+    await expect(page.get_by_role("dialog")).to_contain_text("将《后到的待分流》并入《先到的待分流》？")
+    await page.keyboard.press("Enter")
+    await town.until(later, "merged")
+    assert (await town.done("GET", f"/api/cases/{later}", STAFF))["merged_into"] == first
 
 
 async def test_the_first_keys_send_to_the_departments_of_the_cases_own_guesses(

@@ -37,6 +37,16 @@ async def test_why_a_case_was_routed_is_said_in_the_pages_language_in_its_way_an
         await page.get_by_text("派单依据", exact=True).click()
         await expect(page.locator("aside").get_by_text(_WHY)).to_be_visible()
         assert "serves the whole city" not in await page.content()
+        # both dates by their names, each with its reason, and who did what
+        facts = page.locator("aside .facts")
+        await expect(facts).to_contain_text("签收期限")
+        await expect(facts).to_contain_text("答复期限")
+        await page.get_by_text("签收期限依据", exact=True).click()
+        await expect(page.locator("aside details", has_text="签收期限依据")).to_contain_text("1个工作日")
+        for what, who in (("提交", "人大代表 方玲"), ("派单", "系统"), ("签收", "市住房和城乡建设局")):
+            step = page.locator(".way li", has=page.locator(f"strong:text-is('{what}')"))
+            await expect(step).to_contain_text(f"{who} · ")
+        await visit.picture("console-case-dates")
         await open_at(visit, "/triage?of=extension")
         await page.get_by_role("button", name="派单依据说中文").click()
         await expect(page.get_by_text(_WHY)).to_be_visible()
@@ -355,8 +365,16 @@ async def test_closing_a_case_is_asked_for_once_more(town: Town, visiting: Calla
         await expect(page.get_by_role("dialog")).to_have_count(0)
         assert (await town.done("GET", f"/api/cases/{case_id}", STAFF))["state"] == "answered"
         await page.get_by_role("button", name="办结").click()
-        await page.get_by_role("dialog").get_by_role("button", name="办结").click()
+        dialog = page.get_by_role("dialog")
+        await expect(dialog.get_by_role("radio", name="已解决")).to_be_checked()  # as the department says
+        await dialog.get_by_role("radio", name="未解决").check(force=True)
+        await visit.picture("console-closing")
+        assert await visit.axe() == []
+        await dialog.get_by_role("button", name="办结").click()
         await expect(page.locator("main .chip", has_text="已办结").first).to_be_visible()
+        await expect(page.locator("main .chip", has_text="未解决").first).to_be_visible()
+        step = page.locator(".way li", has=page.locator("strong:text-is('办结')"))
+        await expect(step).to_contain_text("人大工作者 石磊 · ")
         await page.get_by_role("button", name="转为民生实事线索").click()
         await page.get_by_role("dialog").get_by_label("为什么应列入民生实事").fill("多地反映。")
         await page.get_by_role("dialog").get_by_role("button", name="提交").click()

@@ -1,4 +1,5 @@
-/** The names of deputies, kept while the page is open: lists that show them are read again at every change. */
+/** The names of people, kept while the page is open: what shows them is read again at every change. */
+import { ask, client, Problem } from '@/api/client'
 import { namesOf } from '@/shell/people'
 
 const known = new Map<string, string>()
@@ -7,4 +8,17 @@ const known = new Map<string, string>()
 export async function namesKept(ids: readonly (string | null)[]): Promise<ReadonlyMap<string, string>> {
   for (const [id, name] of await namesOf(ids.filter((id) => id !== null && !known.has(id)) as string[])) known.set(id, name)
   return new Map(known)
+}
+
+const STAFF_MAX = '500'
+let staff: ReadonlyMap<string, string> | undefined
+
+/** The names of the staff by id, which only they may read; nobody's where that cannot be asked for now. */
+export async function staffNames(): Promise<ReadonlyMap<string, string>> {
+  try {
+    staff ??= new Map((await ask(() => client.GET('/api/staff', { params: { query: { size: STAFF_MAX } } }))).items.map((one) => [one.id, one.name]))
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error
+  }
+  return staff ?? new Map()
 }
