@@ -502,16 +502,20 @@ async def test_a_motion_whose_answer_was_lost_is_there_once_with_its_last_words(
     await page.route("**/api/motions", lose, times=1)
     await page.get_by_label("标题").fill(title)
     await page.get_by_label("正文").fill("第一稿。")
+    await page.get_by_role("checkbox", name="不予公开").click()
+    await deputy.picture("phone-motion-secret")
     await page.get_by_role("button", name="保存草稿").click()
     await expect(page.get_by_text("网络连接不上")).to_be_visible()
     await page.reload()
     await expect(page.get_by_label("正文")).to_have_value("第一稿。")
+    await expect(page.get_by_role("checkbox", name="不予公开")).to_be_checked()
     await page.get_by_label("正文").fill("第二稿。")
     await page.get_by_role("button", name="保存草稿").click()
     await expect(page.get_by_role("heading", name=title)).to_be_visible()
     await expect(page.get_by_text("第二稿。")).to_be_visible()
+    await expect(page.locator(".chip", has_text="不予公开")).to_be_visible()
     own = await town.done("GET", f"/api/motions?deputy={town.people[DEPUTY]}&size=100", DEPUTY)
-    (motion,) = [one["id"] for one in own["items"] if one["title"] == title]
+    (motion,) = [one["id"] for one in own["items"] if one["title"] == title and one["secret"]]
     await town.done("POST", f"/api/motions/{motion}/withdraw", DEPUTY, {"reason": "试用"})
 
 
@@ -520,7 +524,11 @@ async def test_an_answered_case_is_closed_and_rated_on_the_phone(deputy: Visit, 
     page = await deputy.open(f"/cases/{case_id}")
     await town.answer(case_id, "已更换灯泡。")
     await page.get_by_role("button", name="确认办结").click()  # it came by itself, over the live stream
-    await page.get_by_role("dialog").get_by_role("button", name="确认办结").click()
+    dialog = page.get_by_role("dialog")
+    await expect(dialog.get_by_role("radio", name="已解决")).to_be_checked()  # as the department says
+    await dialog.get_by_role("radio", name="已解释说明").click()
+    await deputy.picture("phone-closing")
+    await dialog.get_by_role("button", name="确认办结").click()
     await expect(page.get_by_role("radio", name="4星")).to_be_visible()
     unrated = "/api/cases?unrated=true&size=100"
     assert case_id in {one["id"] for one in (await town.done("GET", unrated, DEPUTY))["items"]}
@@ -530,7 +538,7 @@ async def test_an_answered_case_is_closed_and_rated_on_the_phone(deputy: Visit, 
     assert case_id not in {one["id"] for one in (await town.done("GET", unrated, DEPUTY))["items"]}
     await deputy.picture("phone-case")
     found = await town.done("GET", f"/api/cases/{case_id}", DEPUTY)
-    assert (found["state"], found["stars"]) == ("closed", 4)
+    assert (found["state"], found["stars"], found["result"]) == ("closed", 4, "explained")
 
     await page.get_by_role("button", name="转为民生实事线索").click()
     await page.get_by_label("为什么应列入民生实事").fill("全市有同样的问题。")

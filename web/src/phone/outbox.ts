@@ -42,6 +42,8 @@ export interface MotionWords {
   cause: string
   basis: string
   plan: string
+  /** What an earlier version kept has none. */
+  secret?: boolean
 }
 
 interface Schema extends DBSchema {
