@@ -4,8 +4,8 @@ from alembic import op
 
 from shared.database.migrate import run_script
 
-revision = "evaluation_0009"
-down_revision = "evaluation_0008"
+revision = "evaluation_0010"
+down_revision = "evaluation_0009"
 
 
 def upgrade() -> None:
