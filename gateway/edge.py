@@ -20,8 +20,8 @@ ROSTER_PATH = "/api/roster-imports"
 PHOTO_PATH = "/api/photos"
 DOCUMENT_PATH = "/api/documents"
 STREAM_PATH = "/api/events"
-_CONCERN_PATH = re.compile(r"/r/[0-9A-Za-z-]{1,20}")
-"""Where residents' forms go, which may bring photos."""
+_CONCERN_PATH = re.compile(r"/r/([0-9A-Za-z-]{1,20}|concerns/[0-9A-Za-z-]{1,60}/supply)")
+"""Where residents' forms go that may bring photos."""
 _PROBES = frozenset({"/livez", "/readyz", "/metrics"})
 _HEADERS = [
     (b"x-content-type-options", b"nosniff"),

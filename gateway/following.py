@@ -11,7 +11,7 @@ residents all come from one address.
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -186,18 +186,20 @@ class Following:
         command_id: UUID,
         contract: type[Contract],
         plain: dict[str, Any],
+        photos: Sequence[str] = (),
     ) -> CommandOutcome | None:
         """Send what a resident asks for, as a command on the concern; None when its outcome is late.
 
-        Words are sealed where the contract wants them sealed. Raises Problem.
+        Words are sealed where the contract wants them sealed; photos are digests of uploads. Raises Problem.
         """
         refuse_unkept(plain)
         person = await self._intake.speaker(request)
         case_id = (await self.seen(opened.digest, person))["case_id"]
         sealed = "sealed" in contract.model_fields
         clear = {"sealed": await self._seals.seal("cases", plain)} if sealed else plain
-        data = contract.model_validate({**clear, "follow": opened.digest}).model_dump(mode="json")
-        command = Command(contract, data, case_id, {**plain, "follow": opened.digest})
+        more = {"follow": opened.digest} | ({"photos": list(photos)} if photos else {})
+        data = contract.model_validate(clear | more).model_dump(mode="json")
+        command = Command(contract, data, case_id, plain | more)
         outcome = await self._commands.send(request, person, command_id, command)
         if outcome is None:
             return None

@@ -108,7 +108,9 @@ def accepted(command: Envelope) -> CommandOutcome:
     )
 
 
-def refused(kind: str, *, state: str = "rejected") -> Callable[[Envelope], CommandOutcome]:
+def refused(
+    kind: str, *, code: str = "a-code", state: str = "rejected"
+) -> Callable[[Envelope], CommandOutcome]:
     """The service refused the command, or failed at it."""
 
     def outcome(command: Envelope) -> CommandOutcome:
@@ -118,7 +120,7 @@ def refused(kind: str, *, state: str = "rejected") -> Callable[[Envelope], Comma
                 "state": state,
                 "version": None,
                 "problem": Problem.model_validate(
-                    {"code": "a-code", "kind": kind, "detail": "What is wrong."}
+                    {"code": code, "kind": kind, "detail": "What is wrong."}
                 ).model_dump(),
             }
         )

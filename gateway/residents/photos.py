@@ -1,4 +1,4 @@
-"""Photos that a resident leaves with a concern: read with the form, made anew one by one, kept in quarantine.
+"""Photos that a resident leaves with a concern, or supplies to it later: read with the form, made anew one by one, kept in quarantine.
 
 What was taken stays with the form when something else in it is wrong: the page gets each digest signed for that
 form alone. Invariants: a form names only photos that came with it; how many forms are read at a time, and how

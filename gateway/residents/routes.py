@@ -37,6 +37,7 @@ _FAULT_OF_PROBLEM: Mapping[str, Mapping[str, str]] = {
     "county-needed": {"place": "missing"},
     "deputy-not-there": {"deputy": "gone"},
     "photo-unknown": {"photos": "gone"},
+    "too-many-photos": {"photos": "full"},
 }
 """What is said at a field, though the service found it."""
 _FIELD_FAULTS = {"missing": "missing", "string_too_short": "missing", "string_too_long": "long"}
@@ -186,6 +187,8 @@ def add(
         form: Mapping[str, str],
         action: str = "",
         fault: str | None = None,
+        photo_fault: str | None = None,
+        digests: Sequence[str] = (),
         problem: Problem | None = None,
         status: int = 200,
     ) -> Response:
@@ -216,6 +219,9 @@ def add(
             form=form,
             action=action,
             fault=fault,
+            photo_fault=photo_fault,
+            photos=await photos.shown(digests, UUID(form["id"])) if digests else [],
+            photos_max=PHOTOS_MAX,
             problem=_word_of(problem) if problem else None,
             done=done if done in _ACTIONS else None,
         )
@@ -272,39 +278,60 @@ def add(
         try:
             _refuse_foreign(request)
             opened = following.kept(request, receipt)
-            form = await _form(request)
+            brought = await photos.read(request)
+            form = brought.fields
             if not hmac.compare_digest(form.get("token", "").encode(), form_token(opened).encode()):
                 raise Problem(403, "foreign-page", "The form is not of this page.")
             if action not in _ACTIONS:
                 raise Problem(404, "not-found", "There is no such page.")
         except Problem as problem:
             return wrong(request, problem)
-        form["id"] = str(_id_of(form))
+        command_id = _id_of(form)
+        form["id"] = str(command_id)
+        digests: list[str] = []
+        wrong_photo = None
+        if action == "supply":
+            digests, wrong_photo = await photos.taken(request, brought, command_id)
+        await request.close()
+
+        async def again(
+            status: int, *, fault: str = "", photos: str | None = None, problem: Problem | None = None
+        ) -> Response:
+            """The concern's page with what was typed; where even that cannot be shown, why."""
+            try:
+                return await concern_page(
+                    request,
+                    opened,
+                    form=form,
+                    action=action,
+                    fault=fault or None,
+                    photo_fault=f"fault.photos.{photos}" if photos else None,
+                    digests=() if photos == "gone" else digests,
+                    problem=problem,
+                    status=status,
+                )
+            except Problem as unshown:
+                return wrong(request, unshown)
+
         try:
             plain = _asked(action, form)
         except ValidationError as error:
             fault = f"fault.{action}.{next(iter(_faults(error).values()))}"
-            return await again(request, opened, form, action, fault=fault, status=422)
+            return await again(422, fault=fault, photos=wrong_photo)
         if action in _SURE and "sure" not in form:
-            return await again(request, opened, form, action, fault="fault.sure", status=422)
+            return await again(422, fault="fault.sure")
+        if wrong_photo:
+            return await again(422, photos=wrong_photo)
         try:
-            outcome = await following.say(request, opened, UUID(form["id"]), _ACTIONS[action], plain)
+            outcome = await following.say(request, opened, command_id, _ACTIONS[action], plain, digests)
         except Problem as problem:
-            return await again(request, opened, form, action, problem=problem, status=problem.status)
+            found = _FAULT_OF_PROBLEM.get(problem.code, {}).get("photos")
+            return await again(problem.status, photos=found, problem=None if found else problem)
         if outcome is None:
-            return await again(request, opened, form, action, problem=_LATE, status=202)
+            return await again(202, problem=_LATE)
         if action == "close-link":
             return RedirectResponse("/r/?done=close-link", 303)
         return RedirectResponse(f"/r/concerns/{shown(opened.receipt)}?done={action}", 303)
-
-    async def again(
-        request: Request, opened: Opened, form: Mapping[str, str], action: str, **more: Any
-    ) -> Response:
-        """The concern's page with what was typed; where even that cannot be shown, why."""
-        try:
-            return await concern_page(request, opened, form=form, action=action, **more)
-        except Problem as problem:
-            return wrong(request, problem)
 
     @app.get("/r/{code}", include_in_schema=False)
     async def code_of(request: Request, code: Annotated[str, Path(pattern=CODE)]) -> Response:

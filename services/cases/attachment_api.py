@@ -1,7 +1,7 @@
 """The routes that show a photo of a case and give a document of one.
 
 Invariants: who may see a case may see its attachments, and nobody else; by the follow link a resident sees the
-photos of the concern itself; no browser takes one for a page.
+photos that came with the concern and those that they supplied themselves; no browser takes one for a page.
 """
 
 # No postponed annotations here: FastAPI could not find names that are made inside `router`.
@@ -12,11 +12,12 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Path
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.cases import api, errors, tables
 from services.cases.attachments import THUMBNAIL, Kind, Shelves
+from services.cases.handlers import RESIDENT
 from shared.contracts.cases import Follow
 from shared.contracts.envelope import Actor
 from shared.host import WhoCalls
@@ -60,7 +61,7 @@ def router(shelves: Shelves, engine: AsyncEngine, caller: WhoCalls) -> APIRouter
     @routes.post("/concerns/photo")
     async def own_photo(asked: OwnPhoto, actor: who) -> Response:
         require(actor, "intake")
-        own = [tables.cases.c.follow == asked.follow, tables.case_photos.c.number == 1]
+        own = [tables.cases.c.follow == asked.follow, or_(tables.case_photos.c.number == 1, _by_resident())]
         ending = THUMBNAIL if asked.size == "thumbnail" else ""
         return await given("photo", asked.digest, own, ending=ending)
 
@@ -107,6 +108,16 @@ def router(shelves: Shelves, engine: AsyncEngine, caller: WhoCalls) -> APIRouter
         return Response(content, media_type=media_type, headers=headers)
 
     return routes
+
+
+def _by_resident() -> ColumnElement[bool]:
+    photos, steps = tables.case_photos.c, tables.case_steps.c
+    return (
+        select(steps.case_id)
+        .where(steps.case_id == photos.case_id, steps.number == photos.number)
+        .where(steps.step == "supplied", steps.actor == RESIDENT)
+        .exists()
+    )
 
 
 def _of(case_id: UUID) -> ColumnElement[bool]:

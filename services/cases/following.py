@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.cases import errors, queries
 from services.cases.domain import STATES, STEPS, Rules, Step
-from services.cases.handlers import read_supplied, read_words
+from services.cases.handlers import RESIDENT, read_supplied, read_words
 from services.cases.steps import in_time_to_reopen
 from services.cases.store import RulesAt
 from shared.contracts.cases import Follow
@@ -59,6 +59,9 @@ def view(
     except Refusal:  # destroyed on the resident's wish
         told = {"title": None, "text": None, "erased": True}
     state = row["state"]
+    own = {1} | {
+        step["number"] for step in row["steps"] if step["step"] == "supplied" and step["actor"] == RESIDENT
+    }
     return {
         "receipt": row["receipt"],
         "state": state,
@@ -75,7 +78,7 @@ def view(
         "photos": [
             {"digest": photo["digest"], "state": photo["state"]}
             for photo in row["photos"]
-            if photo["step"] == 1 and not told["erased"] and state != "withdrawn"
+            if photo["step"] in own and not told["erased"] and state != "withdrawn"
         ],
         "parts": [{**part, "state_title": STATES[part["state"]]} for part in row["parts"]],
         "answer": row["answer"],

@@ -37,7 +37,7 @@ _FACTS: dict[str, type[contract.CaseFact]] = {
 }
 
 
-_RESIDENT = "resident"
+RESIDENT = "resident"
 _NO_NUL = r"^[^\x00]*$"  # PostgreSQL keeps no NUL, and the dossier passes through its outbox
 
 
@@ -182,7 +182,7 @@ def submit_concern(
         filed_at=message.now,
         changed_at=message.now,
     )
-    events = steps.submit(new, rules, by=sender.person if by_staff else _RESIDENT, photos=data.photos)
+    events = steps.submit(new, rules, by=sender.person if by_staff else RESIDENT, photos=data.photos)
     if by_staff:
         act = Act(sender.person, message.now, message.now, is_staff=True)
         submitted = domain.evolve(new, events[0])
@@ -449,7 +449,7 @@ def supply_concern(
     found, act = _opened_by_link(case, message)
     supplied = read_supplied(context.opener, message.data.sealed)
     rules = context.rules_at(dates.ruled_at(found))
-    events = steps.supply(found, act, message.data.sealed, rules)
+    events = steps.supply(found, act, message.data.sealed, rules, photos=message.data.photos)
     return _decided(found, events, context, supplied=supplied)
 
 
@@ -478,7 +478,7 @@ def _opened_by_link(case: Case | None, message: Received[Any]) -> tuple[Case, Ac
     if case is None or case.follow is None or not hmac.compare_digest(case.follow, message.data.follow):
         raise errors.follow_unknown()
     at = message.not_before(case.changed_at)
-    return case, Act(_RESIDENT, at, message.now, is_resident=True)
+    return case, Act(RESIDENT, at, message.now, is_resident=True)
 
 
 Ask = Callable[[Case, Act, Any, domain.Rules], tuple[Event, ...]]
@@ -600,7 +600,7 @@ def _fact(case: Case, event: Event) -> Contract:
         **fields,
         step=event.step,
         by_system=event.actor == "system",
-        by_resident=event.actor == _RESIDENT,
+        by_resident=event.actor == RESIDENT,
         by_deputy=case.deputy_id is not None and event.actor == str(case.deputy_id),
     )
 

@@ -155,6 +155,7 @@ class SupplyConcern(ByFollowLink):
     """The resident supplies what was asked for 补充情况. `sealed` is a JWE for cases of {"text"}."""
 
     sealed: Sealed
+    photos: Photos = ()
 
 
 @command("concern.rate", owner="cases", roles=("intake",), key="case id")

@@ -94,10 +94,24 @@ async def test_a_resident_finds_the_deputy_leaves_a_concern_and_follows_it_witho
         await page.reload()
         await expect(page.get_by_text("请问在几号楼旁边？")).to_be_visible()
         await page.get_by_label("请回答承办单位的问题").fill("三号楼东侧。")
+        where: FilePayload = {"name": "IMG_3.jpg", "mimeType": "image/jpeg", "buffer": photo(colour="navy")}
+        await page.locator("#photos").set_input_files([where])
         await other.picture("resident-supply")
         await page.get_by_role("button", name="提交补充").click()
         await expect(page.get_by_role("status")).to_have_text("补充情况已提交。")
         await expect(page.get_by_role("heading", name="正在办理")).to_be_visible()
+
+        async def supplied() -> bool:
+            await page.reload()
+            return await page.locator(".photos img").count() == len(photos) + 1
+
+        await wait_until(supplied, what="the photo that was supplied on the page", every=1, seconds=30)
+        await other.picture("resident-supplied")
+        async with visiting(**DESK) as desk:
+            await sign_in(desk, HOUSING)
+            console = await open_at(desk, f"/cases/{case_id}")
+            await expect(console.get_by_role("img", name="照片3")).to_be_visible()
+            await desk.picture("console-case-supplied")
 
         await town.done(
             "POST", f"/api/cases/{case_id}/answer", HOUSING, {"result": "solved", "text": "已更换灯具。"}

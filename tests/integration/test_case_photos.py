@@ -263,8 +263,8 @@ async def test_a_residents_photos_follow_the_concern_into_the_case_and_go_when_i
         people = (town.token("deputy"), staff, elsewhere, stranger, housing)
         return [(await town.ask("GET", path, token))[0] for token in people]
 
-    async def own(secret: str, *, token: str = intake) -> int:
-        asked = {"follow": secret, "digest": digest, "size": "thumbnail"}
+    async def own(secret: str, *, of: str = digest, token: str = intake) -> int:
+        asked = {"follow": secret, "digest": of, "size": "thumbnail"}
         headers = {"Authorization": f"Bearer {token}"}
         url = f"{town.desk.url}/concerns/photo"
         async with town.session.post(url, json=asked, headers=headers) as answer:
@@ -279,8 +279,43 @@ async def test_a_residents_photos_follow_the_concern_into_the_case_and_go_when_i
     )
     assert status == 200, body
     assert await statuses() == [200, 200, 404, 404, 200]
+
+    async def done(step: str, content: Any = None) -> None:
+        status, _, body = await town.ask("POST", f"/api/cases/{case_id}/{step}", housing, content=content)
+        assert status == 200, body
+
+    await done("accept")
+    await done("ask", {"text": "请问在哪里？"})
+    words = town.desk.sealer.seal({"text": "三号楼东侧"})
+    supplied = await town.upload(photo(colour={"withdraw": "cyan", "erase": "gray"}[ending]))
+    supply = cases.SupplyConcern(follow=follow, sealed=words, photos=(supplied, digest))
+    assert (await town.desk.ask(message(supply, subject=case_id, token=intake))).state == "accepted"
+    assert await town.states(case_id, 2) == ["kept"] * 2
+    await done("ask", {"text": "请再拍一张。"})
+    deputys = await town.upload(photo(colour={"withdraw": "khaki", "erase": "peru"}[ending]))
+    more = {"text": "见照片", "photos": [deputys]}
+    status, _, body = await town.ask(
+        "POST", f"/api/cases/{case_id}/supply", town.token("deputy"), content=more
+    )
+    assert status == 200, body
+    shown = await town.shown(case_id)
+    steps = {step["number"]: step["step"] for step in shown["steps"]}
+    assert [(one["digest"], steps[one["step"]]) for one in shown["photos"]] == [
+        (digest, "submitted"),
+        (supplied, "supplied"),
+        (deputys, "supplied"),
+    ]
+    told = [one.data["photos"] for one in town.desk.log.of("department.housing.routed", case_id)][1:]
+    assert told == [[supplied], [deputys]]
+    # The resident sees what they brought themselves.
+    assert [await own(follow, of=one) for one in (digest, supplied, deputys)] == [200, 200, 404]
+    headers = {"Authorization": f"Bearer {intake}"}
+    url = f"{town.desk.url}/concerns/seen"
+    async with town.session.post(url, json={"follow": follow}, headers=headers) as answer:
+        told = [one["digest"] for one in (await answer.json())["concern"]["photos"]]
+    assert told == [digest, supplied]
     for event in [*town.desk.log.of("case.filed", case_id), *town.desk.log.of("case.progressed", case_id)]:
-        assert digest not in json.dumps(event.data)
+        assert not any(one in json.dumps(event.data) for one in (digest, supplied, deputys))
 
     end = (
         cases.WithdrawConcern(follow=follow)
@@ -289,7 +324,7 @@ async def test_a_residents_photos_follow_the_concern_into_the_case_and_go_when_i
     )
     assert (await town.desk.ask(message(end, subject=case_id, token=intake))).state == "accepted"
     assert await statuses() == [404] * 5
-    assert await own(follow) == 404
+    assert [await own(follow, of=one) for one in (digest, supplied)] == [404, 404]
     assert (await town.shown(case_id))["photos"] == []
 
     async def gone() -> bool:

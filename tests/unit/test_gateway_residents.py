@@ -269,11 +269,18 @@ def multipart(form: dict[str, str], *photos: bytes, kept: Sequence[str] = ()) ->
     return body + b"--mark--\r\n", "multipart/form-data; boundary=mark"
 
 
-async def left(at: Door, form: dict[str, str], *photos: bytes, kept: Sequence[str] = ()) -> Said:
-    """Send a concern with photos."""
+async def left(
+    at: Door,
+    form: dict[str, str],
+    *photos: bytes,
+    kept: Sequence[str] = (),
+    path: str = f"/r/{CODE}",
+    **headers: str,
+) -> Said:
+    """Send a concern, or what is said on one, with photos."""
     body, kind = multipart(form, *photos, kept=kept)
     told = {"content-type": kind, "content-length": str(len(body))}
-    return await at.ask("POST", f"/r/{CODE}", role=None, raw=body, headers=told)
+    return await at.ask("POST", path, role=None, raw=body, headers=told | headers)
 
 
 def ticked(page: Said) -> list[str]:
@@ -384,6 +391,60 @@ async def test_a_form_larger_than_all_that_may_come_is_a_page_that_says_so(at: D
     assert (said.status, words("zh")["problem.too-large"] in said.raw.decode()) == (413, True)
     told["content-length"] = "300000"
     assert (await at.ask("POST", "/r/", role=None, headers=told)).status == 413, "no other form brings photos"
+
+
+async def asked(at: Door) -> tuple[str, str, dict[str, str]]:
+    """A concern of which the department asked something: the path of its form, the cookie, the form."""
+    receipt, cookie = await submitted(at)
+    found = json.loads(at.services.answers["cases", "/concerns/seen"].body)
+    found["concern"] |= {"state": "waiting", "can": ["supply", "withdraw"]}
+    at.services.answers["cases", "/concerns/seen"] = answer(200, found)
+    page = await at.ask("GET", f"/r/concerns/{receipt}", role=None, headers={"cookie": cookie})
+    form = {"id": str(uuid4()), "token": field(page, "token"), "text": "三号楼东侧"}
+    return f"/r/concerns/{receipt}/supply", cookie, form
+
+
+async def test_photos_come_with_what_is_supplied_and_what_is_wrong_loses_none_of_it(at: Door) -> None:
+    path, cookie, form = await asked(at)
+    said = await left(
+        at, form | {"text": ""}, photo(colour="cyan"), HTML, HEIC, photo(), path=path, cookie=cookie
+    )
+    text = said.raw.decode()
+    assert (said.status, field(said, "token"), len(ticked(said))) == (422, form["token"], 2)
+    for word in ("fault.supply.missing", "fault.photos.type"):
+        assert text.count(words("zh")[word]) == 2, "at the top and in the form"
+    assert len(at.post.sent) == 1, "the concern alone"
+    for _ in range(2):
+        done = await left(at, form, kept=ticked(said), path=path, cookie=cookie)
+        assert (done.status, done.headers["location"]) == (303, path.removesuffix("/supply") + "?done=supply")
+    first, again = (one for _, one in at.post.sent[1:])
+    assert first.data["photos"] == [name.partition(".")[0] for name in ticked(said)] == again.data["photos"]
+    assert at.services.opener.open(first.data["sealed"]) == {"text": "三号楼东侧"}
+    assert first.datadigest == again.datadigest
+    foreign = await left(at, form | {"id": str(uuid4())}, kept=ticked(said), path=path, cookie=cookie)
+    assert (foreign.status, at.post.sent[-1][1].data["photos"]) == (303, [])
+
+
+async def test_photos_of_what_is_supplied_that_cannot_be_named_are_said_at_their_field(at: Door) -> None:
+    path, cookie, form = await asked(at)
+    (name,) = ticked(await left(at, form | {"text": ""}, photo(colour="beige"), path=path, cookie=cookie))
+    at.post.outcome = refused("invalid", code="too-many-photos")
+    full = await left(at, form, kept=[name], path=path, cookie=cookie)
+    assert (full.raw.decode().count(words("zh")["fault.photos.full"]), ticked(full)) == (2, [name])
+    (quarantine_folder() / "photos" / name.partition(".")[0]).unlink()
+    gone = await left(at, form, kept=[name], path=path, cookie=cookie)
+    assert (gone.raw.decode().count(words("zh")["fault.photos.gone"]), ticked(gone)) == (2, [])
+    assert "三号楼东侧" in gone.raw.decode()
+
+
+async def test_large_forms_are_read_only_where_photos_are_asked_for_and_of_who_opened_the_concern(
+    at: Door,
+) -> None:
+    path, cookie, _ = await asked(at)
+    told = {"content-type": "multipart/form-data; boundary=x", "content-length": "9000000"}
+    assert (await at.ask("POST", path, role=None, headers=told)).status == 404
+    for other in (path.replace("/supply", "/reopen"), path + "/supply"):
+        assert (await at.ask("POST", other, role=None, headers=told | {"cookie": cookie})).status == 413
 
 
 async def test_the_resident_sees_own_photos_by_the_cookie_of_the_concern_and_nobody_else_does(
