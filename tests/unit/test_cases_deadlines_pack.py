@@ -293,5 +293,5 @@ def test_diff_prints_what_differs(tmp_path: Path) -> None:
     code, out, _ = run("diff", "ningbo", str(mine))
     assert code == 0
     assert "motions.signers.bill.town" in out
-    assert "1 of 67 parameters differ" in out
+    assert "1 of 66 parameters differ" in out
     assert run("diff", "ningbo", "nowhere")[0] == 1

@@ -367,8 +367,8 @@ def holds(due: Due) -> bool:
     ends, begins = due.at.astimezone(CHINA), due.begin.astimezone(CHINA)
     return (
         due.at >= due.begin
-        and f"{ends:%Y-%m-%d}" in due.reason
-        and f"{begins:%Y-%m-%d}" in due.reason
+        and f"{ends.year}年{ends.month}月{ends.day}日" in due.reason
+        and f"{begins.year}年{begins.month}月{begins.day}日" in due.reason
         and "（" in due.reason
         and due.why[0].about["day"] == f"{begins:%Y-%m-%d}"
         and (due.ended is not None or due.met is None)

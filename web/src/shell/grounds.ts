@@ -22,8 +22,8 @@ const SURE = [
 ] as const
 function routing({ code, about }: Ground): string {
   const { t } = i18n.global
-  const by = t(about.classifier?.startsWith('words-') ? 'ground.byWords' : 'ground.byModel')
-  const sure = t(`ground.sure.${SURE.find(([, least]) => Number(about.confidence ?? 0) >= least)?.[0] ?? 'low'}`)
+  const by = t(about.classifier?.startsWith('words-') ? 'judged.byWords' : 'judged.byModel')
+  const sure = t(`judged.sure.${SURE.find(([, least]) => Number(about.confidence ?? 0) >= least)?.[0] ?? 'low'}`)
   return t(`ground.${code}`, { ...about, by, sure, place: placeName(about.place), department: departmentName(about.department) })
 }
 
@@ -48,5 +48,5 @@ export function routedBecause(one: Schemas['WholeCase']): string | null {
 /** For the small print: which version found the category of a case, and how sure it was; null where none did. */
 export function judgedBy(one: Schemas['WholeCase']): string | null {
   const about = lastMove(one)?.why?.find(({ code }) => code === 'judged')?.about
-  return about ? i18n.global.t('ground.version', { classifier: about.classifier ?? '', confidence: about.confidence ?? '' }) : null
+  return about ? i18n.global.t('judged.version', { classifier: about.classifier ?? '', confidence: about.confidence ?? '' }) : null
 }
