@@ -15,7 +15,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -125,8 +125,9 @@ async def _before(storage: Storage) -> tuple[int, Facts | None]:
 def _sweep() -> None:
     """Remove what compactions that were killed left on this machine's disk."""
     for left in Path(tempfile.gettempdir()).glob(f"{_SCRATCH}*"):
-        if left.stat().st_mtime < time.time() - _LEFT_FOR.total_seconds():
-            shutil.rmtree(left, ignore_errors=True)
+        with suppress(FileNotFoundError):  # another compaction ends, or sweeps as well
+            if left.stat().st_mtime < time.time() - _LEFT_FOR.total_seconds():
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def _due(before: Facts | None, contents: Contents, at_least: int) -> bool:
