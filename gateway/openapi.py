@@ -50,6 +50,7 @@ NO_COMMANDS = frozenset(
         "/api/rubric-checks",
         "/api/rubric-simulations",
         "/api/lesson-previews",
+        "/api/routing-checks",
         "/api/routing-replays",
         PHOTO_PATH,
         DOCUMENT_PATH,

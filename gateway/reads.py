@@ -18,7 +18,17 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway.answers import cases, evaluation, identity, learning, motions, notify, operations, participation
+from gateway.answers import (
+    cases,
+    evaluation,
+    identity,
+    learning,
+    motions,
+    notify,
+    operations,
+    participation,
+    routing,
+)
 from gateway.commands import Caller, content_of, json_response, outcome_response, refuse_unkept
 from gateway.services import Answer, ServiceName, Services
 from shared.contracts.identity import PlaceCode
@@ -113,8 +123,13 @@ READS = (
         ("county", "days", "least", "size"),
         answer=cases.CaseClusters,
     ),
-    Read("/cases/{id}/routing", "cases", "Why a case is where it is 派单依据"),
-    Read("/routing", "cases", "Catalogues and models, and what is in force, for staff"),
+    Read("/cases/{id}/routing", "cases", "Why a case is where it is 派单依据", answer=routing.CaseRouting),
+    Read(
+        "/routing",
+        "cases",
+        "Catalogues and models, and what is in force, for staff",
+        answer=routing.Routing,
+    ),
     Read(
         "/cases/{id}/contact",
         "cases",
@@ -343,6 +358,14 @@ class LessonWriting(BaseModel):
     text: Annotated[str, Field(max_length=LESSON_TEXT_MAX)]
 
 
+class CatalogueWriting(BaseModel):
+    """A catalogue of responsibilities as it is being written, in YAML."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: Annotated[str, Field(max_length=200_000)]
+
+
 class RoutingDraft(BaseModel):
     """A catalogue of responsibilities to try (or a model's version, or both), and the period to try it on."""
 
@@ -456,6 +479,7 @@ def add(app: FastAPI, services: Services, health: Health, caller: Callable[..., 
         "/api/routing-replays",
         summary="What a draft catalogue or model would have done with past cases; changes nothing",
         tags=["routing"],
+        responses={200: {"model": routing.RoutingReplay}},
     )
     async def replay(body: RoutingDraft, person: who) -> Response:
         require(person.actor, "staff", "operator", "simulation")
@@ -464,6 +488,23 @@ def add(app: FastAPI, services: Services, health: Health, caller: Callable[..., 
             "/routing/replays",
             token=person.token,
             body=body.model_dump(mode="json"),
+            seconds=_SIMULATION_SECONDS,
+        )
+        return passed_on(await asked)
+
+    @app.post(
+        "/api/routing-checks",
+        summary="What is wrong with a catalogue that is being written, with line and reason; keeps nothing",
+        tags=["routing"],
+        responses={200: {"model": routing.CatalogueCheck}},
+    )
+    async def check_catalogue(body: CatalogueWriting, person: who) -> Response:
+        require(person.actor, "staff", "operator", "simulation")
+        asked = services.ask(
+            "cases",
+            "/routing/checks",
+            token=person.token,
+            body={"text": body.text},
             seconds=_SIMULATION_SECONDS,
         )
         return passed_on(await asked)

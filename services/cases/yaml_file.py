@@ -6,8 +6,8 @@ Invariant: a file is taken whole or not at all; a key that stands twice is a fla
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -23,16 +23,53 @@ _REASONS = {
     "model_type": "must be a mapping of keys",
     "model_attributes_type": "must be a mapping of keys",
 }
+OTHER = "not-valid"
+CODES = {
+    "extra_forbidden": "unknown-key",
+    "missing": "missing",
+    "model_type": "not-a-mapping",
+    "model_attributes_type": "not-a-mapping",
+    "list_type": "not-a-list",
+    "string_type": "not-a-text",
+    "date_type": "not-a-date",
+    "date_parsing": "not-a-date",
+    "date_from_datetime_parsing": "not-a-date",
+    "date_from_datetime_inexact": "not-a-date",
+    "literal_error": "not-one-of",
+    "string_pattern_mismatch": "wrong-pattern",
+    "string_too_short": "text-too-short",
+    "string_too_long": "text-too-long",
+    "too_short": "too-few",
+    "too_long": "too-many",
+}
+"""The types of pydantic's errors as codes, for which the pages have words; any other is `OTHER`."""
+_VALUES = {"pattern": "pattern", "min_length": "least", "max_length": "most", "expected": "expected"}
+"""What pydantic tells of an error, as values: the bounds that stand in the models here, never the input."""
+
+YAML = (
+    ("found character '\\t'", "yaml-tab"),
+    ("mapping values are not allowed", "yaml-colon"),
+    ("could not find expected ':'", "yaml-no-colon"),
+    ("expected <block end>", "yaml-indent"),
+    ("expected ',' or", "yaml-bracket"),
+    ("found unexpected end of stream", "yaml-quote"),
+)
+"""How PyYAML's words for the usual mistakes begin; they can go on with the file's own."""
 
 
 @dataclass(frozen=True)
 class Flaw:
-    """One thing wrong with a file: the file, the line where there is one, the place, and why."""
+    """One thing wrong with a file: the file, the line where there is one, the place, and why.
+
+    `code` and its `values` say what `reason` says, for pages that word it in their own language.
+    """
 
     file: str
     line: int | None
     place: str
     reason: str
+    code: str = field(default=OTHER, compare=False)
+    values: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     def __str__(self) -> str:
         line = f":{self.line}" if self.line else ""
@@ -59,17 +96,22 @@ def read(text: str, model: type[M], file: str) -> tuple[M, Mapping[Place, int]]:
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         if node is None:
-            raise FileInvalid([Flaw(file, 1, "the file", "is empty")])
+            raise FileInvalid([Flaw(file, 1, "the file", "is empty", "empty")])
         lines: dict[Place, int] = {}
-        repeats = [Flaw(file, line, shown(place), "stands twice") for place, line in _walk(node, (), lines)]
+        repeats = [
+            Flaw(file, line, shown(place), "stands twice", "key-twice")
+            for place, line in _walk(node, (), lines)
+        ]
         if repeats:
             raise FileInvalid(repeats)
         document = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
-        raise FileInvalid([Flaw(file, line, "the file", error.problem or "is no YAML")]) from None
+        said = error.problem or "is no YAML"
+        code = next((code for words, code in YAML if said.startswith(words)), "not-yaml")
+        raise FileInvalid([Flaw(file, line, "the file", said, code)]) from None
     except (yaml.YAMLError, RecursionError, ValueError):
-        raise FileInvalid([Flaw(file, None, "the file", "is no YAML")]) from None
+        raise FileInvalid([Flaw(file, None, "the file", "is no YAML", "not-yaml")]) from None
     try:
         return model.model_validate(document), lines
     except ValidationError as invalid:
@@ -79,11 +121,22 @@ def read(text: str, model: type[M], file: str) -> tuple[M, Mapping[Place, int]]:
                 file,
                 line_of(place, lines),
                 shown(place),
-                _REASONS.get(error["type"], error["msg"].removeprefix("Value error, ")),
+                reason := _REASONS.get(error["type"], error["msg"].removeprefix("Value error, ")),
+                CODES.get(error["type"], OTHER),
+                {"message": reason, **_values(error.get("ctx", {}))},
             )
             for error in invalid.errors()
             for place in (tuple(part for part in error["loc"] if part != "[key]"),)
         ) from None
+
+
+def _values(told: Mapping[str, Any]) -> dict[str, str]:
+    """The bounds among what pydantic tells; a choice of texts without its quotation marks and its last "or"."""
+    return {
+        name: str(told[known]).replace("'", "").replace(" or ", ", ")
+        for known, name in _VALUES.items()
+        if known in told
+    }
 
 
 def _walk(node: yaml.Node, place: Place, lines: dict[Place, int]) -> Iterator[tuple[Place, int]]:

@@ -546,6 +546,7 @@ PAGES = {
     "scores": "/scores",
     "appeals": "/appeals",
     "rubric": "/rubric",
+    "routing": "/routing",
     "notices": "/notices",
 }
 HALLS = ("activities", "consultations", "courses", "motions")

@@ -154,17 +154,21 @@ async def test_a_model_is_held_checked_adopted_and_named_in_each_decision(
 
     learnt = job(processes, "learn", str(past))
     assert learnt.returncode == 0, learnt.stderr
-    models = (await read(desk, "/routing"))["models"]
-    assert len(models) == 2
+    told = await read(desk, "/routing")
+    models = told["models"]
+    assert (len(models), models[0]["may_be_adopted"]) == (2, True)
+    assert told["needed"] == {"automatic": 50, "right": 0.975}
     assert models[0]["name"] == version  # learning adopts nothing by itself
     assert models[1]["adopted_at"] is None
 
 
-async def ask_replay(desk: Desk, body: dict[str, Any], role: Role = "staff") -> tuple[int, Any]:
+async def ask_replay(
+    desk: Desk, body: dict[str, Any], role: Role = "staff", path: str = "/routing/replays"
+) -> tuple[int, Any]:
     headers = {"Authorization": f"Bearer {desk.issuer.token(uuid4(), role)}"}
     async with (
         aiohttp.ClientSession(desk.url, headers=headers) as session,
-        session.post("/routing/replays", json=body) as answer,
+        session.post(path, json=body) as answer,
     ):
         return answer.status, await answer.json()
 
@@ -201,6 +205,20 @@ async def test_a_replay_says_what_a_draft_would_have_done_and_changes_nothing(de
         refused = await ask_replay(desk, asked)
         assert (refused[0], refused[1]["code"]) == (status, code)
     assert (await ask_replay(desk, body, "deputy"))[0] == 403
+
+
+async def test_a_draft_is_checked_as_it_is_written(desk: Desk) -> None:
+    text = "name: draft\ntitle: 派单目录\nbegins: 2030-01-01\nrules:\n"
+    rule = "  - {categories: [城乡建设], department: gone, reason: 归口管理}\n"
+    status, found = await ask_replay(desk, {"text": text + rule}, path="/routing/checks")
+    assert (status, found["flaws"], found["not_active"]) == (200, [], ["gone"])
+    assert (await ask_replay(desk, {"catalogue": found["catalogue"]}))[0] == 200
+    wrong = {"text": text + rule.replace("城乡建设", "宇航")}
+    _, found = await ask_replay(desk, wrong, "operator", "/routing/checks")
+    assert found["catalogue"] is None
+    [flaw] = found["flaws"]
+    assert (flaw["line"], flaw["path"], flaw["code"]) == (5, "rules.0.categories.0", "category-unknown")
+    assert (await ask_replay(desk, wrong, "deputy", "/routing/checks"))[0] == 403
 
 
 async def test_a_model_is_tried_on_past_cases_before_it_is_adopted(desk: Desk) -> None:

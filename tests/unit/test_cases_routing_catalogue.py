@@ -106,24 +106,29 @@ def test_a_catalogue_holds_from_its_first_day_and_the_later_one_goes_first() -> 
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "line", "why"),
+    ("old", "new", "line", "why", "code"),
     [
-        ("城乡建设, 环境保护", "城乡建设, 宇航", 8, "is no category of the taxonomy"),
-        ('places: ["330203"]', 'places: ["3302"]', 7, "should match pattern"),
-        ("limit: urgent", "limit: soon", 6, "Input should be"),
-        ("begins: 2022-01-01", "begins: someday", 4, "date"),
-        ("title: 宁波市派单目录", "tittle: x", 3, "there is no such key"),
-        ('places: ["330203"], department: gone', "department: housing", 8, ""),
+        ("城乡建设, 环境保护", "城乡建设, 宇航", 8, "is no category of the taxonomy", "category-unknown"),
+        ('places: ["330203"]', 'places: ["3302"]', 7, "should match pattern", "wrong-pattern"),
+        ("limit: urgent", "limit: soon", 6, "Input should be", "not-one-of"),
+        ("begins: 2022-01-01", "begins: someday", 4, "date", "not-a-date"),
+        ("title: 宁波市派单目录", "tittle: x", 3, "there is no such key", "unknown-key"),
+        ('places: ["330203"], department: gone', "department: housing", 8, "", "rule-never-applies"),
+        ("[城乡建设, 环境保护]", "*all", 8, "must be written out", "alias"),
+        ("limit: urgent,", "limit: urgent", 6, "expected ','", "yaml-bracket"),
     ],
 )
-def test_a_wrong_catalogue_is_refused_with_line_and_reason(old: str, new: str, line: int, why: str) -> None:
+def test_a_wrong_catalogue_is_refused_with_line_reason_and_a_code_for_the_pages(
+    old: str, new: str, line: int, why: str, code: str
+) -> None:
     text = CATALOGUE.replace(old, new)
     if not why:
         text += "  - {categories: [城乡建设], department: parks, reason: 永不适用}\n"
         line, why = 9, "never applies"
     with pytest.raises(FileInvalid) as refused:
         read_catalogue(text, TAXONOMY, "new.yaml")
-    assert any(flaw.line == line and why in flaw.reason for flaw in refused.value.flaws), refused.value
+    found = [(flaw.line, flaw.code) for flaw in refused.value.flaws if why in flaw.reason]
+    assert (line, code) in found, refused.value
 
 
 def test_the_shipped_words_find_the_department_of_generated_cases() -> None:

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from gateway.roster import read_sheet
+from services.cases import yaml_file
+from services.cases.routing import rules_file
 from services.identity import roster
 from shared.http import problems
 
@@ -122,6 +124,16 @@ def test_every_fault_of_a_roster_and_every_column_has_words(language: str) -> No
     assert wanted - set(words(language)) == set()
 
 
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_every_flaw_of_a_catalogue_has_words(language: str) -> None:
+    sources = "".join(Path(str(one.__file__)).read_text("utf-8") for one in (yaml_file, rules_file))
+    spelled = set(re.findall(r'Flaw\([^\n]*, "([a-z-]+)"\)', sources))
+    assert {"empty", "key-twice", "alias", "not-yaml"} <= spelled
+    codes = {*spelled, *yaml_file.CODES.values(), yaml_file.OTHER, *rules_file.CODES.values()}
+    codes |= {code for _, code in yaml_file.YAML}
+    assert {f"flaw.{one}" for one in codes} - set(words(language)) == set()
+
+
 FOR_PROGRAMS = {
     # What only a program can do wrong: ids and seals are made by the pages, never typed.
     *("activity-exists", "appeal-exists", "case-exists", "code-not-allowed", "consultation-exists"),
@@ -138,7 +150,6 @@ FOR_PROGRAMS = {
     *("supplied-unreadable", "topic-not-taken-in", "name-invalid", "draft-empty"),
     # Said on the residents' pages, which have words of their own, or by the command line.
     *("deputy-not-there", "follow-unknown", "station-empty"),
-    *("catalogue-invalid", "model-not-good-enough", "model-unknown"),
 }
 
 

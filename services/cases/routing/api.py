@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import ColumnElement
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -23,13 +23,13 @@ from services.cases.deadlines.reckoning import CHINA
 from services.cases.handlers import read_words
 from services.cases.routing import errors
 from services.cases.routing.catalogue import choose, in_force
-from services.cases.routing.desk import BATCH, InForce, held_model, judge_texts
+from services.cases.routing.desk import BATCH, ENOUGH, RIGHT, InForce, good_enough, held_model, judge_texts
 from services.cases.routing.model import Model
 from services.cases.routing.replay import Comparison, Past
-from services.cases.routing.rules_file import WrittenCatalogue, contradictions
+from services.cases.routing.rules_file import WrittenCatalogue, contradictions, read_catalogue
 from services.cases.routing.words import Taxonomy
 from services.cases.store import active_departments
-from services.cases.yaml_file import shown
+from services.cases.yaml_file import FileInvalid, shown
 from shared.contracts.envelope import Actor
 from shared.host import WhoCalls
 from shared.http.callers import require
@@ -50,6 +50,14 @@ class Draft(BaseModel):
     model: str | None = None
     begin: date | None = None
     until: date | None = None
+
+
+class DraftText(BaseModel):
+    """A catalogue as it is being written, in YAML."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: Annotated[str, Field(max_length=200_000)]
 
 
 def router(
@@ -87,7 +95,33 @@ def router(
     async def held(actor: who) -> dict[str, Any]:
         require(actor, "staff", "operator", "simulation")
         async with engine.connect() as connection:
-            return await queries.routing(connection)
+            found = await queries.routing(connection)
+        for one in found["models"]:
+            one["may_be_adopted"] = good_enough(one["automatic_right"], one["automatic"])
+        return {**found, "needed": {"automatic": ENOUGH, "right": RIGHT}}
+
+    @routes.post("/routing/checks")
+    async def check(draft: DraftText, actor: who) -> dict[str, Any]:
+        require(actor, "staff", "operator", "simulation")
+        try:
+            written = await asyncio.to_thread(read_catalogue, draft.text, taxonomy)
+        except FileInvalid as invalid:
+            flaws = [
+                {
+                    "path": one.place,
+                    "line": one.line,
+                    "code": one.code,
+                    "values": one.values,
+                    "reason": one.reason,
+                }
+                for one in invalid.flaws
+            ]
+            return {"catalogue": None, "flaws": flaws, "not_active": []}
+        async with engine.connect() as connection:
+            departments = await active_departments(connection)
+        named = {rule.department for rule in written.rules}
+        document = written.model_dump(mode="json")
+        return {"catalogue": document, "flaws": [], "not_active": sorted(named - set(departments))}
 
     @routes.post("/routing/replays")
     async def replay(draft: Draft, actor: who) -> dict[str, Any]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from services.cases import yaml_file
@@ -17,6 +19,10 @@ from services.cases.routing.words import Taxonomy, Topic
 from services.cases.yaml_file import FileInvalid, Flaw
 
 SHIPPED = Path(__file__).parent
+
+NO_CATEGORY, NEVER = "is no category of the taxonomy", "never applies: earlier rules take all its cases"
+CODES = {NO_CATEGORY: "category-unknown", NEVER: "rule-never-applies"}
+"""What contradicts, as codes for which the pages have words."""
 
 _Name = Annotated[str, Field(min_length=1, max_length=40)]
 _Word = Annotated[str, Field(min_length=2, max_length=20)]
@@ -65,14 +71,24 @@ def read_catalogue(text: str, taxonomy: Taxonomy, file: str = "the catalogue") -
     Raises:
         FileInvalid: with everything that is wrong with it, such as a category that the taxonomy does not have.
     """
+    _refuse_aliases(text, file)
     written, lines = yaml_file.read(text, WrittenCatalogue, file)
     flaws = [
-        Flaw(file, yaml_file.line_of(place, lines), yaml_file.shown(place), why)
+        Flaw(file, yaml_file.line_of(place, lines), yaml_file.shown(place), why, CODES[why])
         for place, why in contradictions(written, taxonomy)
     ]
     if flaws:
         raise FileInvalid(flaws)
     return written
+
+
+def _refuse_aliases(text: str, file: str) -> None:
+    """Raise FileInvalid where a text refers to itself: a few aliases can stand for millions of lines."""
+    with contextlib.suppress(yaml.YAMLError):  # what is no YAML is said when it is read
+        for token in yaml.scan(text, Loader=yaml.SafeLoader):
+            if isinstance(token, yaml.AliasToken):
+                line = token.start_mark.line + 1
+                raise FileInvalid([Flaw(file, line, "the file", 'must be written out, without "*"', "alias")])
 
 
 def contradictions(written: WrittenCatalogue, taxonomy: Taxonomy) -> list[tuple[yaml_file.Place, str]]:
@@ -82,11 +98,11 @@ def contradictions(written: WrittenCatalogue, taxonomy: Taxonomy) -> list[tuple[
     for number, rule in enumerate(written.rules):
         for index, category in enumerate(rule.categories):
             if category not in taxonomy.categories:
-                found.append((("rules", number, "categories", index), "is no category of the taxonomy"))
+                found.append((("rules", number, "categories", index), NO_CATEGORY))
         places: list[str | None] = [*rule.places] or [None]
         cases = {(category, place) for category in rule.categories for place in places}
         if cases <= taken:
-            found.append((("rules", number), "never applies: earlier rules take all its cases"))
+            found.append((("rules", number), NEVER))
         taken |= cases
     return found
 

@@ -2716,6 +2716,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/routing-checks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** What is wrong with a catalogue that is being written, with line and reason; keeps nothing */
+        post: operations["check_catalogue_api_routing_checks_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/token": {
         parameters: {
             query?: never;
@@ -4054,6 +4071,31 @@ export interface components {
             items: components["schemas"]["CaseReferral"][];
         };
         /**
+         * CaseRouting
+         * @description Why a case is where it is 派单依据.
+         */
+        CaseRouting: {
+            /**
+             * Case Id
+             * Format: uuid
+             */
+            case_id: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "submitted" | "triage" | "routed" | "accepted" | "in-progress" | "waiting" | "answered" | "closed" | "withdrawn" | "merged" | "declined";
+            /** Category */
+            category: string | null;
+            /** Department */
+            department: string | null;
+            /** Reason */
+            reason: string | null;
+            at_filing: components["schemas"]["RoutingAtFiling"] | null;
+            /** Moves */
+            moves: components["schemas"]["RoutingMove"][];
+        };
+        /**
          * CaseSplit
          * @description A part of a case as staff write it for a case of its own 拆分; title and text are sealed.
          */
@@ -4100,6 +4142,92 @@ export interface components {
             answer_by: string | null;
             /** Dates Reason */
             dates_reason: string | null;
+        };
+        /**
+         * Catalogue
+         * @description A catalogue that was adopted.
+         */
+        Catalogue: {
+            /** Name */
+            name: string;
+            document: components["schemas"]["CatalogueDocument"];
+            /** Adopted By */
+            adopted_by: string;
+            /**
+             * Adopted At
+             * Format: date-time
+             */
+            adopted_at: string;
+        };
+        /**
+         * CatalogueCheck
+         * @description What came of checking a catalogue: itself, or its flaws; and which departments that it names are not active.
+         */
+        CatalogueCheck: {
+            catalogue: components["schemas"]["CatalogueDocument"] | null;
+            /** Flaws */
+            flaws: components["schemas"]["CatalogueFlaw"][];
+            /** Not Active */
+            not_active: string[];
+        };
+        /**
+         * CatalogueDocument
+         * @description A catalogue as it was adopted or is to be: the first day on which it holds, and its rules in their order.
+         */
+        CatalogueDocument: {
+            /** Name */
+            name: string;
+            /** Title */
+            title: string;
+            /**
+             * Begins
+             * Format: date
+             */
+            begins: string;
+            /** Rules */
+            rules: components["schemas"]["CatalogueRule"][];
+        };
+        /**
+         * CatalogueFlaw
+         * @description One thing wrong with a catalogue: where, in which line, and what, as a code with its values; `reason` says it.
+         */
+        CatalogueFlaw: {
+            /** Path */
+            path: string;
+            /** Line */
+            line: number | null;
+            /** Code */
+            code: string;
+            /** Values */
+            values: {
+                [key: string]: string;
+            };
+            /** Reason */
+            reason: string;
+        };
+        /**
+         * CatalogueRule
+         * @description One rule of a catalogue 派单目录; no places means everywhere.
+         */
+        CatalogueRule: {
+            /** Categories */
+            categories: string[];
+            /** Places */
+            places: string[];
+            /** Department */
+            department: string;
+            /** Limit */
+            limit: ("urgent" | "inquiry" | "normal" | "complex") | null;
+            /** Reason */
+            reason: string;
+        };
+        /**
+         * CatalogueWriting
+         * @description A catalogue of responsibilities as it is being written, in YAML.
+         */
+        CatalogueWriting: {
+            /** Text */
+            text: string;
         };
         /**
          * Certificate
@@ -5441,6 +5569,16 @@ export interface components {
             note: string | null;
         };
         /**
+         * NeededCheck
+         * @description What a check must show before a model may be adopted: messages routed alone, and the share of right ones.
+         */
+        NeededCheck: {
+            /** Automatic */
+            automatic: number;
+            /** Right */
+            right: number;
+        };
+        /**
          * NoteInArchive
          * @description Staff note in a deputy's archive what no service knows: a report 述职 with its ballots, an honour 奖励.
          */
@@ -6306,6 +6444,64 @@ export interface components {
             reason: string;
         };
         /**
+         * RoutedAlone
+         * @description Of the settled cases: how many were routed without staff, and how many of these to who took them on.
+         */
+        RoutedAlone: {
+            /** Alone */
+            alone: number;
+            /** Right */
+            right: number;
+        };
+        /**
+         * Routing
+         * @description Catalogues in the order of adoption; models, the one in force first where one was adopted.
+         */
+        Routing: {
+            /** Catalogues */
+            catalogues: components["schemas"]["Catalogue"][];
+            /** Models */
+            models: components["schemas"]["RoutingModel"][];
+            needed: components["schemas"]["NeededCheck"];
+        };
+        /**
+         * RoutingAtFiling
+         * @description What was held about a case's category when it was filed or taken up, by which model or words and catalogue.
+         */
+        RoutingAtFiling: {
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            /** Category */
+            category: string | null;
+            /** Because */
+            because: string;
+            /** Classifier */
+            classifier: string | null;
+            /** Topic */
+            topic: string | null;
+            /** Catalogue */
+            catalogue: string | null;
+            /** Guesses */
+            guesses: components["schemas"]["Guess"][];
+        };
+        /**
+         * RoutingChange
+         * @description From one department to another (null: to staff): how many cases, and some of them.
+         */
+        RoutingChange: {
+            /** Before */
+            before: string | null;
+            /** After */
+            after: string | null;
+            /** Cases */
+            cases: number;
+            /** Examples */
+            examples: string[];
+        };
+        /**
          * RoutingDraft
          * @description A catalogue of responsibilities to try (or a model's version, or both), and the period to try it on.
          */
@@ -6320,6 +6516,72 @@ export interface components {
             begin?: string | null;
             /** Until */
             until?: string | null;
+        };
+        /**
+         * RoutingModel
+         * @description A model that is held, with its check: of `checked` messages it would route `automatic` alone, that many right.
+         */
+        RoutingModel: {
+            /** Name */
+            name: string;
+            /** Checked */
+            checked: number;
+            /** Automatic */
+            automatic: number;
+            /** Automatic Right */
+            automatic_right: number;
+            /** May Be Adopted */
+            may_be_adopted: boolean;
+            /** Adopted By */
+            adopted_by: string | null;
+            /** Adopted At */
+            adopted_at: string | null;
+            /**
+             * Recorded At
+             * Format: date-time
+             */
+            recorded_at: string;
+        };
+        /**
+         * RoutingMove
+         * @description One step that moved a case to a department; `why` says in codes what `reason` says.
+         */
+        RoutingMove: {
+            /** Step */
+            step: string;
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            /** Department */
+            department: string | null;
+            /** Reason */
+            reason: string | null;
+            /** Why */
+            why: components["schemas"]["Ground"][];
+            /** Text */
+            text: string | null;
+        };
+        /**
+         * RoutingReplay
+         * @description What a draft would have done with past cases, beside what routing did; `newest_only` where there were too many.
+         */
+        RoutingReplay: {
+            /** Cases */
+            cases: number;
+            /** Changed */
+            changed: number;
+            /** Settled */
+            settled: number;
+            before: components["schemas"]["RoutedAlone"];
+            after: components["schemas"]["RoutedAlone"];
+            /** Changes */
+            changes: components["schemas"]["RoutingChange"][];
+            /** Not Active */
+            not_active: string[];
+            /** Newest Only */
+            newest_only: boolean;
         };
         /**
          * Rubric
@@ -13045,7 +13307,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["CaseRouting"];
                 };
             };
             /** @description A problem */
@@ -13074,7 +13336,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["Routing"];
                 };
             };
             /** @description A problem */
@@ -14356,7 +14618,40 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["RoutingReplay"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    check_catalogue_api_routing_checks_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CatalogueWriting"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CatalogueCheck"];
                 };
             };
             /** @description A problem */

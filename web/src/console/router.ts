@@ -57,6 +57,7 @@ export const router = createRouter({
     { path: '/scores', name: 'scores', component: () => import('./pages/Scores.vue'), meta: { roles: STAFF, menu: 'scores' } },
     { path: '/appeals', name: 'appeals', component: () => import('./pages/Appeals.vue'), meta: { roles: STAFF, menu: 'appeals' } },
     { path: '/rubric', name: 'rubric', component: () => import('./pages/Rubric.vue'), meta: { roles: STAFF, menu: 'rubric' } },
+    { path: '/routing', name: 'routing', component: () => import('./pages/Routing.vue'), meta: { roles: ['staff', 'operator'], menu: 'routing' } },
     { path: '/notices', name: 'notices', component: () => import('./pages/Notices.vue'), meta: { roles: ['staff', 'department'] } },
     { path: '/letters', name: 'letters', component: () => import('./pages/Letters.vue'), meta: { roles: ['operator'], menu: 'letters' } },
     { path: '/:rest(.*)*', name: 'missing', component: () => import('./pages/Missing.vue') },
