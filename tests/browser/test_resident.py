@@ -110,7 +110,8 @@ async def test_a_resident_finds_the_deputy_leaves_a_concern_and_follows_it_witho
         async with visiting(**DESK) as desk:
             await sign_in(desk, HOUSING)
             console = await open_at(desk, f"/cases/{case_id}")
-            await expect(console.get_by_role("img", name="照片3")).to_be_visible()
+            given = console.get_by_role("listitem").filter(has_text="三号楼东侧。")
+            await expect(given.locator(".case-photos img")).to_have_count(1)
             await desk.picture("console-case-supplied")
 
         await town.done(
