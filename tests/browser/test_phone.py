@@ -554,6 +554,8 @@ async def test_an_answered_case_is_closed_and_rated_on_the_phone(deputy: Visit, 
     motion = page.url.rpartition("/")[2]
     assert (await town.done("GET", f"/api/motions/{motion}", DEPUTY))["from_case"] == case_id
     await page.get_by_role("link", name="由一件督事转来").click()
+    await expect(page.get_by_role("link", name="由本件督事转为建议")).to_be_visible()
+    await expect(page.get_by_text("草稿已保存")).to_be_hidden()  # it lies over the page for a moment
     await deputy.picture("phone-case-became")
     assert await deputy.axe() == []
     await page.get_by_role("link", name="由本件督事转为建议").click()
