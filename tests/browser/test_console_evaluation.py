@@ -302,7 +302,7 @@ async def test_scores_stand_by_rank_and_every_list_is_kept_as_a_file_under_its_f
     assert name.startswith("cases-")
     sheet = load_workbook(io.BytesIO(content)).active
     assert sheet is not None
-    assert [(row[0].value, row[0].data_type) for row in sheet.iter_rows(min_row=2)] == [
+    assert [(row[2].value, row[2].data_type) for row in sheet.iter_rows(min_row=2)] == [
         ("=1+1 像公式的标题", "s")
     ]
 

@@ -117,7 +117,7 @@ async def test_a_case_filed_on_the_phone_is_routed_and_shown(deputy: Visit, town
     await page.get_by_text("Why this department").click()
     said = "category 交通运输 was chosen when filing; the department serves the whole city"
     await expect(page.get_by_text(said).first).to_be_visible()
-    await page.get_by_text("Why this deadline").click()
+    await page.get_by_text("Why answered by this date").click()
     counted = re.compile(r"^From \d+ \w+ \d{4}: 5 working days \(")
     await expect(page.get_by_text(counted)).to_be_visible()
 
@@ -554,11 +554,11 @@ async def test_an_answered_case_is_closed_and_rated_on_the_phone(deputy: Visit, 
     motion = page.url.rpartition("/")[2]
     assert (await town.done("GET", f"/api/motions/{motion}", DEPUTY))["from_case"] == case_id
     await page.get_by_role("link", name="由一件督事转来").click()
-    await expect(page.get_by_role("link", name="由本件督事转为建议")).to_be_visible()
+    await expect(page.get_by_role("button", name="由本件督事转为建议")).to_be_visible()
     await expect(page.get_by_text("草稿已保存")).to_be_hidden()  # it lies over the page for a moment
     await deputy.picture("phone-case-became")
     assert await deputy.axe() == []
-    await page.get_by_role("link", name="由本件督事转为建议").click()
+    await page.get_by_role("button", name="由本件督事转为建议").click()
     await expect(page).to_have_url(re.compile(f"/m/motions/{motion}$"))
     await town.done("POST", f"/api/motions/{motion}/withdraw", DEPUTY, {"reason": "试用"})
 
@@ -567,8 +567,11 @@ async def test_a_page_opens_without_a_connection(deputy: Visit) -> None:
     deputy.expected.append("ERR_INTERNET_DISCONNECTED")
     page = await deputy.open("/")
     await page.evaluate("navigator.serviceWorker.ready.then(() => true)")
+    await deputy.open("/cases/new")
+    await expect(page.get_by_label("地点")).to_have_value(re.compile("海曙区"))
     await deputy.context.set_offline(True)
     await page.goto(f"{deputy.url}/m/cases/new")
+    await expect(page.get_by_label("地点")).to_have_value(re.compile("海曙区"))
     await page.get_by_label("标题").fill("离线打开后写的")
     await expect(page.get_by_text("草稿已保存")).to_be_visible()
     await page.get_by_label("情况说明").fill(TEXT)
