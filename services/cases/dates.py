@@ -50,7 +50,8 @@ def dates(clock: Clock, urgency: Urgency, rules: Rules) -> Dates:
 
 def ruled_at(case: Case) -> datetime:
     """The moment whose rule pack holds for what runs in a case: when its clock began, else its last change."""
-    return case.clock.begin if case.clock is not None else case.changed_at
+    runs = case.clock is not None and case.state in STEPS["redated"].before
+    return case.clock.begin if case.clock is not None and runs else case.changed_at
 
 
 def after(limit: Limit, begin: datetime, rules: Rules) -> Deadline:

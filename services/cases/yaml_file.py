@@ -110,7 +110,8 @@ def read(text: str, model: type[M], file: str) -> tuple[M, Mapping[Place, int]]:
         said = error.problem or "is no YAML"
         code = next((code for words, code in YAML if said.startswith(words)), "not-yaml")
         raise FileInvalid([Flaw(file, line, "the file", said, code)]) from None
-    except (yaml.YAMLError, RecursionError, ValueError):
+    except (yaml.YAMLError, RecursionError, ValueError, ArithmeticError, LookupError, AttributeError):
+        # All of which the library raises for tags and escapes that stand for nothing.
         raise FileInvalid([Flaw(file, None, "the file", "is no YAML", "not-yaml")]) from None
     try:
         return model.model_validate(document), lines

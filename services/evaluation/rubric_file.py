@@ -398,7 +398,8 @@ def read_rubric(text: str) -> tuple[dict[str, Any], Rubric]:
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise RubricInvalid((Flaw(_FILE, line, "yaml-character"),)) from None
-    except (yaml.YAMLError, RecursionError, ValueError):
+    except (yaml.YAMLError, RecursionError, ValueError, ArithmeticError, LookupError, AttributeError):
+        # All of which the library raises for tags and escapes that stand for nothing.
         raise RubricInvalid((Flaw(_FILE, None, "not-yaml"),)) from None
     rubric = parse_rubric(document, lines)
     # As JSON, which knows no dates: so it is stored, told and held against the log.

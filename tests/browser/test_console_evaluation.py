@@ -364,10 +364,10 @@ async def test_from_the_roster_to_a_deputys_page_where_rows_add_up_and_an_honour
     await expect(noted).to_be_visible()
     await staff.picture("console-deputy")
     assert await staff.axe() == []
-    await noted.get_by_role("button", name="注销").click()
+    await noted.get_by_role("button", name="撤销").click()
     dialog = page.get_by_role("dialog")
-    await dialog.get_by_label("注销原因").fill("记错了人。")
-    await dialog.get_by_role("button", name="注销").click()
+    await dialog.get_by_label("撤销原因").fill("记错了人。")
+    await dialog.get_by_role("button", name="撤销").click()
     await expect(noted).to_contain_text("记错了人。")
     await expect(noted.get_by_role("button")).to_have_count(0)
 

@@ -554,11 +554,11 @@ async def test_an_answered_case_is_closed_and_rated_on_the_phone(deputy: Visit, 
     motion = page.url.rpartition("/")[2]
     assert (await town.done("GET", f"/api/motions/{motion}", DEPUTY))["from_case"] == case_id
     await page.get_by_role("link", name="由一件督事转来").click()
-    await expect(page.get_by_role("button", name="由本件督事转为建议")).to_be_visible()
+    await expect(page.get_by_role("button", name="由本件督事转为议案建议")).to_be_visible()
     await expect(page.get_by_text("草稿已保存")).to_be_hidden()  # it lies over the page for a moment
     await deputy.picture("phone-case-became")
     assert await deputy.axe() == []
-    await page.get_by_role("button", name="由本件督事转为建议").click()
+    await page.get_by_role("button", name="由本件督事转为议案建议").click()
     await expect(page).to_have_url(re.compile(f"/m/motions/{motion}$"))
     await town.done("POST", f"/api/motions/{motion}/withdraw", DEPUTY, {"reason": "试用"})
 
@@ -1248,7 +1248,7 @@ async def test_the_archive_is_taken_along_as_pdf_signed_package_spreadsheet_and_
 
     await deputy.page.route("**/api/archive/*/parts", noted)
     page = await deputy.open("/archive")
-    shown = page.locator("section").filter(has=page.get_by_role("heading", name="述职与荣誉"))
+    shown = page.locator("section").filter(has=page.get_by_role("heading", name="述职与奖励"))
     await expect(shown.get_by_role("listitem")).to_contain_text("测评50票，赞成46票 · 称职")
     for name, begin, suffix in (
         ("积分明细（PDF）", b"%PDF-", ".pdf"),

@@ -323,7 +323,7 @@ class Soak:
         ):
             found[row["id"]][row["due"]] = row["at"]
         for key, case in stored.items():
-            wanted = dict(case_dates.due(case, CASE_RULES(case.changed_at)))
+            wanted = dict(case_dates.due(case, CASE_RULES(case_dates.ruled_at(case))))
             if found[key] != wanted:
                 self.wrong.append(f"due in case {key}: {found[key]}, not {wanted}")
             if until is not None and any(at <= until for at in found[key].values()):

@@ -617,6 +617,9 @@ def test_what_runs_keeps_the_rules_under_which_it_began() -> None:
     assert supplied.answer_by is not None
     assert case.answer_by is not None
     assert supplied.answer_by >= case.answer_by
+    returned = after(case, steps.hand_back(case, by(START + timedelta(hours=1), "roads"), "not ours", RULES))
+    assert dates.ruled_at(asked) == START
+    assert dates.ruled_at(returned) == returned.changed_at, "triage begins now, by the rules of now"
 
 
 def test_a_resident_is_not_offered_what_comes_too_late() -> None:

@@ -41,6 +41,7 @@ from services.cases.routing.reasons import SENTENCES, Ground, sentence, why_due
 from services.cases.routing.replay import EXAMPLES, Comparison, Past
 from services.cases.routing.rules_file import read_catalogue, shipped_taxonomy
 from services.cases.yaml_file import FileInvalid
+from services.evaluation.rubric_file import RubricInvalid, read_rubric
 from shared.contracts import routing as contract
 from shared.contracts.envelope import Actor
 from shared.messaging.received import Received
@@ -129,6 +130,26 @@ def test_a_wrong_catalogue_is_refused_with_line_reason_and_a_code_for_the_pages(
         read_catalogue(text, TAXONOMY, "new.yaml")
     found = [(flaw.line, flaw.code) for flaw in refused.value.flaws if why in flaw.reason]
     assert (line, code) in found, refused.value
+
+
+RUBBISH = (
+    "!!bool zz",
+    "!!timestamp zz",
+    '!!int ""',
+    '"\\UFFFFFFFF"',
+    '"\\U7FFFFFFF"',
+    f"%YAML {'9' * 5000}.1",
+)
+"""Tags, escapes and directives that stand for nothing, for which the library raises other errors than its own."""
+
+
+@pytest.mark.parametrize("rubbish", RUBBISH, ids=lambda text: text[:12])
+def test_rubbish_that_looks_like_yaml_is_refused_and_no_error_of_the_library_s(rubbish: str) -> None:
+    for text in (rubbish, f"name: {rubbish}", f"{rubbish}\n---\nname: x"):
+        with pytest.raises(FileInvalid):
+            read_catalogue(text, TAXONOMY, "new.yaml")
+        with pytest.raises(RubricInvalid):
+            read_rubric(text)
 
 
 def test_the_shipped_words_find_the_department_of_generated_cases() -> None:

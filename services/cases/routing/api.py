@@ -38,6 +38,7 @@ from shared.security.sealing import Opener
 
 MOST = 50_000
 """So many cases are replayed at most, the newest of the period."""
+_FLAWS_MAX = 200
 _MOVES = frozenset({"routed", "transferred", "returned"})
 
 
@@ -66,7 +67,7 @@ def router(
     """The routes. Replays run one at a time in a process."""
     routes = APIRouter()
     who = Annotated[Actor, Depends(caller)]
-    replaying = asyncio.Lock()
+    replaying, checking = asyncio.Lock(), asyncio.Lock()
 
     @routes.get("/cases/{case_id}/routing")
     async def why_here(case_id: UUID, actor: who) -> dict[str, Any]:
@@ -104,7 +105,8 @@ def router(
     async def check(draft: DraftText, actor: who) -> dict[str, Any]:
         require(actor, "staff", "operator", "simulation")
         try:
-            written = await asyncio.to_thread(read_catalogue, draft.text, taxonomy)
+            async with checking:
+                written = await asyncio.to_thread(read_catalogue, draft.text, taxonomy)
         except FileInvalid as invalid:
             flaws = [
                 {
@@ -114,7 +116,7 @@ def router(
                     "values": one.values,
                     "reason": one.reason,
                 }
-                for one in invalid.flaws
+                for one in invalid.flaws[:_FLAWS_MAX]
             ]
             return {"catalogue": None, "flaws": flaws, "not_active": []}
         async with engine.connect() as connection:

@@ -84,7 +84,9 @@ def read_catalogue(text: str, taxonomy: Taxonomy, file: str = "the catalogue") -
 
 def _refuse_aliases(text: str, file: str) -> None:
     """Raise FileInvalid where a text refers to itself: a few aliases can stand for millions of lines."""
-    with contextlib.suppress(yaml.YAMLError):  # what is no YAML is said when it is read
+    with contextlib.suppress(
+        yaml.YAMLError, ValueError, ArithmeticError
+    ):  # what is no YAML is said when it is read
         for token in yaml.scan(text, Loader=yaml.SafeLoader):
             if isinstance(token, yaml.AliasToken):
                 line = token.start_mark.line + 1
