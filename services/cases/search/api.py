@@ -7,7 +7,7 @@ alike in tenths; never its words, its filer, nor who joined. Clusters are for st
 # No postponed annotations here: FastAPI could not find names that are made inside `router`.
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
@@ -37,8 +37,9 @@ LEAST_LIKE = 0.1
 """Cases less alike than this are not shown as similar."""
 _MOST_SIMILAR = 10
 _MOST_REPORTS = 5_000
-_TITLES_EACH = 20
-"""So many reports of a cluster are shown by their titles, its first ones; to open each takes a while."""
+_TITLES_EACH = 10
+_TITLES_MAX = 300
+"""So many reports of each cluster, and so many in all, are shown by their titles; to open each takes a while."""
 _STAFF: tuple[Role, ...] = ("staff", "operator", "simulation")
 
 
@@ -140,7 +141,7 @@ def router(opener: Opener, keyed: Keyed, engine: AsyncEngine, caller: WhoCalls) 
         clusters = (await asyncio.to_thread(clusters_of, reports, Sketches, least=least))[:size]
         parents = [_parent(cluster, states) for cluster in clusters]
         async with engine.connect() as connection:
-            shown = [report.id for cluster in clusters for report, _ in cluster.reports[:_TITLES_EACH]]
+            shown = _titled(clusters)
             known = await queries.shown_in_clusters(connection, {*shown, *(parent.id for parent in parents)})
         titles = await asyncio.to_thread(_titles, known, opener)
         items = [
@@ -174,6 +175,14 @@ def _similar(
     if not is_theirs:
         shown |= {"title": _title(row["sealed"], opener), "department": row["department"]}
     return shown
+
+
+def _titled(clusters: Sequence[Cluster]) -> list[UUID]:
+    """The reports that are shown by their titles: the first of each cluster, then the others of the largest ones."""
+    ids = [[report.id for report, _ in cluster.reports] for cluster in clusters]
+    first = [one for of_cluster in ids for one in of_cluster[:_TITLES_EACH]]
+    others = [one for of_cluster in ids for one in of_cluster[_TITLES_EACH:]]
+    return (first + others)[:_TITLES_MAX]
 
 
 def _titles(cases: Mapping[UUID, dict[str, Any]], opener: Opener) -> dict[UUID, str | None]:
