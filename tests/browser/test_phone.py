@@ -578,7 +578,7 @@ async def test_a_page_opens_without_a_connection(deputy: Visit) -> None:
     await submit(page)
     await expect(page.get_by_text("待发送").first).to_be_visible()
     await page.goto(f"{deputy.url}/m/")
-    await expect(page.get_by_role("link", name="离线打开后写的")).to_contain_text("等待发送")
+    await expect(page.get_by_role("button", name="离线打开后写的")).to_contain_text("等待发送")
     await expect(
         page.get_by_role("alert").filter(has_text="督事、议案建议、意见征集暂时读不到")
     ).to_be_visible()
@@ -1088,6 +1088,14 @@ async def test_what_waits_is_shown_whole_on_request(deputy: Visit, town: Town) -
     await expect(page.get_by_text("第7件建议")).to_be_visible()
 
 
+async def unfold(page: Page) -> None:
+    """Show all rows of the archive, of which the newest stand there at first."""
+    await expect(page.locator(".way .plus").first).to_be_visible()
+    rest = page.get_by_role("button", name=re.compile("条，全部展开"))
+    if await rest.count():
+        await rest.click()
+
+
 async def test_the_archive_explains_the_score_of_the_year(deputy: Visit, town: Town) -> None:
     async def scored() -> bool:
         found = await town.done("GET", f"/api/scores/{town.people[DEPUTY]}", DEPUTY)
@@ -1095,10 +1103,9 @@ async def test_the_archive_explains_the_score_of_the_year(deputy: Visit, town: T
 
     await wait_until(scored, what="a score", seconds=PATIENCE, every=0.2)
     page = await deputy.open("/archive")
-    await expect(page.get_by_text("提交代表督事").first).to_be_visible()
     await expect(page.get_by_text("历年对比")).to_be_visible()
-    if await page.get_by_role("button", name=re.compile("条，全部展开")).count():
-        await page.get_by_role("button", name=re.compile("条，全部展开")).click()
+    await unfold(page)
+    await expect(page.get_by_text("提交代表督事").first).to_be_visible()
     rows = await page.locator(".way .plus").all_inner_texts()
     total = await page.locator(".way h2 .total").inner_text()
     counted = sum(Decimal(row.removeprefix("+").removesuffix("分")) for row in rows)
@@ -1169,6 +1176,7 @@ async def test_a_row_is_contested_upheld_and_shown_with_what_it_is_worth_and_a_m
     deputy: Visit, town: Town
 ) -> None:
     page = await deputy.open("/archive")
+    await unfold(page)
     await page.get_by_role("link", name="对“提交代表督事”提出申诉").first.click()
     await expect(page.get_by_role("heading", name="提交代表督事")).to_be_visible()
     press = page.get_by_role("button", name="提交", exact=True)
@@ -1249,7 +1257,8 @@ async def test_the_archive_is_taken_along_as_pdf_signed_package_spreadsheet_and_
     await deputy.page.route("**/api/archive/*/parts", noted)
     page = await deputy.open("/archive")
     shown = page.locator("section").filter(has=page.get_by_role("heading", name="述职与奖励"))
-    await expect(shown.get_by_role("listitem")).to_contain_text("测评50票，赞成46票 · 称职")
+    report = shown.get_by_role("listitem").filter(has_text="向选民述职")
+    await expect(report).to_contain_text("测评50票，赞成46票 · 称职")
     for name, begin, suffix in (
         ("积分明细（PDF）", b"%PDF-", ".pdf"),
         ("述职报告初稿（Word）", b"PK", ".docx"),
