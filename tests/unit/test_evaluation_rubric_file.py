@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.local.runfolder import CHECKOUT
+from services.cases.routing import rules_file
 from services.evaluation import rubric_file
 from services.evaluation.flaws import SENTENCES, Flaw
 from services.evaluation.rubric import YEAR, Condition, Limits, Rubric, Window
@@ -344,7 +345,9 @@ def test_what_pydantic_says_beyond_the_known_kinds_is_told_in_its_own_words() ->
 @pytest.mark.parametrize("language", ["zh", "en"])
 def test_the_pages_word_every_flaw_and_window_with_what_belongs_to_it(language: str) -> None:
     words = json.loads((CHECKOUT / f"web/src/words/{language}.json").read_text("utf-8"))
-    assert set(words["flaw"]) == set(SENTENCES)
+    assert set(words["flaw"]) == set(SENTENCES) | set(rules_file.CODES.values()), (
+        "a catalogue's have the same place"
+    )
     for code, said in SENTENCES.items():
         assert set(re.findall(r"{(\w+)}", words["flaw"][code])) == set(re.findall(r"{(\w+)}", said)), code
     assert set(words["window"]) == set(Window)
