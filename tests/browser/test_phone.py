@@ -598,6 +598,12 @@ async def test_what_cannot_be_read_hides_neither_the_rest_nor_the_way_to_file(de
     await expect(page.get_by_text("积分暂时读不到")).to_be_visible()
     await deputy.picture("phone-home-partly")
     await expect(page.get_by_role("button", name="提交督事")).to_be_visible()
+    await page.route("**/api/cases/*", lambda route: route.fulfill(status=503, json={"code": "down"}))
+    await deputy.open("/motions/new?case=01a21c27-7591-7969-8f96-84ca0269fe1d")
+    await page.unroute("**/api/cases/*")
+    deputy.expected.append("404")
+    await page.get_by_role("alert").get_by_role("button", name="重新加载").click()
+    await expect(page.get_by_role("alert").filter(has_text="没有找到")).to_be_visible()
 
 
 PAGES = {
