@@ -1,4 +1,5 @@
 /** What is wrong with a rubric and where, in the page's language. */
+import { nextTick } from 'vue'
 import { i18n } from '@/words'
 import type { Schemas } from '@/api/client'
 
@@ -19,4 +20,15 @@ export function placeOf({ path }: Flaw): string {
   if (path === 'the rubric') return t('flawPlace.rubric')
   if (path === 'the file') return t('flawPlace.file')
   return path.replaceAll('(a key)', t('flawPlace.key'))
+}
+
+/** Put the cursor into the line of a text that a flaw is about; nothing where it has none. */
+export async function showLine(box: HTMLTextAreaElement | undefined, text: string, line: number | null): Promise<void> {
+  if (!box || line === null) return
+  const lines = text.split('\n')
+  const start = lines.slice(0, line - 1).reduce((sum, one) => sum + one.length + 1, 0)
+  await nextTick()
+  box.focus()
+  box.setSelectionRange(start, start + (lines[line - 1]?.length ?? 0))
+  box.scrollTop = Math.max(0, (box.scrollHeight / lines.length) * (line - 5))
 }
