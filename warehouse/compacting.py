@@ -4,6 +4,7 @@ Bucket by bucket, so that memory does not follow the size of the warehouse; what
 
 Invariants: files first, manifest last, so that an attempt that is killed leaves files that nobody sees; of two at
 once one wins; a file stays for a day after the newest manifest has ceased to name it, for those who still read it.
+What killed rounds of the writer left goes with it: a file of events whose manifest is there and does not name it.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 _LEFT_FOR = timedelta(days=1)
 _OWN = re.compile(rf"{facts.FOLDER}/type=[^/]+/bucket=[^/]+/\d{{20}}-[0-9a-f]{{12}}\.parquet")
+_OF_WRITER = re.compile(r"events/day=[^/]+/type=[^/]+/\d{20}-[0-9a-f]{12}\.parquet")
 _SCRATCH = "warehouse-compact-"
 _GROWTH = 50
 _FILES = 1000
@@ -103,10 +105,11 @@ async def compact(
         await _delete(storage, after, before)
         return None
     log.info("facts", number=after.number, until=after.until, rows=after.rows)
-    try:
-        await _clean(storage)
-    except (Contradiction, OSError) as error:
-        log.warning("facts-not-cleaned", error=str(error))
+    for what, clean in (("facts", _clean(storage)), ("events", _clean_events(storage, contents))):
+        try:
+            await clean
+        except (Contradiction, OSError) as error:
+            log.warning("not-cleaned", what=what, error=str(error))
     return after
 
 
@@ -136,7 +139,7 @@ def _due(before: Facts | None, contents: Contents, at_least: int) -> bool:
         file.rows
         for files in contents.tables.values()
         for file in files
-        if file.type in SHAPES and reading.manifest_of(file) > until
+        if file.type in SHAPES and reading.manifest_of(file.name) > until
     ]
     enough = max(at_least, (before.rows if before else 0) // _GROWTH)
     return bool(new) and (sum(new) >= enough or len(new) >= _FILES)
@@ -331,6 +334,28 @@ async def _clean(storage: Storage) -> None:
     ]
     for name in left:
         await storage.delete(name)
+
+
+async def _clean_events(storage: Storage, contents: Contents) -> None:
+    """Remove the files of events of rounds that were killed. Raises StorageAway.
+
+    A file is named by the manifest of its own number or by none, and a manifest is never replaced. So what a round
+    under way writes, whose number is not taken yet, is left alone however long it takes.
+    """
+    old = datetime.now(UTC) - _LEFT_FOR
+    kept = {file.name for files in contents.tables.values() for file in files}
+    left = [
+        found.name
+        async for found in storage.under("events")
+        if _OF_WRITER.fullmatch(found.name)
+        and found.name not in kept
+        and reading.manifest_of(found.name) <= contents.number
+        and found.modified < old
+    ]
+    for name in left:
+        await storage.delete(name)
+    if left:
+        log.info("events-cleaned", files=len(left))
 
 
 def _files(found: Facts) -> set[str]:

@@ -221,7 +221,7 @@ def since(url: str, contents: Contents, until: int) -> dict[str, list[str]]:
     found: defaultdict[str, list[str]] = defaultdict(list)
     for files in contents.tables.values():
         for file in files:
-            if reading.manifest_of(file) > until:
+            if reading.manifest_of(file.name) > until:
                 found[file.type].append(reading.path(url, file.name))
     return dict(found)
 

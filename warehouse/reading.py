@@ -109,9 +109,9 @@ def paths(url: str, found: Contents) -> dict[str, list[str]]:
     return dict(by_type)
 
 
-def manifest_of(file: File) -> int:
-    """The number of the manifest that names a file; the file's own name begins with it."""
-    return int(file.name.rpartition("/")[2][:20])
+def manifest_of(name: str) -> int:
+    """The number of the one manifest that may name a file of events; the file's own name begins with it."""
+    return int(name.rpartition("/")[2][:20])
 
 
 def records(

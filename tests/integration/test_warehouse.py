@@ -6,9 +6,10 @@ import asyncio
 import csv
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 from uuid import UUID, uuid4
 
 import pytest
@@ -27,7 +28,7 @@ from shared.testing.messages import encoded, message
 from tests.conftest import started_producer
 from tests.s3_server import s3_server
 from tests.warehouse_house import House
-from warehouse import facts, manifests, reading
+from warehouse import compacting, facts, manifests, reading
 
 RUBRIC = CHECKOUT / "services" / "evaluation" / "rubrics" / "ningbo.yaml"
 SHIPPED = read_rubric(RUBRIC.read_text("utf-8"))[1]
@@ -43,6 +44,12 @@ async def publish(producer: AIOKafkaProducer, *values: Envelope | bytes) -> None
     for value in values:
         raw = value if isinstance(value, bytes) else encoded(value)
         await producer.send_and_wait("case.filed", value=raw, key=b"k")
+
+
+async def unnamed(house: House) -> set[str]:
+    """Files of events that no manifest names."""
+    files = {file.name async for manifest in manifests.every(house.storage) for file in manifest.files}
+    return {found.name async for found in house.storage.under("events")} - files
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -81,8 +88,34 @@ async def test_what_dies_between_files_and_manifest_neither_loses_nor_doubles_a_
     ids = await house.ids()
     assert {event.id for event in sent + more} <= set(ids)
     assert len(ids) == len(set(ids))
-    files = {file.name async for manifest in manifests.every(house.storage) for file in manifest.files}
-    assert not left & files
+    assert await unnamed(house) == left
+
+
+async def test_what_killed_rounds_left_goes_when_it_is_a_day_old_and_no_row_with_it(
+    house: House, producer: AIOKafkaProducer
+) -> None:
+    sent = [filed() for _ in range(3)]
+    await publish(producer, sent[0])
+    await house.killed_round("files-written")
+    old = await unnamed(house)
+    await house.round()
+    await house.grow_old("events")
+    await publish(producer, sent[1])
+    await house.killed_round("files-written")
+    fresh = await unnamed(house) - old
+    await house.round()
+    assert old
+    assert fresh
+    await house.compaction()
+    assert await unnamed(house) == fresh
+    await house.grow_old("events")
+    await publish(producer, sent[2])
+    await house.round()
+    await house.compaction()
+    assert await unnamed(house) == set()
+    ids = await house.ids()
+    assert {event.id for event in sent} <= set(ids)
+    assert len(ids) == len(set(ids))
 
 
 async def test_of_two_writers_at_once_each_row_is_written_by_one(
@@ -194,7 +227,14 @@ async def test_on_s3_it_is_the_same(house: House, producer: AIOKafkaProducer, s3
     await there.round()
     assert (await there.ids()).count(event.id) == 1
     await there.compaction()
-    held = await facts.newest(there.storage)
+    left = await unnamed(there)
+    assert left, "it is new"
+    await publish(producer, filed())
+    await there.round()
+    with patch.object(compacting, "_LEFT_FOR", timedelta(0)):
+        held = await compacting.compact(there.url, there.settings)
+    assert await unnamed(there) == set()
+    assert (await there.ids()).count(event.id) == 1
     assert held is not None
     source = facts.compacted(there.url, held, await reading.contents(there.storage))
     with Replay(replace(source, events={})) as replay:

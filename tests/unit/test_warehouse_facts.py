@@ -99,17 +99,21 @@ class House:
         with Replay(events, threads=1) as replay:
             return replay.sums(rubric, BEGIN, UNTIL)
 
-    def names(self) -> set[str]:
+    def names(self, of: str = "facts") -> set[str]:
         async def found() -> set[str]:
-            return {one.name async for one in self.storage.under("facts")}
+            return {one.name async for one in self.storage.under(of)}
 
         return asyncio.run(found())
 
-    def grow_old(self) -> None:
+    def grow_old(self, of: str = "facts") -> None:
         """Two days pass for what is there."""
         long_ago = datetime.now(UTC).timestamp() - 2 * 86_400
-        for name in self.names():
+        for name in self.names(of):
             os.utime(self.folder / name, (long_ago, long_ago))
+
+    def put(self, name: str) -> str:
+        asyncio.run(self.storage.put(name, b"whatever"))
+        return name
 
 
 @contextmanager
@@ -418,6 +422,45 @@ def test_nothing_is_removed_where_a_manifest_cannot_be_read_of_which_somebody_ma
         one.take(every[2])
         assert one.compact().number == 3
         assert before <= one.names()
+
+
+def test_what_killed_rounds_left_goes_after_a_day_and_nothing_else_of_the_events() -> None:
+    every = versions(3)
+
+    def left(number: int, of: str) -> str:
+        return f"events/day=2021-05-06/type=duty.logged/{number:020d}-{of * 12}.parquet"
+
+    with house() as one:
+        one.take(every[0])
+        one.take(every[1])
+        gone = {one.put(left(1, "a")), one.put(left(2, "b"))}
+        under_way = one.put(left(3, "c"))
+        others = one.put("events/day=2021-05-06/type=duty.logged/of-somebody-else.parquet")
+        named = one.names("events") - gone - {under_way, others}
+        one.grow_old("events")
+        fresh = one.put(left(2, "d"))
+        one.compact()
+        assert one.names("events") == {*named, under_way, others, fresh}
+        one.take(every[2])
+        one.grow_old("events")
+        one.put(fresh)
+        newest = one.names("events") - named - {under_way, others, fresh}
+        one.compact()
+        assert one.names("events") == {*named, *newest, others, fresh}, (
+            "its manifest names another's files now"
+        )
+        assert one.sums_of_events(SHIPPED) == by_the_rules(SHIPPED, every)
+
+
+def test_killed_rounds_are_cleared_up_after_although_facts_cannot_be() -> None:
+    every = versions(2)
+    with house() as one:
+        one.take(every[0])
+        one.put(left := f"events/day=2021-05-06/type=duty.logged/{1:020d}-{'a' * 12}.parquet")
+        one.grow_old("events")
+        one.put("facts/manifests/00000000000000000001.json")
+        assert one.compact().number == 2
+        assert left not in one.names("events")
 
 
 def test_of_two_compactions_at_once_one_counts_and_the_other_leaves_nothing() -> None:
