@@ -27,6 +27,7 @@ def address() -> str:
 
 def tables(console: Console) -> int:
     """Print each table with its rows, days and size. 0, or 1 where the warehouse cannot be read."""
+    held = _asked(console, facts.newest(open_storage(address())))
     found = _asked(console, reading.contents(open_storage(address())))
     if found is None:
         return 1
@@ -37,8 +38,12 @@ def tables(console: Console) -> int:
         rows, size = sum(file.rows for file in files), sum(file.bytes for file in files)
         shown.add_row(name, f"{rows:,}", days[0], days[-1], str(len(files)), f"{size / 1e6:.1f}")
     console.print(shown)
-    held = _asked(console, facts.newest(open_storage(address())))
     if held is not None:
+        try:
+            facts.check(held, found)
+        except Contradiction as error:
+            console.print(f"the facts cannot be used: {error}", markup=False, highlight=False)
+            return 0
         size = sum(part.bytes for of_type in held.types.values() for part in of_type.parts.values())
         console.print(
             f"facts: {held.rows:,} in {size / 1e6:.1f} MB, of the events up to manifest {held.until}",

@@ -78,9 +78,12 @@ async def compact(
     storage = open_storage(url, settings)
     number, before = await _before(storage)
     contents = await reading.contents(storage)
-    if before is not None and before.until > contents.number:
-        log.warning("facts-made-anew", number=number, error="of events that are not there")
-        before = None
+    if before is not None:
+        try:
+            facts.check(before, contents)
+        except Contradiction as error:
+            log.warning("facts-made-anew", number=number, error=str(error))
+            before = None
     if not _due(before, contents, at_least):
         return None
     _sweep()
@@ -183,7 +186,8 @@ class _Compaction:
                     types[type_] = found
         failpoints.reach("facts-written")
         now = datetime.now(UTC).isoformat()
-        return Facts(self._number, now, self._contents.number, self._digits, types)
+        until = self._contents.number
+        return Facts(self._number, now, until, facts.digest(self._contents, until), self._digits, types)
 
     async def _made(
         self, type_: str, shape: Shape, held: Held | None, every: Sequence[str], tail: Sequence[str]

@@ -10,6 +10,7 @@ known here is not used: what it adds may change what the rows mean.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 from collections import defaultdict
@@ -101,11 +102,15 @@ class Held:
 
 @dataclass(frozen=True)
 class Facts:
-    """One compaction: the facts of all events up to the manifest `until`; of `digits` digits a bucket has its name."""
+    """One compaction: the facts of all events up to the manifest `until`; of `digits` digits a bucket has its name.
+
+    `events` tells which events these are (`digest`): after a restore other ones may have the same numbers.
+    """
 
     number: int
     written: str
     until: int
+    events: str
     digits: int
     types: Mapping[str, Held]
 
@@ -202,8 +207,7 @@ async def remove(storage: Storage, number: int) -> None:
 
 def compacted(url: str, facts: Facts, contents: Contents) -> Compacted:
     """Facts with the events since; the contents must have been read after the facts. Raises Contradiction."""
-    if facts.until > contents.number:
-        raise Contradiction(f"manifest {facts.number} of the facts is of events that are not there")
+    check(facts, contents)
     types = {
         type_: replace(
             held,
@@ -214,6 +218,23 @@ def compacted(url: str, facts: Facts, contents: Contents) -> Compacted:
     return Compacted(
         facts.digits, types, since(url, contents, facts.until), dict(reading.paths(url, contents))
     )
+
+
+def check(facts: Facts, contents: Contents) -> None:
+    """Raises Contradiction where facts are not of the events that are there."""
+    if facts.until > contents.number:
+        raise Contradiction(f"manifest {facts.number} of the facts is of events that are not there")
+    if facts.events != digest(contents, facts.until):
+        raise Contradiction(
+            f"manifest {facts.number} of the facts is of other events than those up to manifest {facts.until}"
+        )
+
+
+def digest(contents: Contents, until: int) -> str:
+    """Which events there are up to a manifest: SHA-256 of their files' names, each of which is given once."""
+    names = (file.name for files in contents.tables.values() for file in files)
+    found = sorted(name for name in names if reading.manifest_of(name) <= until)
+    return hashlib.sha256("\n".join(found).encode()).hexdigest()
 
 
 def since(url: str, contents: Contents, until: int) -> dict[str, list[str]]:

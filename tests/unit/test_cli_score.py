@@ -65,6 +65,10 @@ UNUSABLE: dict[str, Callable[[Path], object]] = {
     ),
     "under another number": lambda folder: rewritten(folder, lambda found: found.update(number=9)),
     "of events that are not there": lambda folder: rewritten(folder, lambda found: found.update(until=99)),
+    "of other events": lambda folder: rewritten(folder, lambda found: found.update(events="0" * 64)),
+    "of an older version, which did not say of which events": lambda folder: rewritten(
+        folder, lambda found: found.pop("events")
+    ),
     "cut short": lambda folder: max((folder / "facts" / "manifests").iterdir()).write_bytes(b'{"number": 1'),
     "without a file": lambda folder: file_of(folder, "duty.logged").unlink(),
     "without the deputies' file": lambda folder: file_of(folder, "deputy.changed").unlink(),

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import random
+import shutil
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -461,6 +462,35 @@ def test_killed_rounds_are_cleared_up_after_although_facts_cannot_be() -> None:
         one.put("facts/manifests/00000000000000000001.json")
         assert one.compact().number == 2
         assert left not in one.names("events")
+
+
+def test_facts_of_events_that_a_restore_took_back_are_not_used_and_made_anew() -> None:
+    """Whether other events have taken their numbers by then or not; facts that are older than the events are used."""
+    first, (*others, taken_back) = event(900, "case.filed", case_id=str(UUID(int=1))), versions(3)
+    with house() as one:
+        one.take(first)
+        one.compact()
+        kept = one.folder.with_name("backup")
+        shutil.copytree(one.folder, kept)
+
+        def restore(*folders: str) -> None:
+            for name in folders:
+                shutil.rmtree(one.folder / name)
+                shutil.copytree(kept / name, one.folder / name)
+
+        one.take(taken_back)
+        assert one.compact().until == 2
+        restore("events", "manifests")
+        with pytest.raises(manifests.Contradiction, match="of events that are not there"):
+            one.sums(SHIPPED)
+        one.take(*others)
+        with pytest.raises(manifests.Contradiction, match="of other events than those up to manifest 2"):
+            one.sums(SHIPPED)
+        assert one.compact().until == 2
+        assert one.sums(SHIPPED) == by_the_rules(SHIPPED, [first, *others])
+        assert rows(one, "duty.logged", "d_state, sequence, contested") == [("confirmed", 2, False)]
+        restore("facts")
+        assert one.sums(SHIPPED) == by_the_rules(SHIPPED, [first, *others])
 
 
 def test_of_two_compactions_at_once_one_counts_and_the_other_leaves_nothing() -> None:
