@@ -1,11 +1,15 @@
 """How fast events become scores on a ledger that has grown, and with more processes.
 
-    python -m benchmarks.evaluation.growth [--events 300000] [--rows 1000000 10000000 100000000] [--processes 1 2 4]
+    python -m benchmarks.evaluation.growth [--events 300000] [--rows 1000000 10000000 100000000]
+                                           [--processes 1 2 4] [--rounds 1]
 
 Each size is loaded anew, as facts of earlier years of the same deputies with their sums, in the migrated schema
-with all its indices and under ids of those years (UUIDv7, as all ids of things here); then evaluation takes the same backlog as in `benchmarks.evaluation`, and ledger and sums of
-the backlog's years are held against the rules. Ratios are to the empty ledger and one process of the same run.
-Writes growth.json. A row wants up to 600 bytes of disk while it is loaded; a size that there is no room for is refused.
+with all its indices and under ids of those years (UUIDv7, as all ids of things here); then evaluation takes the
+same backlog as in `benchmarks.evaluation`, and ledger and sums of the backlog's years are held against the rules.
+Numbers of processes take turns, there and back, for so many rounds; medians count. Ratios are to the first number of
+processes on the empty ledger of the same run. `--rows` or `--processes` without a number leaves that table out, and
+growth.json keeps what it held of it. A row wants up to 600 bytes of disk while it is loaded; a size that there is no
+room for is refused.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ import json
 import os
 import random
 import shutil
+import statistics
 import tempfile
 import time
 from dataclasses import asdict
@@ -79,11 +84,16 @@ async def load(dsn: str, rows: int) -> int:
     return int(found)
 
 
-def _told(run: Run, first: Run) -> dict[str, float]:
-    return {
-        **{name: round(value, 1) for name, value in asdict(run).items()},
-        "ratio": round(run.rate / first.rate, 2),
+def _told(runs: list[Run], first: list[Run]) -> dict[str, Any]:
+    """The medians of runs, and the spread where there are several."""
+    rates = [run.rate for run in runs]
+    found: dict[str, Any] = {
+        name: round(statistics.median(getattr(run, name) for run in runs), 1) for name in asdict(runs[0])
     }
+    if len(runs) > 1:
+        found["spread"] = [round(min(rates)), round(max(rates))]
+    ratio = statistics.median(rates) / statistics.median(run.rate for run in first)
+    return {**found, "ratio": round(ratio, 2)}
 
 
 async def main() -> None:
@@ -91,11 +101,14 @@ async def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--events", type=int, default=300_000)
     parser.add_argument("--rows", type=int, nargs="*", default=[1_000_000, 10_000_000, 100_000_000])
-    parser.add_argument("--processes", type=int, nargs="*", default=[1, 2, 4])
+    parser.add_argument("--processes", type=int, nargs="*", default=[1, 2, 4], choices=[1, 2, 3, 4])
+    parser.add_argument("--rounds", type=int, default=1)
     options = parser.parse_args()
     say = Console(width=120, stderr=True).print
+    counts: list[int] = options.processes
+    runs: dict[int, list[Run]] = {count: [] for count in counts}
     sizes: dict[str, Any] = {}
-    processes: dict[str, Any] = {}
+    host = {"events": options.events, "cores": os.cpu_count(), "load_before": round(os.getloadavg()[0], 1)}
     free = shutil.disk_usage(tempfile.gettempdir()).free
     if free < (wanted := max(options.rows, default=0) * _ROW_BYTES):
         raise SystemExit(f"--rows: {wanted >> 30} GB of disk are needed, {free >> 30} are free")
@@ -106,22 +119,26 @@ async def main() -> None:
         stack.postgres.sql("GRANT pg_checkpoint TO evaluation")
         await asyncio.to_thread(city.produce, stack.broker.admin_config(), options.events)
         bench.expected = city.worth(options.events)
-        first = None
-        for count in options.processes:
-            run = await bench.ours(count)
-            first = first or run
-            processes[str(count)] = _told(run, first)
-            say(f"{count} processes: {processes[str(count)]}")
+        for number in range(options.rounds):
+            for count in counts if number % 2 == 0 else counts[::-1]:
+                runs[count].append(run := await bench.ours(count))
+                say(f"round {number + 1}: {count} processes: {run.rate:10,.0f} events/s")
+        first = runs[counts[0]] if counts else []
         for rows in options.rows:
             bench.empty()
             began = time.monotonic()
             held = await load(bench.dsn, rows)
             say(f"{held:,} rows loaded in {time.monotonic() - began:.0f} s")
             run = await bench.ours(1, anew=False)
-            first = first or run
-            sizes[f"{held:,}"] = _told(run, first)
+            first = first or [run]
+            sizes[f"{held:,}"] = _told([run], first)
             say(f"{held:,} rows: {sizes[f'{held:,}']}")
-    result = {"events": options.events, "cores": os.cpu_count(), "processes": processes, "ledger_rows": sizes}
+    result = json.loads(RESULT.read_text("utf-8"))
+    if counts:
+        rates = {str(count): _told(found, first) for count, found in runs.items()}
+        result["processes"] = {**host, "rounds": options.rounds, "rates": rates}
+    if sizes:
+        result["ledger_rows"] = {**host, "rates": sizes}
     RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(result, indent=1))
 
