@@ -1,14 +1,4 @@
 /** Motions are counted by the year of the session 会议年度 in which they were submitted, in China Standard Time. */
-import { isoDay } from '@/shell/format'
-import { now } from '@/shell/surroundings'
-
-const TERM_YEARS = 5
-
-/** The years of a term, the present one first. */
-export function sessionYears(): string[] {
-  const present = Number(isoDay(now()).slice(0, 4))
-  return Array.from({ length: TERM_YEARS }, (_, before) => String(present - before))
-}
 
 /** From when until before when a year lasts; nothing where none is named. */
 export function boundsOf(year: string): { from: string; until: string } {

@@ -2,19 +2,9 @@
 import { ask, client, type Schemas } from '@/api/client'
 import { i18n } from '@/words'
 import { points } from './format'
-import { now } from './surroundings'
 
 export type Scored = Schemas['Score'] & { document: Schemas['RubricDocument'] | null }
 export type Explained = Pick<Schemas['ScoreExplanation'], 'total' | 'begins' | 'lines' | 'chances'>
-
-const YEARS_MOST = 6
-
-/** The years to choose from, this one first: from that of the first day (yyyy-mm-dd) on, but no more than a few. */
-export function yearsSince(first = ''): [string, ...string[]] {
-  const last = now().getFullYear()
-  const count = first === '' ? YEARS_MOST : Math.min(Math.max(last - Number(first.slice(0, 4)) + 1, 1), YEARS_MOST)
-  return [String(last), ...Array.from({ length: count - 1 }, (_, n) => String(last - 1 - n))]
-}
 
 /** A deputy's scores of these years, each with the rubric that counted. Throws Problem. */
 export async function scoresOf(id: string, years: readonly string[]): Promise<Scored[]> {
