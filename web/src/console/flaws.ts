@@ -1,9 +1,9 @@
-/** What is wrong with a rubric and where, in the page's language. */
+/** What is wrong with a draft of a rubric or a catalogue and where, in the page's language. */
 import { nextTick } from 'vue'
 import { i18n } from '@/words'
 import type { Schemas } from '@/api/client'
 
-type Flaw = Schemas['RubricFlaw']
+export type Flaw = Schemas['RubricFlaw']
 const WINDOWS = ['window', 'short', 'long'] as const
 
 /** Why it is wrong; what the service says in its own words where the code is unknown here. */
