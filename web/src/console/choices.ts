@@ -4,7 +4,6 @@ import type { Schemas } from '@/api/client'
 export const ACTIVITY_KINDS: readonly Schemas['Activity']['kind'][] = ['theme', 'inspection', 'research', 'reception', 'training']
 export const CONSULTATION_KINDS: readonly Schemas['Consultation']['kind'][] = ['legislation', 'questionnaire']
 export const URGENCIES: readonly Schemas['Case']['urgency'][] = ['urgent', 'inquiry', 'normal', 'complex']
-export const RESULTS: readonly NonNullable<Schemas['Case']['result']>[] = ['solved', 'explained', 'unsolved']
 export const LEVELS: readonly Schemas['Deputy']['level'][] = ['city', 'county', 'town']
 export const STATION_STATES: readonly Schemas['Station']['state'][] = ['open', 'closed']
 export const MOTION_KINDS: readonly Schemas['Motion']['kind'][] = ['bill', 'suggestion']
