@@ -207,7 +207,11 @@ async def test_joining_shows_the_case_to_who_joined_and_splitting_makes_one_of_i
         sealed=desk.sealer.seal({"title": "路灯", "text": "路灯不亮。"}), out_of=life.id, category="城乡建设"
     )
     await part.did(split)
-    fact = desk.log.of("case.filed", part.id)[0].data
+
+    async def filed() -> list[Envelope]:
+        return desk.log.of("case.filed", part.id)
+
+    fact = (await wait_until(filed, what="the part as a fact"))[0].data
     assert (fact["deputy_id"], fact["split_from"]) == (str(life.deputy), str(life.id))
 
 

@@ -559,6 +559,7 @@ async def test_a_motions_messages_come_to_its_departments_webhook_signed_and_in_
     assert [one.event["type"] for one in found] == ["department.motion", *["department.motion-told"] * 2]
     assert [one.event["data"].get("step") for one in found] == [None, "opinion", "supervised"]
     assert all(one.signed_by(secret) for one in found)
+    await life.told("housing", "department.motion-told", step="supervised")
     on_topic = desk.log.of("department.housing.routed", life.id)
     assert [one.id for one in found] == [str(e.id) for e in on_topic], "the very messages of the topic"
     assert receiver.to(f"/{place.rules.jurisdiction}/roads", life.id) == [], "nobody else's webhook is told"
