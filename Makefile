@@ -11,9 +11,10 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 CACHES := .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist test-results web/dist
 
-# In two processes, the longest files first: much of their time is waiting. The browser's files share a town.
+# In two processes, the longest files first: much of their time is waiting, most of all in the browser. Its files
+# share a town and so a process (tests/conftest.py), beside which the other one has a core and more to itself.
 # What hangs is ended later than elsewhere: the first test of a file starts backends, and another file uses a core.
-WITH_BACKENDS := $(wildcard tests/e2e tests/chaos tests/integration) \
+WITH_BACKENDS := $(wildcard tests/browser tests/e2e tests/chaos tests/integration) \
 	-n 2 --dist loadfile --no-loadscope-reorder --timeout 300
 
 # The first Python that is new enough; empty where there is none.
@@ -44,13 +45,11 @@ check: $(STAMP) ## format, lint, types, import rules and the quick tests
 	$(BIN)/python -m deploy.local.webbuild check
 	$(BIN)/pytest $(wildcard tests/unit tests/architecture tests/contract) -q -n 2 --dist loadfile
 
-test: check ## check, then the tests with real backends and processes
+test: check ## check, then the tests with real backends, processes and a browser
 	$(BIN)/pytest $(WITH_BACKENDS) --durations=25
-	$(BIN)/pytest tests/browser --durations=10
 
 test-full: check ## test, with the long random and load runs
 	SEQUENCES=$${SEQUENCES:-10000} $(BIN)/pytest $(WITH_BACKENDS) --full
-	$(BIN)/pytest tests/browser --full
 
 soak: $(STAMP) ## ten thousand random sequences of commands with kills in between (SEED=1, SEQUENCES=500)
 	SEQUENCES=$${SEQUENCES:-10000} $(BIN)/pytest tests/chaos/test_random_commands.py -q -s

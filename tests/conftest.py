@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_urlsafe
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -19,6 +20,7 @@ import pytest_asyncio
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadFileScheduling
 
 from deploy.kafka.provision import Catalogue, Topic
 from deploy.local.runfolder import PORT_RANGE
@@ -55,6 +57,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         long = [item for item in items if item.get_closest_marker("full")]
         config.hook.pytest_deselected(items=long)
         items[:] = [item for item in items if item not in long]
+
+
+class _ByTown(LoadFileScheduling):
+    """Each file goes to one process, and the browser's files all to the same: they share a town."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "tests/browser" if nodeid.startswith("tests/browser/") else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
+    return _ByTown(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")
