@@ -147,14 +147,9 @@ def stop_signals() -> asyncio.Event:
 
 
 def calm_collector() -> None:
-    """Collect garbage seldom: a batch makes many objects that its end frees without the collector.
-
-    With the default thresholds the collector took 40 % of a batch's client time; `freeze` spares it
-    the imported modules for good.
-    """
+    """Spare the collector what was imported, for good; `shared` has it look seldom at the rest."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(100_000, 20, 20)
 
 
 async def serve(service: Service, settings: ServiceSettings) -> None:
