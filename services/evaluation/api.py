@@ -1,7 +1,7 @@
 """Read-only HTTP of evaluation: scores, ranking, archive, rubrics and figures.
 
-Invariant: a deputy sees their own score and archive; the ranking of all is for staff. Points are
-integers in hundredths of a point.
+Invariant: a deputy sees their own score and archive; staff see those of the deputies of their congress and of
+the congresses in its area, alone, in lists and in simulations. Points are integers in hundredths of a point.
 """
 
 # No `from __future__ import annotations` here: FastAPI could not find `who`, which is made inside `router`.
@@ -24,7 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.evaluation import activity, annual, archive, errors, explaining, office, paper, queries, rescore
 from services.evaluation.domain import CHINA, Explanation, Total, chances, explain, month_of, sums_of, totals
-from services.evaluation.judging import judge
+from services.evaluation.judging import Candidate, judge
 from services.evaluation.package import Signer
 from services.evaluation.replay import Replay
 from services.evaluation.rubric import CORRECTED, Adopted, Rubric, Schedule, adopt
@@ -32,7 +32,7 @@ from services.evaluation.rubric_file import RubricInvalid, parse_rubric, read_ru
 from services.evaluation.store import EvaluationStore
 from shared.contracts.envelope import Actor
 from shared.contracts.evaluation import AppealState
-from shared.contracts.identity import OCCUPATIONS, Level, PlaceCode
+from shared.contracts.identity import OCCUPATIONS, Level, PlaceCode, congress_of
 from shared.contracts.registry import Role, contract_of
 from shared.host import WhoCalls
 from shared.http.callers import require
@@ -76,9 +76,19 @@ class DraftText(BaseModel):
     text: Annotated[str, Field(max_length=100_000)]
 
 
-def _only_own(actor: Actor, deputy_id: UUID) -> None:
-    if not actor.roles.intersection(_EVERYTHING) and actor.person != str(deputy_id):
+async def _check_seen(connection: AsyncConnection, actor: Actor, deputy_id: UUID) -> None:
+    """Raise Refusal for who may not see a deputy's score and archive."""
+    if actor.person == str(deputy_id):
+        return
+    if not actor.roles.intersection(_EVERYTHING):
         raise errors.not_your_score()
+    if not actor.reaches(await queries.congress(connection, deputy_id)):
+        raise errors.not_your_area()
+
+
+def _reaches(actor: Actor, one: Candidate | rescore.Person) -> bool:
+    """Whether a deputy's congress lies in somebody's area."""
+    return actor.reaches(congress_of(one.level, one.county, one.town))
 
 
 def _nothing(rubric: Rubric | None) -> Total:
@@ -162,8 +172,8 @@ def router(
 
     @routes.get("/scores/{deputy_id}")
     async def score(deputy_id: UUID, actor: who, year: Year = None) -> dict[str, Any]:
-        _only_own(actor, deputy_id)
         async with engine.connect() as connection:
+            await _check_seen(connection, actor, deputy_id)
             found_year = await _year(connection, year, deputy_id)
             rubric = (await store.read_schedule(connection)).in_year(found_year)
             found = await queries.score(connection, deputy_id, found_year, rubric)
@@ -180,8 +190,8 @@ def router(
         }
 
     async def explained(actor: Actor, deputy_id: UUID, year: int | None, on: date | None) -> dict[str, Any]:
-        _only_own(actor, deputy_id)
         async with engine.connect() as connection:
+            await _check_seen(connection, actor, deputy_id)
             day = on or _last_day(await _year(connection, year, deputy_id))
             found = await _explained(store, connection, deputy_id, day)
             deputy = await queries.deputy(connection, deputy_id)
@@ -204,10 +214,10 @@ def router(
 
     @routes.get("/scores/{deputy_id}/difference")
     async def difference(deputy_id: UUID, actor: who, begin: date, until: date) -> dict[str, Any]:
-        _only_own(actor, deputy_id)
         if until < begin:
             raise errors.period_wrong()
         async with engine.connect() as connection:
+            await _check_seen(connection, actor, deputy_id)
             before = await _explained(store, connection, deputy_id, begin)
             after = await _explained(store, connection, deputy_id, until)
         return {
@@ -231,7 +241,7 @@ def router(
             begin, until = draft.begin or date(year, 1, 1), draft.until or date(year, 12, 31)
             if until < begin or until.year - begin.year >= _SPAN_YEARS:
                 raise errors.period_wrong()
-            found = await _simulated(kafka, schedule, rubric, begin, until, people)
+            found = await _simulated(kafka, schedule, rubric, begin, until, people, actor)
             async with engine.connect() as connection:
                 shown = {one["deputy_id"] for one in (*found["risers"], *found["fallers"])}
                 names = await queries.names(connection, shown)
@@ -253,7 +263,14 @@ def router(
             found_year = await _year(connection, year)
             rubric = (await store.read_schedule(connection)).in_year(found_year)
             found = await queries.ranking(
-                connection, found_year, _nothing(rubric), level=level, county=county, page=page, size=size
+                connection,
+                found_year,
+                _nothing(rubric),
+                area=actor.organisation,
+                level=level,
+                county=county,
+                page=page,
+                size=size,
             )
         return {"items": found.items, "total": found.total, "page": page, "size": size, "year": found_year}
 
@@ -266,8 +283,8 @@ def router(
         page: Page = 1,
         size: Size = 50,
     ) -> dict[str, Any]:
-        _only_own(actor, deputy_id)
         async with engine.connect() as connection:
+            await _check_seen(connection, actor, deputy_id)
             rows, total = await queries.archive(
                 connection, deputy_id, year=year, with_zero=with_zero, page=page, size=size
             )
@@ -279,8 +296,8 @@ def router(
         return {"items": items, "total": total, "page": page, "size": size}
 
     async def whole_archive(actor: Actor, deputy_id: UUID) -> dict[str, Any]:
-        _only_own(actor, deputy_id)
         async with engine.connect() as connection:
+            await _check_seen(connection, actor, deputy_id)
             if not await queries.is_known(connection, deputy_id):
                 raise errors.deputy_unknown()
             schedule = await store.read_schedule(connection)
@@ -320,8 +337,8 @@ def router(
     async def report(
         deputy_id: UUID, actor: who, year: Year = None, kind: Literal["docx", "pdf"] = "docx"
     ) -> Response:
-        _only_own(actor, deputy_id)
         async with engine.connect() as connection:
+            await _check_seen(connection, actor, deputy_id)
             day = _last_day(await _year(connection, year, deputy_id))
             explained = await _explained(store, connection, deputy_id, day)
             schedule = await store.read_schedule(connection)
@@ -377,7 +394,8 @@ def router(
         judged = [
             one
             for one in everybody
-            if (level is None or one.candidate.level == level)
+            if _reaches(actor, one.candidate)
+            and (level is None or one.candidate.level == level)
             and (county is None or one.candidate.county == county)
             and (not outstanding or one.outstanding or one.tied)
         ]
@@ -479,8 +497,9 @@ async def _simulated(
     begin: date,
     until: date,
     people: Sequence[rescore.Person],
+    actor: Actor,
 ) -> dict[str, Any]:
-    """The period under the adopted rubrics and under the draft, side by side."""
+    """The period under the adopted rubrics and under the draft, side by side: ranks among all, shown whom the actor may see."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "facts.ndjson"
         try:
@@ -488,7 +507,8 @@ async def _simulated(
         except (KafkaError, LookupError, TimeoutError):
             detail = "The log of facts cannot be read now; try again soon."
             raise Problem(503, "log-unreadable", detail, headers={"Retry-After": "5"}) from None
-        changes = await asyncio.to_thread(_side_by_side, file, schedule, draft, begin, until, people)
+        all_changes = await asyncio.to_thread(_side_by_side, file, schedule, draft, begin, until, people)
+    changes = [change for change in all_changes if _reaches(actor, change.person)]
     return {
         "begin": begin,
         "until": until,

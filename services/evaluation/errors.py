@@ -77,6 +77,15 @@ def not_your_score() -> Refusal:
     return Refusal("not-your-score", "You can see only your own score and archive.", "forbidden")
 
 
+def not_your_area() -> Refusal:
+    """A deputy of another congress than that of the staff who ask, and of none below it."""
+    return Refusal(
+        "not-your-area",
+        "This deputy lies outside the area of your congress; ask the congress above it, or an operator.",
+        "forbidden",
+    )
+
+
 def deputy_unknown() -> Refusal:
     """Nobody told of this deputy and no fact names them."""
     return Refusal("deputy-unknown", "There is no deputy with this id.", "not-found")

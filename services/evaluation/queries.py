@@ -19,8 +19,15 @@ from services.evaluation.judging import Candidate
 from services.evaluation.reckoning import Held
 from services.evaluation.rescore import Person
 from services.evaluation.rubric import Rubric
+from shared.contracts.envelope import CITY_DIGITS
 from shared.database.areas import reached
 from shared.database.rows import dictionaries
+
+_CONGRESS = case(
+    (tables.deputies.c.level == "county", tables.deputies.c.county),
+    (tables.deputies.c.level == "town", tables.deputies.c.town),
+)
+"""`congress_of` as a column."""
 
 _RANKING = """
 WITH ranked AS (
@@ -31,7 +38,9 @@ WITH ranked AS (
 SELECT *, rank() OVER (ORDER BY total DESC) AS rank, count(*) OVER () AS deputies
 FROM ranked
 WHERE ($4::text IS NULL OR level = $4) AND ($5::text IS NULL OR county = $5)
-ORDER BY total DESC, deputy_id LIMIT $6::int OFFSET $7::int
+  AND ($6::text IS NULL OR coalesce(
+      starts_with(CASE level WHEN 'county' THEN county WHEN 'town' THEN town END, $6), length($6) <= $7::int))
+ORDER BY total DESC, deputy_id LIMIT $8::int OFFSET $9::int
 """
 
 _LATEST = "SELECT max(year) FROM totals"
@@ -78,18 +87,21 @@ async def ranking(
     year: int,
     nothing: Total,
     *,
+    area: str | None,
     level: str | None,
     county: str | None,
     page: int,
     size: int,
 ) -> Ranked:
-    """Deputies by total, the highest first; who has no fact in the year has the score `nothing`."""
+    """Deputies of an area's congresses by total, the highest first; who has no fact in the year has the score `nothing`."""
     parameters: tuple[Any, ...] = (
         year,
         nothing.total,
         to_json(dict(nothing.categories)).decode(),
         level,
         county,
+        area,
+        CITY_DIGITS,
     )
     found = await connection.exec_driver_sql(_RANKING, (*parameters, size, (page - 1) * size))
     items = dictionaries(found)
@@ -299,6 +311,13 @@ async def deputy(connection: AsyncConnection, deputy_id: UUID) -> dict[str, Any]
     return next(iter(dictionaries(found)), None)
 
 
+async def congress(connection: AsyncConnection, deputy_id: UUID) -> str | None:
+    """The place of the congress that a deputy is of; None for the city's, and for who is not known."""
+    asked = select(_CONGRESS).where(tables.deputies.c.id == deputy_id)
+    found: str | None = await connection.scalar(asked)
+    return found
+
+
 async def people(connection: AsyncConnection) -> list[Person]:
     """All active deputies, as a simulation groups them."""
     kept = tables.deputies.c
@@ -367,8 +386,7 @@ async def appeals(
     Each with what its row is worth now (None: there is none).
     """
     kept, ledger, known = tables.appeals.c, tables.ledger.c, tables.deputies.c
-    congress = case((known.level == "county", known.county), (known.level == "town", known.town))
-    conditions = [or_(reached(area, congress), kept.deputy_id == own)]
+    conditions = [or_(reached(area, _CONGRESS), kept.deputy_id == own)]
     if state:
         conditions.append(kept.state == state)
     if deputy_id is not None:

@@ -371,6 +371,17 @@ async def test_from_the_roster_to_a_deputys_page_where_rows_add_up_and_an_honour
     await expect(noted).to_contain_text("记错了人。")
     await expect(noted.get_by_role("button")).to_have_count(0)
 
+    # who works for another congress sees who it is, and why no more
+    staff.expected.append("status of 403")
+    refused = {"code": "not-your-area", "title": "No", "status": 403, "detail": "No."}
+    await page.route("**/api/scores/*", lambda route: route.fulfill(status=403, json=refused))
+    await page.reload()
+    await expect(page.get_by_role("alert").filter(has_text="超出本级人大的范围")).to_be_visible()
+    await expect(page.get_by_role("heading", name="方玲")).to_be_visible()
+    await expect(page.get_by_role("button", name="积分明细（PDF）")).to_have_count(0)
+    await expect(page.get_by_role("button", name="记入档案")).to_have_count(0)
+    await staff.picture("console-deputy-elsewhere")
+
 
 async def test_a_changed_draft_is_not_thrown_away_by_one_click(staff: Visit) -> None:
     page = await open_at(staff, "/rubric")

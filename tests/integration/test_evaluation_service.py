@@ -399,6 +399,9 @@ async def test_a_draft_is_tried_on_the_log_beside_the_adopted_rubric_and_changes
     assert (await simulate(city.staff, rubric={**document, "items": {}}))[0] == 422
     assert (await simulate(city.staff, rubric=document, begin="2022-01-01", until="2021-01-01"))[0] == 422
     assert (await simulate(city.issuer.token(UUID(int=1), "deputy"), rubric=document))[0] == 403
+    elsewhere = city.issuer.token(uuid4(), "staff", organisation="330212")
+    _, others = await simulate(elsewhere, rubric=document, begin="2021-01-01", until="2021-12-31")
+    assert (others["deputies"], others["risers"], others["groups"]["county"]) == (0, [], [])
 
 
 async def test_an_upheld_appeal_corrects_the_row_and_the_audit_follows(city: City) -> None:
@@ -565,6 +568,46 @@ async def test_standings_rank_everybody_among_peers_whatever_is_asked_for(city: 
     assert (await city.get("/standings", city.staff, year=2019))[1]["code"] == "no-rubric"
     assert (await city.get("/standings", city.staff, size=10_001))[0] == 422
     assert (await city.get("/standings", city.issuer.token(UUID(int=1), "deputy")))[0] == 403
+
+
+async def test_staff_see_the_scores_of_the_congresses_in_their_area_alone(city: City) -> None:
+    of_county, of_town, of_city = UUID(int=1), UUID(int=91), UUID(int=92)
+    for person, place in ((of_town, {"level": "town", "town": "330203101"}), (of_city, {"level": "city"})):
+        data = DeputyChanged.model_validate({**deputy(person.int).data, **place})
+        told = message(data, subject=person, sequence=1, time=datetime(2021, 1, 1, tzinfo=UTC))
+        await city.tell(told)
+    await city.all_taken_in()
+
+    async def listed(token: str) -> set[str]:
+        """Of whom a list tells, the same in both lists; of a fact's deputy that no roster knows the ranking alone."""
+        _, standings = await city.get("/standings", token, year=2021, size=500)
+        _, ranking = await city.get("/ranking", token, year=2021, size=500)
+        numbers = {one["number"] for one in standings["items"]}
+        assert numbers == {one["number"] for one in ranking["items"]} - {None}
+        assert (standings["total"], ranking["total"]) == (len(numbers), len(ranking["items"]))
+        return numbers
+
+    everybody = await listed(city.staff)
+    assert {"1", "91", "92"} < everybody
+    seen = {
+        "3302": (everybody, {of_county, of_town, of_city}),
+        "330203": (everybody - {"92"}, {of_county, of_town}),
+        "330203101": ({"91"}, {of_town}),
+        "330203102": (set(), set()),
+        "330212": (set(), set()),
+    }
+    days = "begin=2021-01-01&until=2021-12-31"
+    reads = ("scores/{}?year=2021", "scores/{}/explanation?year=2021", f"scores/{{}}/difference?{days}",
+             "archive/{}", "archive/{}/parts")  # fmt: skip
+    files = ("scores/{}/sheet", "scores/{}/report", "archive/{}/package", "archive/{}/spreadsheet")
+    for organisation, (numbers, people) in seen.items():
+        token = city.issuer.token(uuid4(), "staff", organisation=organisation)
+        assert await listed(token) == numbers, organisation
+        for person in (of_county, of_town, of_city):
+            for path in reads if person in people else (*reads, *files):
+                status, found = await city.get(f"/{path.format(person)}", token)
+                told_of = status if status == 200 else (status, found["code"])
+                assert told_of == (200 if person in people else (403, "not-your-area")), (organisation, path)
 
 
 async def test_a_rewind_takes_every_event_in_again_and_changes_no_score(city: City) -> None:

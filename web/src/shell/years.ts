@@ -6,7 +6,7 @@ import { now } from './surroundings'
 const TERM_YEARS = 6
 /** So many there are always, for a year is compared with those before it, also of another term. */
 const LEAST_YEARS = 3
-export type Years = readonly [string, string, string, ...string[]]
+type Years = readonly [string, string, string, ...string[]]
 
 /** The years to choose from, this one first: those since the term began (yyyy-mm-dd), or of a whole term where it is nobody's. */
 export function yearsSince(first = ''): Years {
