@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 from playwright.async_api import Page, Route, expect
 
-from tests.browser.conftest import DESK, Visit, open_at
-from tests.browser.town import DEPUTY, Town
+from tests.browser import test_console, test_phone
+from tests.browser.conftest import DESK, Visit, open_at, sign_in
+from tests.browser.town import DEPUTY, STAFF, Town
 
 pytestmark = pytest.mark.timeout(240, func_only=True)
 
@@ -204,3 +205,53 @@ async def test_the_language_can_be_chosen_before_signing_in(visiting: Callable[.
         await expect(visit.page.get_by_role("button", name="Sign in", exact=True)).to_be_visible()
         await visit.page.get_by_role("button", name="中文").click()
         await expect(visit.page.get_by_role("button", name="登录", exact=True)).to_be_visible()
+
+
+_READS = re.compile(r"/api/(?!(me|surroundings|departments|stream|session|notices\?size=1\b))")
+"""What pages ask, without what stands around them on every one."""
+_GOES_ON = {"case-empty"}
+"""Pages on which one works all the same: where the deputy was elected is filled in where it can be read."""
+_RAW = re.compile(r"undefined|NaN|null|service-away|\b[a-z]+\.[a-z]+[A-Z]\w*")
+
+
+async def _told_and_asked_again(page: Page, opened: Awaitable[object], *, goes_on: bool) -> str | None:
+    """Open a page while nothing can be read, and ask again when it can. What is wrong with it, if anything."""
+    asked = []
+
+    async def away(route: Route) -> None:
+        asked.append(route.request.url)
+        await _refuse(route, 503, "service-away")
+
+    await page.route(_READS, away)
+    await opened
+    await page.unroute(_READS, away)
+    failed = page.get_by_role("alert").filter(has_text="暂时")
+    told, again = await failed.count(), failed.get_by_role("button", name="重新加载")
+    if (told > 0) != (bool(asked) and not goes_on) or await again.count() != told:
+        return f"{told} told, {await again.count()} to be asked again, {asked}"
+    if await page.locator(".nothing:not([role=alert]), .van-empty:not([role=alert])").count():
+        return "what could not be read is shown as empty"
+    if raw := _RAW.search(await page.locator("body").inner_text()):
+        return f"raw: {raw[0]}"
+    for button in reversed(await again.all()):
+        await button.click()
+    await expect(failed).to_have_count(0)
+    return None
+
+
+@pytest.mark.parametrize("face", ["phone", "console"])
+async def test_every_page_says_what_it_cannot_read_and_reads_it_when_asked_again(
+    face: str, visiting: Callable[..., Any]
+) -> None:
+    on_phone = face == "phone"
+    async with visiting(**({} if on_phone else DESK)) as visit:
+        await (visit.sign_in(DEPUTY) if on_phone else sign_in(visit, STAFF))
+        visit.expected.append("status of 503")
+        faults = {}
+        for name, path in (test_phone if on_phone else test_console).PAGES.items():
+            opened = visit.open(path) if on_phone else open_at(visit, path)
+            fault = await _told_and_asked_again(visit.page, opened, goes_on=name in _GOES_ON)
+            if fault:
+                await visit.picture(f"{face}-{name}-away")
+                faults[name] = fault
+        assert faults == {}
