@@ -628,6 +628,8 @@ async def test_an_unknown_deputy_is_scored_and_shown_and_gets_a_name_when_known(
     await settle(engine, store)
     ranked = await rank(engine, store)
     assert [(i["deputy_id"], i["name"], i["total"]) for i in ranked.items] == [(DEPUTIES[0], None, 100)]
+    seen = {area: (await rank(engine, store, area=area)).total for area in ("3302", "330203")}
+    assert seen == {"3302": 1, "330203": 0}, "whose congress nobody told is the city's to see"
     newer, older = deputy_changed(DEPUTIES[0], 5), deputy_changed(DEPUTIES[0], 4, name="旧名", level="town")
     await runner.run(records([newer, older]))
     await runner.run(records([deputy_changed(DEPUTIES[0], 3, name="更旧")]))
@@ -637,7 +639,7 @@ async def test_an_unknown_deputy_is_scored_and_shown_and_gets_a_name_when_known(
 
 
 async def rank(engine: AsyncEngine, store: EvaluationStore, **asked: Any) -> queries.Ranked:
-    plain: dict[str, Any] = {"level": None, "county": None, "page": 1, "size": 500}
+    plain: dict[str, Any] = {"area": None, "level": None, "county": None, "page": 1, "size": 500}
     async with engine.connect() as connection:
         rubric = (await store.read_schedule(connection)).in_year(2021)
         assert rubric is not None
