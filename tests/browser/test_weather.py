@@ -207,7 +207,7 @@ async def test_the_language_can_be_chosen_before_signing_in(visiting: Callable[.
         await expect(visit.page.get_by_role("button", name="登录", exact=True)).to_be_visible()
 
 
-_READS = re.compile(r"/api/(?!(me|surroundings|departments|stream|session|notices\?size=1\b))")
+_READS = re.compile(r"/api/(?!(me|surroundings|departments|events|session|notices\?size=1\b))")
 """What pages ask, without what stands around them on every one."""
 _GOES_ON = {"case-empty"}
 """Pages on which one works all the same: where the deputy was elected is filled in where it can be read."""
