@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import socket
+import os
+import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -42,35 +44,29 @@ def s3_settings(port: int) -> StorageSettings:
 
 @asynccontextmanager
 async def s3_server() -> AsyncIterator[int]:
-    """The server; gives its port."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    process = await asyncio.create_subprocess_exec(
-        Path(sys.executable).with_name("moto_server"),
-        "-H",
-        "127.0.0.1",
-        "-p",
-        str(port),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-
-    async def listening() -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", port)) == 0
-
-    try:
-        await wait_until(listening, what="the S3 server", seconds=60)
-        client = boto3.client(
-            "s3",
-            endpoint_url=f"http://127.0.0.1:{port}",
-            region_name="us-east-1",
-            aws_access_key_id=_KEY_ID,
-            aws_secret_access_key=_KEY,
+    """The server; gives the port that it took itself, so that nobody else gets it in between."""
+    with tempfile.TemporaryFile() as said:
+        process = await asyncio.create_subprocess_exec(
+            *(Path(sys.executable).with_name("moto_server"), "-H", "127.0.0.1", "-p", "0"),
+            stdout=subprocess.DEVNULL,
+            stderr=said,
         )
-        await asyncio.to_thread(client.create_bucket, Bucket=BUCKET)
-        yield port
-    finally:
-        process.terminate()
-        await process.wait()
+
+        async def told() -> int:
+            found = re.search(rb"Running on http://127\.0\.0\.1:(\d+)", os.pread(said.fileno(), 10_000, 0))
+            return int(found[1]) if found else 0
+
+        try:
+            port = await wait_until(told, what="the S3 server", every=0.1)
+            client = boto3.client(
+                "s3",
+                endpoint_url=f"http://127.0.0.1:{port}",
+                region_name="us-east-1",
+                aws_access_key_id=_KEY_ID,
+                aws_secret_access_key=_KEY,
+            )
+            await asyncio.to_thread(client.create_bucket, Bucket=BUCKET)
+            yield port
+        finally:
+            process.terminate()
+            await process.wait()
