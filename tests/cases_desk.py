@@ -44,7 +44,7 @@ class Desk:
         async def enough() -> bool:
             return len(self.log.outcomes(envelope.id)) >= count
 
-        await wait_until(enough, what=f"outcome of {envelope.type}", seconds=40)
+        await wait_until(enough, what=f"outcome of {envelope.type}")
         return self.log.outcomes(envelope.id)[-1]
 
     def filing(

@@ -154,7 +154,7 @@ async def as_gateway(stack: LocalStack) -> AsyncIterator[AIOKafkaProducer]:
     await producer.stop()
 
 
-async def started_producer(stack: LocalStack, principal: str, *, seconds: float = 10) -> AIOKafkaProducer:
+async def started_producer(stack: LocalStack, principal: str, *, seconds: float = 30) -> AIOKafkaProducer:
     """A producer of an account that may be too new for the broker's nodes to know it yet, or of a broker that comes back."""
     deadline = asyncio.get_running_loop().time() + seconds
     while True:

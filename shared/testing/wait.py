@@ -13,7 +13,7 @@ T = TypeVar("T")
 async def wait_until(
     ask: Callable[[], Awaitable[T]],
     *,
-    seconds: float = 20.0,
+    seconds: float = 60.0,
     what: str = "the condition",
     every: float = 0.02,
 ) -> T:

@@ -89,11 +89,11 @@ async def test_while_the_broker_is_away_a_process_is_alive_but_not_ready(
         return (await cases.get("/readyz"))[0] == 200
 
     try:
-        await wait_until(not_ready_for_the_broker, seconds=30, what="/readyz saying that the broker is away")
+        await wait_until(not_ready_for_the_broker, what="/readyz saying that the broker is away")
         assert (await cases.get("/livez"))[0] == 200
     finally:
         await asyncio.to_thread(stack.supervisor.start, stack.broker.process)
-    await wait_until(ready, seconds=30, what="/readyz after the broker came back")
+    await wait_until(ready, what="/readyz after the broker came back")
     await lives.send(2)
     await lives.rated_more_than(1)
     assert cases.supervisor.starts("cases-1") == 1
@@ -142,7 +142,7 @@ async def test_a_broker_lost_between_write_and_commit_of_offsets_is_waited_for_a
                 assert health.stalled() == {}
                 return clock() > lost_at + 180
 
-            await wait_until(three_minutes_alive, seconds=30, every=0.1, what="three minutes of the clock")
+            await wait_until(three_minutes_alive, every=0.1, what="three minutes of the clock")
             assert "broker" in health.unready()
         finally:
             assert stack.broker.process is not None

@@ -86,7 +86,7 @@ class Life:
             own = [e for e in self.desk.log.of(topic, self.id) if e.data.get("step") == step]
             return own if len(own) >= count else []
 
-        return (await wait_until(found, what=f"{step} on {topic}", seconds=30))[-1]
+        return (await wait_until(found, what=f"{step} on {topic}"))[-1]
 
     async def dossiers(self, department: str, count: int) -> list[Envelope]:
         async def found() -> list[Envelope]:
@@ -94,7 +94,7 @@ class Life:
             own = [e for e in self.desk.log.of(topic, self.id) if e.type == "department.routed"]
             return own if len(own) >= count else []
 
-        return await wait_until(found, what=f"{count} dossiers of {department}", seconds=30)
+        return await wait_until(found, what=f"{count} dossiers of {department}")
 
     async def read(self, *roles: str, person: UUID | None = None) -> dict[str, object]:
         token = self.desk.issuer.token(person or uuid4(), *roles)
@@ -187,7 +187,7 @@ async def test_many_reports_of_one_hole_are_closed_with_the_one_and_rated_each_b
         async def closed(part: Life = part) -> list[Envelope]:
             return desk.log.of("case.closed", part.id)
 
-        receipt = (await wait_until(closed, what="the receipt of a merged case", seconds=30))[0]
+        receipt = (await wait_until(closed, what="the receipt of a merged case"))[0]
         assert receipt.data["deputy_id"] == str(part.deputy)
         assert receipt.data["result"] == "solved"
         await part.did(cases.RateCase(stars=4), "deputy")
@@ -236,7 +236,7 @@ async def test_nobody_but_the_service_itself_can_say_that_something_is_due(
             found = {(letter["topic"], letter["reason"]) for letter in (await answer.json())["items"]}
         return {(t, "wrong-topic") for t in ("cases.commands", "department.housing.replies")} <= found
 
-    await wait_until(buried, what="two dead letters", seconds=30, every=0.2)
+    await wait_until(buried, what="two dead letters", every=0.2)
     assert not [e for e in desk.log.of("case.progressed", life.id) if e.data["step"] == "urged"]
 
 

@@ -102,7 +102,7 @@ async def test_a_department_acts_only_on_cases_it_holds(desk: Desk, stack: Local
         async def settled(command: UUID = answer.id) -> list[CommandOutcome]:
             return desk.log.outcomes(command)
 
-        outcome = (await wait_until(settled, what=f"outcome of {code}'s reply", seconds=30))[0]
+        outcome = (await wait_until(settled, what=f"outcome of {code}'s reply"))[0]
         assert (outcome.state == "accepted") is allowed
         if not allowed:
             assert outcome.problem is not None

@@ -128,7 +128,7 @@ class City:
             assert status == 200, figures
             return sum(figures["events"].values()) == self.sent
 
-        await wait_until(counted, what=f"{self.sent} events", seconds=60)
+        await wait_until(counted, what=f"{self.sent} events", seconds=120)
         await self.settled()
 
     async def settled(self) -> None:

@@ -307,7 +307,7 @@ async def test_the_nightly_audit_agrees_once_a_night_and_each_altered_figure_rai
     async def shown() -> bool:
         return metrics.REGISTRY.get_sample_value("dbt_score_audit_differences") == 1
 
-    await wait_until(shown, what="the alarm in the metrics", seconds=30)
+    await wait_until(shown, what="the alarm in the metrics")
     assert metrics.REGISTRY.get_sample_value("dbt_score_audit_deputies") == len(DEPUTIES)
     assert not task.done()
     task.cancel()

@@ -113,7 +113,7 @@ async def test_each_accepted_receipt_has_one_effect_and_every_other_a_code(
             for id_, lines in by_id.items()
         )
 
-    await wait_until(all_answered, what="an outcome of every receipt", seconds=30)
+    await wait_until(all_answered, what="an outcome of every receipt")
     expected: Counter[tuple[str, str]] = Counter()
     refused: Counter[str] = Counter()
     for id_, lines in by_id.items():

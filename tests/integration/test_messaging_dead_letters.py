@@ -179,7 +179,7 @@ async def test_the_topic_of_dead_letters_carries_reference_reason_digest_and_pos
         found = (await read_all(kafka_settings(stack, "operator"), "cases.dead"))["cases.dead"]
         return [record for record in found if digest(value).encode() in record.value]
 
-    (record,) = await wait_until(referred_to, seconds=40, every=0.3, what="the reference")
+    (record,) = await wait_until(referred_to, every=0.3, what="the reference")
     notice = DeadLetterNotice.model_validate_json(record.value)
     kept = (await letters(stack, [digest(value)]))[digest(value)]
     assert (notice.dead_letter_id, notice.reason) == (kept["id"], "undecodable")
@@ -205,7 +205,7 @@ async def test_a_dead_letter_whose_cause_is_mended_is_replayed_exactly_once(
             found = await letters(stack, [digest(encoded(filing))])
             return [(x["state"], x["attempts"]) for x in found.values()] == [("dead", 2)]
 
-        await wait_until(failed_again, seconds=40, what="a replay in vain, after which the letter is open")
+        await wait_until(failed_again, what="a replay in vain, after which the letter is open")
     finally:
         await rows(stack, "cases", "ALTER TABLE cases DROP CONSTRAINT no_such_case")
     assert (await replay(desk, letter["id"])).state == "accepted"
@@ -213,7 +213,7 @@ async def test_a_dead_letter_whose_cause_is_mended_is_replayed_exactly_once(
     async def filed() -> list[Envelope]:
         return desk.log.of("case.filed", case_id)
 
-    await wait_until(filed, seconds=40, what="the replayed filing")
+    await wait_until(filed, what="the replayed filing")
     second = await replay(desk, letter["id"])
     assert second.problem is not None
     assert second.problem.code == "dead-letter-not-open"

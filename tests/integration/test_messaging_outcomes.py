@@ -49,7 +49,7 @@ async def posts(stack: LocalStack, as_gateway: AIOKafkaProducer) -> AsyncIterato
     async def positioned() -> bool:
         return all(health.unready() == {} for health in healths)
 
-    await wait_until(positioned, seconds=30, what="two readers of outcomes")
+    await wait_until(positioned, what="two readers of outcomes")
     yield found
     for task in following:
         task.cancel()

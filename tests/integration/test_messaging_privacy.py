@@ -61,7 +61,7 @@ async def marks(desk: Desk, stack: LocalStack) -> Marks:
         await desk.ask(probe)
         return bool(desk.log.of("department.housing.routed", probe.subject))
 
-    await wait_until(routed, seconds=40, every=0.3, what="routing to housing")
+    await wait_until(routed, every=0.3, what="routing to housing")
     assert (await desk.ask(message(data, subject=case_id, token=as_deputy))).state == "accepted"
     seal = desk.sealer.seal
     concern = cases.SubmitConcern(
@@ -96,7 +96,7 @@ async def marks(desk: Desk, stack: LocalStack) -> Marks:
     async def answered() -> bool:
         return bool(desk.log.of("case.progressed", case_id))
 
-    await wait_until(answered, seconds=40, what="the answer as an event")
+    await wait_until(answered, what="the answer as an event")
     assert (await desk.ask(message(cases.CloseCase(), subject=case_id, token=as_deputy))).state == "accepted"
     return found
 

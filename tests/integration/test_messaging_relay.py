@@ -77,7 +77,7 @@ async def until_left(kit: Kit, count: int, *, parked: int = 0) -> list[dict[str,
         found = await kit.rows("SELECT count(*) AS n, count(parked_since) AS parked FROM outbox")
         return (found[0]["n"], found[0]["parked"]) == (count, parked)
 
-    await wait_until(left, seconds=40, what=f"an outbox of {count} rows, {parked} parked")
+    await wait_until(left, what=f"an outbox of {count} rows, {parked} parked")
     return await kit.rows(
         "SELECT key, payload, parked_reason FROM outbox WHERE parked_since IS NOT NULL ORDER BY id"
     )
@@ -150,7 +150,7 @@ async def test_a_topic_that_may_not_be_written_holds_up_its_own_key_and_nothing_
             left = await kit.rows("SELECT key, parked_reason FROM outbox")
             return left == [{"key": forbidden, "parked_reason": "TopicAuthorizationFailedError"}]
 
-        await wait_until(only_the_forbidden, seconds=40, what="the forbidden row parked, the others gone")
+        await wait_until(only_the_forbidden, what="the forbidden row parked, the others gone")
     assert await published(stack, free_topic, [free]) == {free: [1, 2]}
     assert await published(stack, "department.changed", [forbidden]) == {}
 
@@ -174,10 +174,10 @@ async def test_two_relays_at_once_may_repeat_but_keep_the_order_of_each_key(
         return await locks() == 1
 
     async with relaying(batch_max=37):
-        await wait_until(one_lock, seconds=30, what="the first relay")
+        await wait_until(one_lock, what="the first relay")
         monkeypatch.setattr(relays, "LOCK_KEY", relays.LOCK_KEY + 1)  # the lock that would keep it waiting
         async with relaying(batch_max=23):
-            await wait_until(both_locks, seconds=30, what="two active relays")
+            await wait_until(both_locks, what="two active relays")
             await put(kit, *[(free_topic, several[n % 5], b"%d" % n) for n in range(1000)])
             await until_left(kit, 0)
     found = await published(stack, free_topic, several)

@@ -102,7 +102,7 @@ class Town:
                 return {}
             return {str(one.id): CommandOutcome.model_validate(found[str(one.id)].data) for one in commands}
 
-        outcomes = await wait_until(settled, what="all outcomes", seconds=40, every=0.05)
+        outcomes = await wait_until(settled, what="all outcomes", every=0.05)
         return [outcomes[str(one.id)] for one in commands]
 
     async def deputy(self, who: UUID, data: Contract, subject: UUID, at: datetime = NOW) -> str:
