@@ -114,8 +114,12 @@ class Town:
 @pytest_asyncio.fixture(scope="module")
 async def town(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
     quick = {"WEBHOOK_POLL_SECONDS": "0.1", "WEBHOOK_FIRST_SECONDS": "0.2"}
+    patient = {"OUTCOME_WAIT_SECONDS": "30"}  # a department's program and Open311 take no later outcome here
     suite = Suite(
-        tmp_path_factory.mktemp("suite"), environment="test", fsync=False, extra_env={"cases": quick}
+        tmp_path_factory.mktemp("suite"),
+        environment="test",
+        fsync=False,
+        extra_env={"cases": quick, "gateway": patient},
     )
     async with contextlib.AsyncExitStack() as end:
         await asyncio.to_thread(suite.start)
@@ -172,7 +176,7 @@ async def department_system(town: Town, door: str, folder: Path) -> AsyncIterato
         yield said
     finally:
         process.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(process.wait(), 20) == 0, said.read_text()
+        assert await asyncio.wait_for(process.wait(), PATIENCE) == 0, said.read_text()
 
 
 @pytest.mark.parametrize("door", ["kafka", "webhook", "open311", "http"])

@@ -78,7 +78,7 @@ class Town:
             shown = await self.shown(case_id)
             return case_id if shown and shown["department"] == "housing" else None
 
-        return str(await wait_until(routed, what="a routed case", every=0.3, seconds=40))
+        return str(await wait_until(routed, what="a routed case", every=0.3))
 
     async def shown(self, case_id: str) -> Any:
         status, _, body = await self.ask("GET", f"/api/cases/{case_id}", self.token("deputy"))
@@ -105,8 +105,8 @@ async def town(
         ) as desk:
             urls = json.dumps({"cases": [desk.url]})
             names = ("DIGEST_KEY", "INTAKE_SECRET", "INTAKE_CLIENT_SECRET")
-            secrets = dict.fromkeys(names, "a secret of these tests")
-            url = await asyncio.to_thread(processes.start, "gateway", SERVICE_URLS=urls, **secrets, **env)
+            own = dict.fromkeys(names, "a secret of these tests") | {"OUTCOME_WAIT_SECONDS": "30"}
+            url = await asyncio.to_thread(processes.start, "gateway", SERVICE_URLS=urls, **own, **env)
             settings = s3_settings(port)
             yield Town(
                 desk, url, session, open_storage(QUARANTINE, settings), open_storage(PHOTOS, settings), port
@@ -197,7 +197,7 @@ async def test_a_photo_that_was_never_uploaded_is_refused_at_the_door_and_missin
     async def named() -> bool:
         return bool((await town.shown(case_id))["photos"])
 
-    await wait_until(named, what="the answer", seconds=30)
+    await wait_until(named, what="the answer")
     assert await town.states(case_id, 1) == ["missing"]
     status, _, _ = await town.ask("GET", f"/api/cases/{case_id}/photos/{'0' * 64}", town.token("deputy"))
     assert status == 404
@@ -489,7 +489,7 @@ async def test_a_document_that_was_never_uploaded_is_refused_at_the_door_and_mis
     async def named() -> bool:
         return bool((await town.shown(case_id))["documents"])
 
-    await wait_until(named, what="the answer", seconds=30)
+    await wait_until(named, what="the answer")
     assert await town.states(case_id, 1, kind="documents") == ["missing"]
 
 
