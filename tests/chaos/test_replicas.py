@@ -26,8 +26,8 @@ async def test_a_relay_paused_in_mid_send_and_its_successor_keep_the_order_of_ea
     async def left() -> int:
         return int((await rows(stack, "cases", "SELECT count(*) AS n FROM outbox"))[0]["n"])
 
-    async def some_sent(before: int) -> bool:
-        return 0 < await left() < before
+    async def fewer(than: int) -> bool:
+        return await left() < than
 
     async def active(name: str) -> bool:
         return await cases.gauge("dbt_relay_active", name) == 1
@@ -41,7 +41,7 @@ async def test_a_relay_paused_in_mid_send_and_its_successor_keep_the_order_of_ea
         return ended == "1"
 
     await cases.start("cases-1", RELAY_BATCH_MAX="400")
-    await wait_until(lambda: active("cases-1"), seconds=30, what="the first relay")
+    await wait_until(lambda: active("cases-1"), what="the first relay")
     await cases.start("cases-2", RELAY_BATCH_MAX="400")
     await rows(
         stack,
@@ -52,13 +52,13 @@ async def test_a_relay_paused_in_mid_send_and_its_successor_keep_the_order_of_ea
         KEYS,
         ROWS,
     )
-    await wait_until(lambda: some_sent(ROWS), seconds=30, what="the first rows on their way")
+    await wait_until(lambda: fewer(ROWS), what="the first rows on their way")
     cases.supervisor.kill("cases-1", signal.SIGSTOP)
     try:
-        await wait_until(cut_off, seconds=30, what="the end of the paused relay's session")
+        await wait_until(cut_off, what="the end of the paused relay's session")
         paused_at = await left()
         assert paused_at > 0
-        await wait_until(lambda: some_sent(paused_at), seconds=30, what="rows sent by the successor")
+        await wait_until(lambda: fewer(paused_at), what="rows sent by the successor")
     finally:
         cases.supervisor.kill("cases-1", signal.SIGCONT)
 
@@ -80,7 +80,7 @@ async def test_scaling_from_one_to_three_and_back_under_load_loses_nothing_and_k
         async def one() -> bool:
             return sum([await cases.gauge("dbt_relay_active", name) for name in names]) == 1
 
-        await wait_until(one, seconds=30, what=f"one active relay of {', '.join(names)}")
+        await wait_until(one, what=f"one active relay of {', '.join(names)}")
 
     await cases.start("cases-1")
     async with load(lives):

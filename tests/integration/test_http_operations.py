@@ -70,13 +70,13 @@ async def test_metrics_tell_lag_outbox_dead_letters_batches_and_the_active_relay
     async def quiet() -> dict[str, float]:
         found = await samples()
         lag = found['dbt_consumer_lag_records{consumer="cases.commands"}']
-        return found if found["dbt_outbox_rows"] == lag == 0 else {}
+        events = found.get('dbt_batch_seconds_count{consumer="cases"}', 0)
+        return found if found["dbt_outbox_rows"] == lag == 0 < events else {}
 
-    found = await wait_until(quiet, what="no lag and an empty outbox in the metrics")
+    found = await wait_until(quiet, what="no lag, an empty outbox and the first events in the metrics")
     assert found["dbt_outbox_oldest_seconds"] == 0
     assert found["dbt_outbox_parked_rows"] == 0
     assert found["dbt_relay_active"] == 1
-    assert found['dbt_batch_seconds_count{consumer="cases"}'] > 0
     assert found['dbt_messages_total{consumer="cases",result="done",type="case.file"}'] > 0
     assert "dbt_dead_letters_open" in found
     assert 'dbt_loop_age_seconds{loop="cases.commands"}' in found

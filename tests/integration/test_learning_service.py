@@ -68,7 +68,7 @@ class School:
         role: Any = "staff" if who == STAFF else "deputy"
         return message(data, subject=course, token=self.issuer.token(who, role), time=at)
 
-    async def send(self, commands: Sequence[Envelope], seconds: float = 40) -> list[CommandOutcome]:
+    async def send(self, commands: Sequence[Envelope], seconds: float = 60) -> list[CommandOutcome]:
         sent = [
             await self.producer.send("learning.commands", value=encoded(one), key=one.subject.encode())
             for one in commands
@@ -319,14 +319,19 @@ async def test_completing_waits_for_nobody_else_on_the_same_course(
         await other.execute(text("SELECT * FROM courses WHERE id = :id FOR UPDATE"), {"id": course})
         await other.execute(text("SELECT * FROM enrolments WHERE deputy_id = :id FOR UPDATE"), {"id": bo})
         completing = [school.command(anna, contract.CompleteCourse(), course)]
-        await asyncio.wait_for(a_runner(engine, school.issuer).run(records(completing)), 5)
+        await asyncio.wait_for(a_runner(engine, school.issuer).run(records(completing)), 30)
         blocked = asyncio.create_task(
             a_runner(engine, school.issuer).run(
                 records([school.command(bo, contract.CompleteCourse(), course)])
             )
         )
-        done, _ = await asyncio.wait([blocked], timeout=0.3)
-        assert not done  # its own enrolment is locked
+
+        async def waits() -> bool:
+            query = text("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'")
+            return bool(await other.scalar(query))
+
+        await wait_until(waits, what="the one whose own enrolment is locked")
+        assert not blocked.done()
     await blocked
 
 
@@ -334,9 +339,9 @@ async def test_eight_thousand_completions_at_once_are_all_taken(school: School) 
     course = uuid4()
     assert await school.ask(STAFF, PUBLISHING, course) == "accepted"
     deputies = [uuid4() for _ in range(8000)]
-    await school.send([school.command(one, STUDYING, course) for one in deputies], seconds=60)
+    await school.send([school.command(one, STUDYING, course) for one in deputies], seconds=120)
     commands = [school.command(one, contract.CompleteCourse(), course) for one in deputies]
-    outcomes = await school.send(commands, seconds=60)
+    outcomes = await school.send(commands, seconds=120)
     assert {o.state for o in outcomes} == {"accepted"}
 
     async def said() -> bool:
