@@ -156,6 +156,15 @@ def _template(path: str) -> tuple[str, dict[str, Any]] | None:
     return None
 
 
+_AT_REST = """async () => {
+  const frame = () => new Promise(requestAnimationFrame)
+  const ends = (one) => one.playState === 'running' && one.effect?.getComputedTiming().endTime !== Infinity
+  await frame()
+  await frame()
+  for (let moving; (moving = document.getAnimations().filter(ends)).length > 0; await frame())
+    await Promise.allSettled(moving.map((one) => one.finished))
+}"""
+"""Waits for what moves or fades and comes to an end: half faded out, words have no contrast."""
 _STILL_PENDING = r"status of 404 .*/api/commands/[a-z]+/[0-9a-f-]{36}\)$"
 """What a browser says when a page asks for an outcome that is not there yet; on a busy machine one is late."""
 
@@ -198,6 +207,7 @@ class Visit:
     async def axe(self) -> list[str]:
         """What axe finds against WCAG 2.2 AA, as one line for each kind of fault."""
         await self.page.evaluate(AXE.read_text("utf-8"))
+        await self.page.evaluate(_AT_REST)
         found = await self.page.evaluate(
             "axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']})"
         )
@@ -268,8 +278,8 @@ def visiting(browser: Browser, town: Town) -> Callable[..., Any]:
         found = Visit(context, page, town.url)
         holding: list[asyncio.Task[None]] = []
         found.watch(page)
-        page.on("request", lambda request: town.written.update(_typed(request)))
-        page.on("response", lambda response: holding.append(asyncio.create_task(found.hold(response))))
+        context.on("request", lambda request: town.written.update(_typed(request)))
+        context.on("response", lambda response: holding.append(asyncio.create_task(found.hold(response))))
         try:
             yield found
             await asyncio.gather(*holding)

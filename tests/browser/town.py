@@ -7,7 +7,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -20,9 +20,12 @@ from simulation.lesson_texts import LESSON_TEXTS
 
 PATIENCE = 60.0
 """Seconds; other people's programs may be using the machine."""
+CHINA = timezone(timedelta(hours=8))
 PASSWORD = "town-hall-at-nine"
 DEPUTY, OTHER_DEPUTY = "B1", "B2"
 HOUSING, STAFF = "housing", "staff"
+LATE_SECONDS = 20
+"""How long the gateway waits for an outcome: a page of a slow machine says what it does on a fast one."""
 STATION = "高桥镇代表联络站"
 """The station to which both deputies belong."""
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
@@ -127,9 +130,24 @@ class Town:
         assert status == 200, body
         self.tokens[who], self.people[who] = body["access_token"], person
 
+    async def now(self) -> datetime:
+        """The suite's time, in China: its day and year are those of the pages."""
+        return datetime.fromisoformat((await self.done("GET", "/api/surroundings", STAFF))["now"]).astimezone(
+            CHINA
+        )
+
+    async def scored(self) -> None:
+        """Wait until the deputy has a score."""
+
+        async def there() -> bool:
+            found = await self.done("GET", f"/api/scores/{self.people[DEPUTY]}", DEPUTY)
+            return bool(found["total"] > 0)
+
+        await wait_until(there, what="a score", seconds=PATIENCE, every=0.2)
+
     async def cases_titled(self, title: str, who: str = DEPUTY) -> list[dict[str, Any]]:
-        """The cases of somebody with a title."""
-        found = await self.done("GET", "/api/cases?size=100", who)
+        """The cases of somebody with a title, the newest first."""
+        found = await self.done("GET", "/api/cases?size=500", who)
         return [case for case in found["items"] if case["title"] == title]
 
     async def file(self, title: str, text: str, **more: Any) -> str:
@@ -171,7 +189,10 @@ async def open_town(folder: Path) -> AsyncIterator[Town]:
         folder / "run",
         environment="test",
         fsync=False,
-        extra_env={name: {"DIVISIONS_FILE": str(divisions)} for name in ("gateway", "evaluation")},
+        extra_env={
+            "gateway": {"DIVISIONS_FILE": str(divisions), "OUTCOME_WAIT_SECONDS": str(LATE_SECONDS)},
+            "evaluation": {"DIVISIONS_FILE": str(divisions)},
+        },
     )
     async with contextlib.AsyncExitStack() as end:
         await asyncio.to_thread(suite.start)
