@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -11,10 +11,9 @@ from playwright.async_api import expect
 
 from shared.testing.wait import wait_until
 from tests.browser.conftest import DESK, Visit, open_at, sign_in
-from tests.browser.town import OTHER_DEPUTY, PATIENCE, STAFF, Town
+from tests.browser.town import CHINA, OTHER_DEPUTY, PATIENCE, STAFF, Town
 from tests.conftest import started_producer
 
-CHINA = timezone(timedelta(hours=8))
 pytestmark = pytest.mark.timeout(300, func_only=True)
 
 
@@ -98,7 +97,7 @@ async def test_what_a_fault_kept_out_is_handed_in_again_once_the_fault_is_mended
             duty["note"] == note for duty in (await town.done("GET", "/api/duties", OTHER_DEPUTY))["items"]
         )
 
-    duty = {"kind": "research", "happened_on": datetime.now(UTC).date().isoformat(), "note": note}
+    duty = {"kind": "research", "happened_on": (await town.now()).date().isoformat(), "note": note}
     tell(f"ALTER TABLE duties ADD CONSTRAINT fault CHECK (note <> '{note}')")
     try:
         status, _ = await town.ask("POST", "/api/duties", OTHER_DEPUTY, duty)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,13 +14,10 @@ from tests.browser.town import DEPUTY, HOUSING, STAFF, STATION, Town
 
 pytestmark = pytest.mark.timeout(300, func_only=True)
 
-CHINA = timezone(timedelta(hours=8))
-
 
 async def local(town: Town, **later: int) -> str:
     """The suite's time, so much later, as a field of day and time takes it."""
-    now = datetime.fromisoformat((await town.done("GET", "/api/surroundings", STAFF))["now"])
-    return (now + timedelta(**later)).astimezone(CHINA).strftime("%Y-%m-%dT%H:%M")
+    return (await town.now() + timedelta(**later)).strftime("%Y-%m-%dT%H:%M")
 
 
 async def choose(page: Page, field: str, option: str) -> None:
