@@ -243,7 +243,7 @@ async def test_staff_gather_reports_of_one_matter_and_are_told_what_was_not_take
 
     async def grouped() -> bool:
         found = (await town.done("GET", "/api/case-clusters", STAFF))["items"]
-        return any(report in {case["id"] for case in one["cases"]} for one in found)
+        return any({into, report, answered} <= {case["id"] for case in one["cases"]} for one in found)
 
     await wait_until(grouped, what="the reports being found together", seconds=PATIENCE, every=0.2)
     async with visiting(**DESK) as visit:
