@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
 from uuid import UUID
 
 from hypothesis import given, settings
@@ -21,7 +22,7 @@ from services.cases.search.grams import (
     runs,
 )
 from services.cases.search.marks import MONTHS_MAX, asked, months
-from services.cases.search.sketches import Sketches
+from services.cases.search.sketches import joined
 from shared.security.sealing import Opener, new_private_key
 
 KEYED = Keyed(b"a key of tests")
@@ -132,7 +133,7 @@ def report(number: int, text: str, *, town: str | None = TOWN, minutes: int = 0)
 def test_reports_of_one_thing_make_one_group_and_the_rest_none() -> None:
     reports = [report(n, HOLE if n % 2 else SAME_HOLE, minutes=n) for n in range(1, 41)]
     strangers = [report(100 + n, UNRELATED[n:], town=f"3302030{n:02d}") for n in range(20)]
-    (found,) = clusters_of([*strangers, *reports], Sketches, least=3)
+    (found,) = clusters_of([*strangers, *reports], joined, least=3)
     assert {r.id for r, _ in found.reports} == {r.id for r in reports}
     assert found.first.id == UUID(int=1)
     assert found.reports[0][1] == 1.0
@@ -142,7 +143,7 @@ def test_reports_of_one_thing_make_one_group_and_the_rest_none() -> None:
 def test_the_same_words_about_another_town_are_another_matter() -> None:
     here = [report(n, HOLE) for n in range(5)]
     there = [report(10 + n, HOLE, town=OTHER_TOWN) for n in range(4)]
-    assert [len(c.reports) for c in clusters_of([*here, *there], Sketches, least=2)] == [5, 4]
+    assert [len(c.reports) for c in clusters_of([*here, *there], joined, least=2)] == [5, 4]
 
 
 @settings(max_examples=50, deadline=None)
@@ -170,7 +171,7 @@ def test_a_report_joins_the_group_whose_first_is_most_like_it(
             group.append((one, best))
         else:
             expected.append([(one, 1.0)])
-    found = clusters_of(reports, Sketches, least=1, alike=alike, at_once=at_once)
+    found = clusters_of(reports, partial(joined, at_once=at_once), least=1, alike=alike)
     assert {c.reports for c in found} == {tuple(group) for group in expected}
 
 
@@ -180,8 +181,8 @@ def test_a_report_joins_the_group_whose_first_is_most_like_it(
 )
 def test_groups_do_not_depend_on_the_order_in_which_reports_come(given_: list[tuple[str, int]]) -> None:
     reports = [report(n, text, minutes=minutes) for n, (text, minutes) in enumerate(given_)]
-    found = clusters_of(reports, Sketches, least=1)
-    assert found == clusters_of(reversed(reports), Sketches, least=1)
+    found = clusters_of(reports, joined, least=1)
+    assert found == clusters_of(reversed(reports), joined, least=1)
     assert sorted(r.id for c in found for r, _ in c.reports) == sorted(r.id for r in reports)
 
 

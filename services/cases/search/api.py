@@ -13,8 +13,9 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import to_json
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.cases import api, errors
@@ -24,7 +25,7 @@ from services.cases.handlers import Words, read_words
 from services.cases.search import queries
 from services.cases.search.clusters import Cluster, Report, clusters_of
 from services.cases.search.grams import Keyed
-from services.cases.search.sketches import Sketches
+from services.cases.search.sketches import joined
 from shared.contracts.envelope import Actor
 from shared.contracts.identity import PlaceCode
 from shared.contracts.registry import Role
@@ -59,6 +60,8 @@ def router(opener: Opener, keyed: Keyed, engine: AsyncEngine, caller: WhoCalls) 
     """The routes."""
     routes = APIRouter()
     who = Annotated[Actor, Depends(caller)]
+    # Two threads that both want the interpreter take it from each other, and take longer than one after the other.
+    reckoning = asyncio.Lock()
 
     async def found(
         actor: Actor,
@@ -128,28 +131,25 @@ def router(opener: Opener, keyed: Keyed, engine: AsyncEngine, caller: WhoCalls) 
         days: Annotated[int, Query(ge=1, le=90)] = 7,
         least: Annotated[int, Query(ge=2, le=1000)] = 3,
         size: Annotated[int, Query(ge=1, le=100)] = 20,
-    ) -> JSONResponse:
+    ) -> Response:
         require(actor, *_STAFF)
         conditions = api.visible(actor)
         if county is not None:
             conditions += api.in_place(county)
         since = request.app.state.clock.now() - timedelta(days=days)
-        async with engine.connect() as connection:
+        async with lists.reading(engine) as connection:
             reports, states = await queries.open_reports(
                 connection, conditions, since=since, most=_MOST_REPORTS
             )
-        clusters = (await asyncio.to_thread(clusters_of, reports, Sketches, least=least))[:size]
+        async with reckoning:
+            clusters = (await asyncio.to_thread(clusters_of, reports, joined, least=least))[:size]
         parents = [_parent(cluster, states) for cluster in clusters]
         async with engine.connect() as connection:
             shown = _titled(clusters)
             known = await queries.shown_in_clusters(connection, {*shown, *(parent.id for parent in parents)})
-        titles = await asyncio.to_thread(_titles, known, opener)
-        items = [
-            _cluster(cluster, parent.id, known.get(parent.id), states, titles)
-            for cluster, parent in zip(clusters, parents, strict=True)
-        ]
-        # Made of plain values already: to look through thousands of reports for others takes longer than to group them.
-        return JSONResponse({"items": items})
+        async with reckoning:
+            told = await asyncio.to_thread(_told, clusters, parents, known, states, opener)
+        return Response(told, media_type="application/json")
 
     return routes
 
@@ -185,8 +185,20 @@ def _titled(clusters: Sequence[Cluster]) -> list[UUID]:
     return (first + others)[:_TITLES_MAX]
 
 
-def _titles(cases: Mapping[UUID, dict[str, Any]], opener: Opener) -> dict[UUID, str | None]:
-    return {one: _title(case["sealed"], opener) for one, case in cases.items()}
+def _told(
+    clusters: Sequence[Cluster],
+    parents: Sequence[Report],
+    known: Mapping[UUID, Mapping[str, Any]],
+    states: Mapping[UUID, str],
+    opener: Opener,
+) -> bytes:
+    """The answer, with the titles of the cases that are known."""
+    titles = {one: _title(case["sealed"], opener) for one, case in known.items()}
+    items = [
+        _cluster(cluster, parent.id, known.get(parent.id), states, titles)
+        for cluster, parent in zip(clusters, parents, strict=True)
+    ]
+    return to_json({"items": items})
 
 
 def _parent(cluster: Cluster, states: Mapping[UUID, str]) -> Report:
