@@ -30,7 +30,7 @@ from deploy.local.supervisor import ProcessSpec
 from simulation.city import Scale, build_city
 from simulation.demo import DemoResult, play, show_people, simulation_token
 from simulation.gateway_client import GatewayError
-from simulation.year import END
+from simulation.script import END
 
 _LOOK_SECONDS = 0.2
 DEPARTMENTS = "departments.json"

@@ -6,9 +6,9 @@ read or written behind the services' backs; the same seed and scale give the sam
 
 - `city`: counties, towns, deputies, departments and staff (pure)
 - `case_texts`: the words of the cases (pure)
-- `year`: the script of the year and the figures it must end with (pure)
+- `year`: the script of the year and the figures it must end with; `cases`, `motions` are parts of it (pure)
 - `gateway_client`, `journal`, `driver`: play the script over HTTP and write down every answer
-- `residents`, `session`: the driver's parts for residents' concerns and for a session's motions
+- `handling`, `residents`, `session`: the driver's parts for cases, for residents' concerns and for motions
 - `report`: ask the services for each figure and compare
 - `demo`: all of it in order, as `daibiaotong demo` calls it
 """

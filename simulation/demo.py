@@ -19,8 +19,9 @@ from simulation.driver import PREPARED, Cast, Driver, Played, tick_the_clock
 from simulation.gateway_client import OPERATOR, GatewayClient, GatewayError, Write, open_gateway
 from simulation.journal import Journal
 from simulation.phases import PhaseResult, Phases
-from simulation.report import Line, ask_all, compare_journal, figures, show
-from simulation.year import END, Year, write_year
+from simulation.report import Line, ask_all, compare_journal, compare_ways, figures, list_cases, show
+from simulation.script import END
+from simulation.year import Year, write_year
 
 DEMO_CATEGORY = "城乡建设"
 """Every county has an office of its own for it."""
@@ -126,7 +127,9 @@ async def _compared(
 ) -> list[Line]:
     staff = played.cast.staff[city.code]
     lines = await ask_all(gateway, figures(city, year), staff)
-    return lines + await compare_journal(gateway, journal.read(), played.mistakes, staff)
+    cases = await list_cases(gateway, staff)
+    lines += await compare_ways(gateway, year, played.ids, cases, staff)
+    return lines + compare_journal(cases, journal.read(), played.mistakes)
 
 
 def _busiest(city: City, year: Year, level: str) -> int:

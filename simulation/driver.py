@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import csv
-import dataclasses
 import gc
 import io
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -28,16 +27,17 @@ from shared.messaging.kafka import make_producer
 from shared.settings import KafkaSettings
 from simulation.city import TERM_FROM, TERM_UNTIL, City, Deputy
 from simulation.gateway_client import INTAKE, OPERATOR, GatewayClient, GatewayError, Write
+from simulation.handling import EXPLAINED_WORDS, CasesPlay
 from simulation.lesson_texts import LESSON_TEXTS
 from simulation.phases import Phases
 from simulation.residents import ResidentsPlay
+from simulation.script import BEIJING, END
 from simulation.session import SessionPlay
-from simulation.year import BEIJING, END, Activity, Case, Consultation, Duty, Year
+from simulation.year import Activity, Consultation, Duty, Year
 
 PREPARED = datetime(2021, 7, 5, 9, 0, tzinfo=BEIJING)
 """When the congress set the platform up, before the launch."""
 
-EXPLAINED_WORDS = "情况已向您说明，相关政策以公开发布的文件为准。"
 MISTAKES = 40
 """Requests of each kind, in the full year, that the services must refuse."""
 REPETITIONS = 200
@@ -78,9 +78,13 @@ class Cast:
 
 @dataclass(frozen=True)
 class Played:
-    """What only the driver can know of the play: people, and requests that had to be refused."""
+    """What only the driver can know of the play: people, residents' cases, and requests that had to be refused.
+
+    `ids` are the services' ids of cases by the script's, where they are not the same.
+    """
 
     cast: Cast
+    ids: Mapping[UUID, str] = field(repr=False)
     mistakes: frozenset[str] = field(repr=False)
 
 
@@ -96,7 +100,6 @@ class Driver:
         self._mistakes: set[str] = set()
         self._codes: list[str] = []  # of the deputies
         self._station_codes: dict[str, str] = {}  # by town
-        self._ids: dict[UUID, str] = {}  # of the residents' concerns, which the script cannot know
 
     async def play(self) -> Played:
         """The whole year, except the tick of the clock.
@@ -110,22 +113,23 @@ class Driver:
         await self._phases.obtain_tokens("people get their tokens", self._people_of_the_script())
         await self._announce()
         residents = self._residents()
-        self._ids = await residents.submitted()
-        await self._cases_filed()
+        ids = await residents.submitted()
+        cases = self._cases(residents, ids)
+        await cases.filed(SETTLED_SECONDS)
         await self._training()
         await self._activities()
         await self._consultations()
         await self._duties()
         session = self._session()
         await session.submitted_and_assigned()
-        await self._cases_answered()
-        await self._cases_closed()
+        await cases.answered(DEPARTMENTS_PATIENCE_SECONDS)
+        await cases.closed(SETTLED_SECONDS)
         await residents.rated()
         await session.answered_and_rated(DEPARTMENTS_PATIENCE_SECONDS)
-        await self._mistakes_refused()
-        await self._repeated()
+        await self._mistakes_refused(cases, residents)
+        await self._repeated(cases)
         await self.settled()
-        return Played(self._cast, frozenset(self._mistakes))
+        return Played(self._cast, ids, frozenset(self._mistakes))
 
     async def people_the_city(self) -> None:
         """Staff, departments, stations and deputies, taken in by every service."""
@@ -349,150 +353,7 @@ class Driver:
             activity.announced_at,
         )
 
-    # -- cases -----------------------------------------------------------------------------------------
-
-    def _id_of(self, case: Case) -> str:
-        return self._ids.get(case.id, str(case.id))
-
-    def _script(self) -> dict[str, Case]:
-        return {self._id_of(case): case for case in self._year.cases}
-
-    def _by_deputy(self, case: Case, kind: str, body: Mapping[str, Any], at: datetime) -> Write:
-        """What the deputy does with a case; named by the script's id, so that it is the same in every play."""
-        who, id_ = self._cast.deputies[case.deputy], self._id_of(case)
-        path = f"/api/cases/{id_}/{kind.partition('.')[2]}"
-        return dataclasses.replace(self._write(kind, str(case.id), who, path, body, at), subject=id_)
-
-    def _filings(self) -> Iterator[Write]:
-        for case in self._year.cases:
-            if case.explained:
-                continue
-            if case.submitted_at is not None:
-                chosen = {} if case.chosen is None else {"category": case.chosen}
-                yield self._by_deputy(case, "concern.take-up", chosen, case.filed_at)
-                continue
-            body = {
-                "id": str(case.id),
-                "title": case.title,
-                "text": case.text,
-                "county": case.county,
-                "town": case.town,
-                "origin": case.origin,
-            }
-            if case.chosen is not None:
-                body["category"] = case.chosen
-            yield self._write(
-                "case.file", str(case.id), self._cast.deputies[case.deputy], "/api/cases", body, case.filed_at
-            )
-
-    async def _cases_filed(self) -> None:
-        explained = [case for case in self._year.cases if case.explained]
-        filed = len(self._year.cases) - len(explained)
-        await self._phases.send_all("cases filed, concerns taken up 督事", self._filings(), filed)
-        answers = (
-            self._by_deputy(case, "concern.explain", {"text": EXPLAINED_WORDS}, case.closed_at or END)
-            for case in explained
-        )
-        await self._phases.send_all("concerns explained 解释说明", answers, len(explained))
-        merged = [case for case in self._year.cases if case.merged_into is not None]
-        await self._phases.send_all("reports of one matter merged 并案", self._mergings(merged), len(merged))
-        undecided = await self._routings()
-        await self._phases.send_all("cases routed by staff 派单", undecided, len(undecided))
-
-    def _mergings(self, cases: Iterable[Case]) -> Iterator[Write]:
-        clerk = self._staff_for(None)
-        for case in cases:
-            path, body = f"/api/cases/{case.id}/merge", {"into": str(case.merged_into), "reason": "同一灾情"}
-            at = case.filed_at + timedelta(hours=1)
-            yield self._write("case.merge", str(case.id), clerk, path, body, at)
-
-    async def _cases_answered(self) -> None:
-        """Until the departments have answered every case, and again those that were sent back."""
-        await self._until_answered("cases answered by departments")
-        reopened = [case for case in self._year.cases if case.reopened_at is not None]
-        writes = (
-            self._by_deputy(
-                case, "case.reopen", {"reason": "问题尚未解决"}, case.reopened_at or case.filed_at
-            )
-            for case in reopened
-        )
-        await self._phases.send_all("cases sent back 重新办理", writes, len(reopened))
-        await self._until_answered("and answered again")
-
-    async def _until_answered(self, title: str) -> None:
-        """Wait for the departments; staff route again what one hands back meanwhile."""
-        clerk = self._staff_for(None)
-
-        async def answered() -> int:
-            told = (await self._gateway.get("/api/figures", who=clerk))["cases"]
-            states = told["states"]
-            if states.get("triage", 0):
-                for write in await self._routings():
-                    await self._gateway.send(write)
-            if told["extensions_asked"]:
-                for write in await self._extensions():
-                    await self._gateway.send(write)
-            return sum(int(states.get(state, 0)) for state in ("answered", "closed", "merged"))
-
-        try:
-            await self._phases.wait_for(title, len(self._year.cases), answered, DEPARTMENTS_PATIENCE_SECONDS)
-        except TimeoutError as error:
-            raise TimeoutError(f"{error}: is the departments' process running?") from error
-
-    async def _routings(self) -> list[Write]:
-        """Staff's decision on every case in triage now; one that came back goes to another department."""
-        clerk = self._staff_for(None)
-        script = self._script()
-        writes = []
-        async for item in self._gateway.pages("/api/cases", who=clerk, size=_LIST_SIZE, state="triage"):
-            case = script[item["id"]]
-            code = department_by_hand(self._city, case, times_returned=item["returned"])
-            path, body = f"/api/cases/{item['id']}/route", {"department": code, "reason": "人工派单"}
-            # The version tells this decision from the one before the case came back.
-            subject = f"{case.id}/{item['version']}"
-            at = min(case.filed_at + timedelta(hours=20), END)
-            write = self._write("case.route", subject, clerk, path, body, at)
-            writes.append(dataclasses.replace(write, subject=str(case.id)))
-        return writes
-
-    async def _extensions(self) -> list[Write]:
-        """Staff's decision on each extension that is asked for now."""
-        clerk = self._staff_for(None)
-        script = self._script()
-        writes = []
-        async for item in self._gateway.pages(
-            "/api/cases", who=clerk, size=_LIST_SIZE, extension_asked="true"
-        ):
-            case = script[item["id"]]
-            body = {"granted": bool(case.extension), "reason": "已研究"}
-            path, at = (
-                f"/api/cases/{item['id']}/extension/decision",
-                min(case.filed_at + timedelta(hours=24), END),
-            )
-            writes.append(self._write("case.decide-extension", str(case.id), clerk, path, body, at))
-        return writes
-
-    def _closings(self) -> Iterator[Write]:
-        for case in self._year.cases:
-            if case.closed_at is not None and case.merged_into is None and not case.explained:
-                yield self._by_deputy(case, "case.close", {}, case.closed_at)
-
-    def _ratings(self) -> Iterator[Write]:
-        for case in self._year.cases:
-            if case.rated_at is not None:
-                yield self._by_deputy(case, "case.rate", {"stars": case.stars}, case.rated_at)
-
-    async def _cases_closed(self) -> None:
-        closed = sum(case.closed_at is not None for case in self._year.cases)
-        rated = sum(case.rated_at is not None for case in self._year.cases)
-        others = sum(case.merged_into is not None or case.explained for case in self._year.cases)
-        await self._phases.send_all("cases closed 办结", self._closings(), closed - others)
-        await self._phases.wait_for("  and what was merged into them", closed, self._closed, SETTLED_SECONDS)
-        await self._phases.send_all("cases rated 评价", self._ratings(), rated)
-
-    async def _closed(self) -> int:
-        figures = await self._gateway.get("/api/figures", who=self._staff_for(None))
-        return int(figures["cases"]["closed"])
+    # -- parts that play by themselves --------------------------------------------------------------------
 
     def _residents(self) -> ResidentsPlay:
         return ResidentsPlay(
@@ -504,6 +365,19 @@ class Driver:
             self._station_codes,
             self._staff_for(None),
             self._write,
+        )
+
+    def _cases(self, residents: ResidentsPlay, ids: Mapping[UUID, str]) -> CasesPlay:
+        return CasesPlay(
+            self._gateway,
+            self._phases,
+            self._city,
+            self._year.cases,
+            self._cast.deputies,
+            self._staff_for(None),
+            self._write,
+            residents,
+            ids,
         )
 
     def _session(self) -> SessionPlay:
@@ -644,7 +518,7 @@ class Driver:
 
     # -- what must not work, and what must change nothing ------------------------------------------------
 
-    async def _mistakes_refused(self) -> None:
+    async def _mistakes_refused(self, cases: CasesPlay, residents: ResidentsPlay) -> None:
         """Requests that break a rule: each must be refused and change nothing."""
         year, deputies = self._year, self._cast.deputies
         number = year.scale.of(MISTAKES)
@@ -654,10 +528,10 @@ class Driver:
         writes: list[Write] = []
         for case in [case for case in year.cases if case.closed_at is None][:number]:
             stranger = deputies[(case.deputy + 1) % len(deputies)]
-            path = f"/api/cases/{self._id_of(case)}/close"
+            path = f"/api/cases/{cases.id_of(case)}/close"
             writes.append(self._write("case.close", str(case.id), stranger, path, {}, END))
         writes += [
-            self._by_deputy(case, "concern.explain", {"text": EXPLAINED_WORDS}, END)
+            cases.by_deputy(case, "concern.explain", {"text": EXPLAINED_WORDS}, END)
             for case in [case for case in year.cases if case.taken_up][:number]
         ]
         for deputy in untrained[:number]:
@@ -693,14 +567,15 @@ class Driver:
                     activity.starts_at,
                 )
             )
+        writes += residents.mistakes(number)
         writes += self._session().mistakes(number)
         self._mistakes = {write.command_id for write in writes}
         await self._phases.send_all("mistakes, all to be refused", writes, len(writes))
 
-    async def _repeated(self) -> None:
+    async def _repeated(self, cases: CasesPlay) -> None:
         """Filings sent a second time under the same id: the first outcome again, and no second case."""
         number = min(self._year.scale.of(REPETITIONS), len(self._year.cases))
-        repeated = [write for write, _ in zip(self._filings(), range(number), strict=False)]
+        repeated = [write for write, _ in zip(cases.filings(), range(number), strict=False)]
         await self._phases.send_all("filings repeated, same id", repeated, len(repeated))
 
 
@@ -723,20 +598,6 @@ def roster_csv(deputies: list[Deputy], codes: Mapping[str, str]) -> bytes:
         station = codes[d.town] if d.town else ""
         writer.writerow((d.number, d.name, d.level, d.occupation, *place, *term, station))
     return text.getvalue().encode()
-
-
-def department_by_hand(city: City, case: Case, *, times_returned: int) -> str:
-    """The department that staff choose: the usual one, and after a return one that serves the whole city.
-
-    Where nobody knows what the case is about, its id decides, so that a second play decides alike.
-    """
-    whole_city = [department for department in city.departments if not department.counties]
-    able = [department for department in whole_city if case.category in department.categories]
-    if case.category is None or not able:
-        return whole_city[(case.id.int + times_returned) % len(whole_city)].code
-    if times_returned == 0:
-        return city.department_for(case.category, case.county).code
-    return able[times_returned % len(able)].code
 
 
 def unfinished(status: Mapping[str, Any]) -> list[str]:

@@ -7,23 +7,28 @@ are compared with the services' effects: each accepted request has exactly one, 
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from rich.console import Console
 from rich.table import Table
 
+from simulation import cases as case_script
 from simulation import city as city_script
 from simulation import year as year_script
 from simulation.city import City
 from simulation.gateway_client import GatewayClient, GatewayError
 from simulation.journal import Entry
+from simulation.script import END
 from simulation.year import Consultation, Year
 
 _LIST_SIZE = 500
-_OPEN = year_script.CASES_FILED - year_script.CASES_CLOSED
+_OPEN = case_script.CASES_FILED - case_script.CASES_CLOSED
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +80,9 @@ def figures(city: City, year: Year) -> tuple[Figure, ...]:
     rated_by_residents = sum(case.resident_stars is not None for case in cases)
     merged = sum(case.merged_into is not None for case in cases)
     reopened = sum(case.reopened_at is not None for case in cases)
-    disputed = sum(case.disputed for case in cases)
-    asked = sum(case.extension is not None for case in cases)
+    lives = Counter(case.life for case in cases)
+    objected = sum(case.explained and case.doubted_at is not None for case in cases)
+    unsatisfied = sum(case.doubted_at is not None for case in cases) - objected
     granted = sum(bool(case.extension) for case in cases)
     trained = len(year.training.attendees)
     fates = Counter(duty.fate for duty in duties)
@@ -95,23 +101,28 @@ def figures(city: City, year: Year) -> tuple[Figure, ...]:
         ("  of towns", None, levels["town"], _total("/api/deputies", level="town")),
         ("departments", None, len(city.departments), _total("/api/departments")),
         ("stations", None, len(city.stations), _total("/api/stations")),
-        ("cases filed 督事", year_script.CASES_FILED, filed, _figure("cases", "filed")),
+        ("cases filed 督事", case_script.CASES_FILED, filed, _figure("cases", "filed")),
         ("  put by residents 民情直通车", None, concerns, _figure("cases", "steps", "submitted")),
         ("    and taken up 接收", None, concerns - explained, _figure("cases", "steps", "taken-up")),
-        ("    explained by the deputy 解释说明", None, explained, _figure("cases", "steps", "explained")),
-        ("cases closed 办结", year_script.CASES_CLOSED, closed, _figure("cases", "closed")),
+        ("    explained 解释说明", None, explained + objected, _figure("cases", "steps", "explained")),
+        ("cases closed 办结", case_script.CASES_CLOSED, closed, _figure("cases", "closed")),
         ("  answered, still open", _OPEN, filed - closed, _figure("cases", "states", "answered")),
         ("  merged into others 并案", None, merged, _figure("cases", "merged")),
-        ("  sent back once 重新办理", None, reopened, _figure("cases", "reopened")),
-        ("  handed back 退回", None, 2 * disputed, _figure("cases", "steps", "returned")),
-        ("  gone up, somebody designated 首接负责", None, disputed, _figure("cases", "designated")),
-        ("  more time asked for 申请延期", None, asked, _figure("cases", "steps", "extension-asked")),
+        ("  sent back once 重新办理", None, reopened + unsatisfied, _figure("cases", "reopened")),
+        ("  handed back 退回", None, 2 * lives["disputed"], _figure("cases", "steps", "returned")),
+        ("  gone up, somebody designated 首接负责", None, lives["disputed"], _figure("cases", "designated")),
+        (
+            "  more time asked for 申请延期",
+            None,
+            lives["extended"],
+            _figure("cases", "steps", "extension-asked"),
+        ),
         ("    and granted", None, granted, _figure("cases", "steps", "extension-granted")),
         ("cases rated 评价", None, rated, _figure("cases", "rated")),
         (
             "ratings by residents 居民评价",
             None,
-            rated_by_residents,
+            rated_by_residents + unsatisfied,
             _figure("cases", "steps", "resident-rated"),
         ),
         *_session_lines(year),
@@ -139,7 +150,7 @@ def figures(city: City, year: Year) -> tuple[Figure, ...]:
         ),
         ("evaluation: deputies known", None, len(city.deputies), _figure("evaluation", "deputies")),
         ("evaluation: cases filed", None, filed - explained, _taken_in("case.filed")),
-        ("evaluation: cases closed", None, closed, _taken_in("case.closed")),
+        ("evaluation: closings of cases", None, closed + objected + unsatisfied, _taken_in("case.closed")),
         ("evaluation: cases rated", None, rated, _taken_in("case.rated")),
         ("evaluation: completions", None, trained, _taken_in("course.completed")),
         ("evaluation: answers", None, answers, _taken_in("consultation.answered")),
@@ -191,7 +202,7 @@ def _session_lines(year: Year) -> tuple[tuple[str, int | None, int, Ask], ...]:
 
 def _session(*at: str) -> Ask:
     """A figure of the session's report, as it stood at the end of the year."""
-    return Ask("/api/motion-report", at, (("at", year_script.END.isoformat()),))
+    return Ask("/api/motion-report", at, (("at", END.isoformat()),))
 
 
 def _total(path: str, **query: str) -> Ask:
@@ -238,8 +249,83 @@ def value_at(body: Any, at: tuple[str, ...]) -> int | None:
     return body if isinstance(body, int) and not isinstance(body, bool) else None
 
 
-async def compare_journal(
-    gateway: GatewayClient, entries: Iterable[Entry], mistakes: frozenset[str], staff: str
+async def list_cases(gateway: GatewayClient, staff: str) -> list[Mapping[str, Any]]:
+    """All cases as lists show them."""
+    return [item async for item in gateway.pages("/api/cases", who=staff, size=_LIST_SIZE)]
+
+
+_WAYS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("cases moved by staff 转办", "transferred", ("accepted", "transferred", "accepted", "answered")),
+    ("cases answered after an opinion 会办意见", "co-handled", ("co-handled", "opinion", "answered")),
+    ("cases asked about and supplied 补充", "asked", ("asked", "supplied", "answered")),
+    (
+        "concerns handled again 不满意",
+        "doubted",
+        ("closed", "resident-rated", "reopened", "answered", "closed"),
+    ),
+    ("concerns objected to 不同意见", "objected", ("explained", "objected", "explained")),
+)
+"""Lines of the table: the name, what the script's cases have lived, and the steps that their ways must have, in order."""
+
+
+async def compare_ways(
+    gateway: GatewayClient,
+    year: Year,
+    ids: Mapping[UUID, str],
+    cases: Sequence[Mapping[str, Any]],
+    staff: str,
+) -> list[Line]:
+    """What no figure tells: counted among all cases as they are listed, and in the ways of the script's.
+
+    `ids` are the services' ids of cases by the script's, where they are not the same.
+    """
+    lived: dict[str, list[str]] = {}
+    for case in year.cases:
+        doubt = None if case.doubted_at is None else ("objected" if case.explained else "doubted")
+        for what in (case.life, doubt, None if case.split_from is None else "split"):
+            lived.setdefault(what or "", []).append(ids.get(case.id, str(case.id)))
+    number = {what: len(found) for what, found in lived.items()}
+    lines = [
+        Line(name, None, number.get(what, 0), sum(bool(case[field]) for case in cases), "GET /api/cases")
+        for name, what, field in (
+            ("cases split off others 拆分", "split", "split_from"),
+            ("cases with a co-handler 会办", "co-handled", "co_handlers"),
+            ("concerns objected to, listed", "objected", "objected"),
+        )
+    ]
+    told = (await gateway.get("/api/indicators", who=staff))["indicators"]
+    moved = sum(
+        one["denominator"] - one["numerator"] for one in told if one["key"] == "cases-routed-right-first"
+    )
+    expected = number.get("disputed", 0) + number.get("transferred", 0)
+    lines.append(Line("cases moved or handed back", None, expected, moved, "GET /api/indicators"))
+    rested = 0
+    for name, what, steps in _WAYS:
+        wanted = lived.get(what, [])
+        ways = await asyncio.gather(*(gateway.get(f"/api/cases/{id_}", who=staff) for id_ in wanted))
+        found = [_in_order(way["steps"], steps) for way in ways]
+        lines.append(
+            Line(name, None, len(wanted), sum(len(at) == len(steps) for at in found), "GET /api/cases/{id}")
+        )
+        if what == "asked":
+            rested = sum(len(at) > 1 and at[0] < at[1] for at in found)
+    lines.append(
+        Line("  and their clock stood still", None, number.get("asked", 0), rested, "GET /api/cases/{id}")
+    )
+    return lines
+
+
+def _in_order(way: Iterable[Mapping[str, Any]], steps: Sequence[str]) -> list[datetime]:
+    """When a way came to these steps one after the other, whatever lies between; as far as it has them."""
+    found: list[datetime] = []
+    for one in way:
+        if len(found) < len(steps) and one["step"] == steps[len(found)]:
+            found.append(datetime.fromisoformat(one["at"]))
+    return found
+
+
+def compare_journal(
+    cases: Iterable[Mapping[str, Any]], entries: Iterable[Entry], mistakes: frozenset[str]
 ) -> list[Line]:
     """The journal against the services: cases filed and closed one by one, mistakes refused, nothing unanswered."""
     accepted: dict[str, Counter[str]] = {}
@@ -261,14 +347,14 @@ async def compare_journal(
 
     filed: Counter[str] = Counter()
     closed: Counter[str] = Counter()
-    async for item in gateway.pages("/api/cases", who=staff, size=_LIST_SIZE):
+    for item in cases:
         filed[item["id"]] += 1
         closed[item["id"]] += item["state"] == "closed" and item["merged_into"] is None
     return [
         Line(
             "journal: cases accepted, found once",
             None,
-            *_matched(together("case.file", "concern.take-up", "concern.explain"), filed),
+            *_matched(together("case.file", "case.split", "concern.take-up", "concern.explain"), filed),
             "GET /api/cases",
         ),
         Line(

@@ -1,5 +1,6 @@
-"""Plays the residents of the year: they put concerns to deputies by public codes 民情直通车, and rate by their links.
+"""Plays the residents of the year: they put concerns to deputies by public codes 民情直通车, and act by their links.
 
+By its link a resident supplies what is asked for, objects, has a concern handled again, and rates.
 Invariant: a resident has no name and no account: what one holds is the receipt number and the follow link that
 the gateway answered with. The id of a concern's case is the gateway's to make, and it tells nobody.
 """
@@ -12,13 +13,15 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from simulation.cases import Case
 from simulation.city import City
 from simulation.gateway_client import INTAKE, Answer, GatewayClient, GatewayError, Write
 from simulation.phases import Phases
+from simulation.script import END
 from simulation.session import MakesWrites
-from simulation.year import Case
 
 _LIST_SIZE = 500
+_NOT_CONTENT = "问题没有解决，请再处理。"
 
 
 class ResidentsPlay:
@@ -94,14 +97,46 @@ class ResidentsPlay:
             body["contact"] = "0574-0000-0000"
         return self._make("concern.submit", str(case.id), INTAKE, f"/api/codes/{code}/concerns", body, at)
 
+    def doubts(self) -> Iterator[Write]:
+        """What residents say who are not content: they rate it as bad, or object 不同意见 to an explanation."""
+        for case in self._doubted():
+            at = case.doubted_at or case.filed_at
+            if case.explained:
+                yield self.says(case, "concern.object", {"text": _NOT_CONTENT}, at)
+            else:
+                yield self.says(case, "concern.rate.first", {"stars": 1, "result": 1}, at)
+
+    def reopenings(self) -> Iterator[Write]:
+        """Those who rated it as bad have it handled again 重新办理."""
+        for case in self._doubted():
+            if not case.explained:
+                at = case.doubted_at or case.filed_at
+                yield self.says(case, "concern.reopen", {"text": _NOT_CONTENT}, at)
+
+    def mistakes(self, number: int) -> list[Write]:
+        """Objections of residents who have objected before."""
+        objected = [case for case in self._doubted() if case.explained]
+        return [
+            self.says(case, "concern.object.again", {"text": _NOT_CONTENT}, END) for case in objected[:number]
+        ]
+
+    def _doubted(self) -> Iterator[Case]:
+        return (case for case in self._cases if case.doubted_at is not None)
+
     async def rated(self) -> None:
-        """What residents say of the concerns that were closed."""
+        """What residents say in the end of the concerns that were closed."""
         rated = [case for case in self._cases if case.resident_rated_at is not None]
         await self._phases.send_all("and by residents 居民评价", self._ratings(rated), len(rated))
 
     def _ratings(self, cases: Sequence[Case]) -> Iterator[Write]:
         for case in cases:
-            given, at = self._given[str(case.id)], case.resident_rated_at or case.filed_at
-            path, body = f"/api/concerns/{given['receipt']}/rate", {"stars": case.resident_stars}
-            write = self._make("concern.rate", str(case.id), INTAKE, path, body, at)
-            yield dataclasses.replace(write, link=given["follow"])
+            body, at = {"stars": case.resident_stars}, case.resident_rated_at or case.filed_at
+            yield self.says(case, "concern.rate", body, at)
+
+    def says(self, case: Case, kind: str, body: Mapping[str, Any], at: datetime) -> Write:
+        """What the resident says on a concern by its follow link."""
+        given = self._given[str(case.id)]
+        path = f"/api/concerns/{given['receipt']}/{kind.split('.')[1]}"
+        return dataclasses.replace(
+            self._make(kind, str(case.id), INTAKE, path, body, at), link=given["follow"]
+        )

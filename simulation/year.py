@@ -7,46 +7,25 @@ number equals the reported one at the script's scale; the same seed and scale gi
 The reported figures: 7,345 cases 督事 filed and 6,941 closed by 2022-06-16, 12 legislative
 consultations, 10 thematic activities, an opening training of county and town deputies on the evening
 of 2021-12-31, a questionnaire in April 2022 with 3,642 respondents. Where the report gives only
-"more than", or nothing, the number below is the script's own and its docstring says so.
+"more than", or nothing, the number is the script's own and its docstring says so; those of cases stand in `cases`.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import date, datetime, time, timedelta, timezone
-from uuid import UUID, uuid5
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from uuid import UUID
 
-from simulation.case_texts import CaseText, generated_text, storm_categories, storm_report
-from simulation.city import CATEGORIES, City, Scale, Town, apportion
+from simulation.case_texts import CaseText
+from simulation.cases import Case, write_cases
+from simulation.city import City, Scale
 from simulation.motions import Motion, write_session
+from simulation.script import END, LAUNCH, between, clock, script_id
 
-BEIJING = timezone(timedelta(hours=8), "CST")
-
-LAUNCH = datetime(2021, 7, 15, 8, 0, tzinfo=BEIJING)
-END = datetime(2022, 6, 16, 18, 0, tzinfo=BEIJING)
-STORM_DAY = date(2021, 7, 25)
 TRAINING_DAY = date(2021, 12, 31)
 
-CASES_FILED = 7_345
-CASES_CLOSED = 6_941
-CASES_RATED = 5_900
-"""Script's own: most filers of a closed case rate it."""
-CASES_REOPENED = 240
-"""Script's own: some filers are not content with the first answer."""
-CASES_EXTENDED = 300
-"""Script's own: cases that concern several departments, so that the department asks for more time."""
-CASES_DISPUTED = 90
-"""Script's own: cases that each department hands back, until staff designate who handles them 首接负责."""
-CONCERNS = 730
-"""Script's own: cases that a resident puts to a deputy by a code 代表码 before the deputy takes them up."""
-CONCERNS_EXPLAINED = 60
-"""Script's own: of these, what the deputy answers without any department 解释说明."""
-EXTENSIONS_REFUSED_EVERY = 5
-"""Script's own: of the extensions asked for, every so many is refused."""
-STORM_MATTERS, STORM_REPORTS = 14, 7
-"""Script's own: matters that many report on the storm day, and how many reports of each become one case."""
 TRAINED = 8_163
 """Script's own for "more than 8,000 county and town deputies"."""
 QUESTIONNAIRE_RESPONDENTS = 3_642
@@ -57,13 +36,6 @@ DUTIES_CONFIRMED = 5_400
 DUTIES_REJECTED = 260
 DUTIES_WITHDRAWN = 120
 """Script's own, all four: the report has no number of logged duties."""
-
-DISPUTED_WORDS = "该处权属不清。"
-CONCERNS_MANY_WORDS = "此事涉及多个部门，请协调。"
-_TEXT_MOST = 19_900
-"""Characters of a text to which such a sentence is added: a case holds 20,000."""
-
-_NAMESPACE = UUID("f1c1f7b2-7d36-5f0b-a2c9-6f0e5f1ad2b3")
 
 # Legislative consultations: title, day of opening, days open, respondents of the full year (the script's own).
 _LEGISLATION = (
@@ -130,47 +102,6 @@ _OPINIONS = (
     "建议把群众意见较多的问题列入民生实事项目。",
     "建议加强部门协同，避免推诿。",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One case; `deputy` is the filer's place in `City.deputies`. Open cases have no `closed_at`.
-
-    `category` is what the case is about where known; `chosen` what the filer says of it. A case with
-    `merged_into` is one of many reports of another's matter, with which it is closed. A `reopened_at` lies
-    before the closing: the first answer was not enough. A `disputed` case says that nobody knows whose it is, one
-    with an `extension` that it concerns many: what is told there is whether staff grant the time asked for.
-
-    A case with `submitted_at` is a concern 民情 that a resident put to the deputy by a code, who took it up at
-    `filed_at`; an `explained` one the deputy answered at `closed_at` instead. Its resident may rate it too.
-    """
-
-    id: UUID
-    deputy: int
-    filed_at: datetime
-    title: str = field(repr=False)
-    text: str = field(repr=False)
-    county: str
-    town: str
-    category: str | None
-    chosen: str | None
-    origin: str
-    closed_at: datetime | None = None
-    rated_at: datetime | None = None
-    stars: int | None = None
-    merged_into: UUID | None = None
-    reopened_at: datetime | None = None
-    disputed: bool = False
-    extension: bool | None = None
-    submitted_at: datetime | None = None
-    explained: bool = False
-    resident_rated_at: datetime | None = None
-    resident_stars: int | None = None
-
-    @property
-    def taken_up(self) -> bool:
-        """Whether it was a concern that the deputy took up."""
-        return self.submitted_at is not None and not self.explained
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +205,7 @@ class Year:
 
     def command_id(self, name: str) -> UUID:
         """The id of the command that a name stands for: the same in every play of this script."""
-        return uuid5(_NAMESPACE, f"{self.seed}/{self.scale.divisor}/{name}")
+        return script_id(self.seed, self.scale, name)
 
 
 def write_year(city: City, seed: int, scale: Scale, messages: Sequence[CaseText] = ()) -> Year:
@@ -285,215 +216,13 @@ def write_year(city: City, seed: int, scale: Scale, messages: Sequence[CaseText]
     return Year(
         seed=seed,
         scale=scale,
-        cases=_cases(city, seed, scale, messages),
+        cases=write_cases(city, seed, scale, messages),
         training=_training(city, seed, scale),
         consultations=_consultations(city, seed, scale),
         activities=_activities(city, seed, scale),
         duties=_duties(city, seed, scale),
         motions=write_session(city, seed, scale),
     )
-
-
-def _id(seed: int, scale: Scale, name: str) -> UUID:
-    return uuid5(_NAMESPACE, f"{seed}/{scale.divisor}/{name}")
-
-
-def _cases(city: City, seed: int, scale: Scale, messages: Sequence[CaseText]) -> tuple[Case, ...]:
-    rng = random.Random(f"{seed}/cases")
-    total, closed, rated = scale.of(CASES_FILED), scale.of(CASES_CLOSED), scale.of(CASES_RATED)
-    if messages and len(messages) < total:
-        raise ValueError(f"the year has {total:,} cases, but the files hold only {len(messages):,} messages")
-    real = rng.sample(messages, total) if messages else None
-    instants = _filing_times(rng, total)
-    # Some deputies file much, most little: a long tail, cut so that nobody files a tenth of all.
-    weights = [min(rng.paretovariate(1.3), 40.0) for _ in city.deputies]
-    filers = rng.choices(range(len(city.deputies)), weights, k=total)
-    towns = {town.code: town for town in city.towns}
-    towns_of = {county.code: [town.code for town in county.towns] for county in city.counties}
-    open_ones = _open_cases(rng, total, total - closed)
-    closed_ones = [i for i in range(total) if i not in open_ones]
-    rated_ones = set(rng.sample(closed_ones, rated))
-    cases = []
-    for i, (filed_at, deputy) in enumerate(zip(instants, filers, strict=True)):
-        filer = city.deputies[deputy]
-        town = towns[filer.town or rng.choice(towns_of[filer.county])]
-        resident = rng.random() < 0.4
-        storm = filed_at.date() == STORM_DAY
-        category = rng.choice(storm_categories() if storm and rng.random() < 0.9 else CATEGORIES)
-        text = (
-            real[i]
-            if real is not None
-            else generated_text(rng, town.name, category, storm=storm, resident=resident)
-        )
-        closed_at = rated_at = stars = None
-        if i not in open_ones:
-            closed_at = _between(rng, filed_at, filed_at + timedelta(days=rng.triangular(1, 10, 3.5)))
-            if i in rated_ones:
-                rated_at = _between(rng, closed_at, closed_at + timedelta(days=3))
-                stars = _stars(rng)
-        cases.append(
-            Case(
-                id=_id(seed, scale, f"case/{i}"),
-                deputy=deputy,
-                filed_at=filed_at,
-                title=text.title,
-                text=text.text,
-                county=filer.county,
-                town=town.code,
-                category=text.category,
-                chosen=text.category if rng.random() < 0.3 else None,
-                origin="resident" if resident else "own",
-                closed_at=closed_at,
-                rated_at=rated_at,
-                stars=stars,
-            )
-        )
-    cases = _storm_merged(random.Random(f"{seed}/storm"), cases, towns, scale)
-    cases = _reopened(random.Random(f"{seed}/reopened"), cases, scale)
-    cases = _disputed_and_extended(random.Random(f"{seed}/lives"), cases, scale)
-    return tuple(_put_by_code(random.Random(f"{seed}/concerns"), cases, scale))
-
-
-def _storm_merged(
-    rng: random.Random, cases: list[Case], towns: Mapping[str, Town], scale: Scale
-) -> list[Case]:
-    """The storm day's reports of the same matter: one a matter is the case, the others are merged into it.
-
-    Such a report says nothing by which it could be routed, so that staff read it first.
-    """
-    by_county: dict[str, list[int]] = {}
-    for i, case in enumerate(cases):
-        if case.filed_at.date() == STORM_DAY and case.closed_at is not None:
-            by_county.setdefault(case.county, []).append(i)
-    groups = [
-        reports[n : n + STORM_REPORTS]
-        for reports in by_county.values()
-        for n in range(0, len(reports) - 1, STORM_REPORTS)
-    ]
-    changed = list(cases)
-    for group in rng.sample(groups, min(scale.of(STORM_MATTERS), len(groups))):
-        reports = [cases[i] for i in group]
-        closed_at = max(case.closed_at for case in reports if case.closed_at is not None)
-        if len(group) < 2 or closed_at <= max(case.filed_at for case in reports) + timedelta(hours=2):
-            continue
-        for number, (i, case) in enumerate(zip(group, reports, strict=True)):
-            text = storm_report(towns[case.town].name, number)
-            rated = case.rated_at is not None
-            changed[i] = replace(
-                case,
-                title=text.title,
-                text=text.text,
-                chosen=None,
-                closed_at=closed_at,
-                rated_at=_between(rng, closed_at, closed_at + timedelta(days=3)) if rated else None,
-                merged_into=reports[0].id if number else None,
-            )
-    return changed
-
-
-def _reopened(rng: random.Random, cases: list[Case], scale: Scale) -> list[Case]:
-    """Some of the cases that are closed in the end were sent back once before."""
-    parents = {case.merged_into for case in cases}
-    able = [
-        i
-        for i, case in enumerate(cases)
-        if case.closed_at is not None and case.merged_into is None and case.id not in parents
-    ]
-    changed = list(cases)
-    for i in rng.sample(able, min(scale.of(CASES_REOPENED), len(able))):
-        case = cases[i]
-        if case.closed_at is not None:
-            changed[i] = replace(case, reopened_at=_between(rng, case.filed_at, case.closed_at))
-    return changed
-
-
-def _disputed_and_extended(rng: random.Random, cases: list[Case], scale: Scale) -> list[Case]:
-    """Some cases go round before somebody is designated, for others the department asks for more time."""
-    parents = {case.merged_into for case in cases}
-    able = [i for i, case in enumerate(cases) if case.merged_into is None and case.id not in parents]
-    disputed, extended = scale.of(CASES_DISPUTED), scale.of(CASES_EXTENDED)
-    chosen = rng.sample(able, min(disputed + extended, len(able)))
-    changed = list(cases)
-    for n, i in enumerate(chosen):
-        case = cases[i]
-        if n < disputed:
-            changed[i] = replace(case, text=f"{case.text[:_TEXT_MOST]}{DISPUTED_WORDS}", disputed=True)
-        else:
-            granted = (n - disputed) % EXTENSIONS_REFUSED_EVERY != 0
-            changed[i] = replace(
-                case, text=f"{case.text[:_TEXT_MOST]}{CONCERNS_MANY_WORDS}", extension=granted
-            )
-    return changed
-
-
-def _put_by_code(rng: random.Random, cases: list[Case], scale: Scale) -> list[Case]:
-    """Some of the residents' cases come by a deputy's code; the plainest of them the deputy explains.
-
-    No two are submitted at the same instant: by it the play finds each again.
-    """
-    parents = {case.merged_into for case in cases}
-    able = [
-        i
-        for i, case in enumerate(cases)
-        if case.origin == "resident"
-        and case.merged_into is None
-        and case.id not in parents
-        and case.filed_at > LAUNCH + timedelta(hours=1)
-    ]
-    chosen = rng.sample(able, min(scale.of(CONCERNS), len(able)))
-    plain = [
-        i
-        for i in chosen
-        if (cases[i].closed_at and not cases[i].rated_at and not cases[i].reopened_at)
-        and not (cases[i].disputed or cases[i].extension is not None)
-    ]
-    explained = set(plain[: scale.of(CONCERNS_EXPLAINED)])
-    taken: set[datetime] = set()
-    changed = list(cases)
-    for i in chosen:
-        case = cases[i]
-        earliest = max(LAUNCH, case.filed_at - timedelta(days=2))
-        while (submitted_at := _between(rng, earliest, case.filed_at)) in taken:
-            pass
-        taken.add(submitted_at)
-        rated_at = None
-        if case.closed_at is not None and rng.random() < 0.6:
-            rated_at = _between(rng, case.closed_at, case.closed_at + timedelta(days=3))
-        changed[i] = replace(
-            case,
-            submitted_at=submitted_at,
-            explained=i in explained,
-            resident_rated_at=rated_at,
-            resident_stars=None if rated_at is None else _stars(rng),
-        )
-    return changed
-
-
-def _stars(rng: random.Random) -> int:
-    return rng.choices((1, 2, 3, 4, 5), (1, 2, 8, 35, 54))[0]
-
-
-def _filing_times(rng: random.Random, total: int) -> list[datetime]:
-    """Rising instants: working days over weekends, a slow start, a quiet Spring Festival, the storm."""
-    days = [LAUNCH.date() + timedelta(days=n) for n in range((END.date() - LAUNCH.date()).days + 1)]
-    storm = {STORM_DAY: 14.0, STORM_DAY + timedelta(days=1): 6.0, STORM_DAY + timedelta(days=2): 3.0}
-    weights = []
-    for n, day in enumerate(days):
-        weight = (1.0 if day.weekday() < 5 else 0.55) * (0.6 + 0.6 * min(n / 120, 1.0))
-        if date(2022, 1, 31) <= day <= date(2022, 2, 6):
-            weight *= 0.3
-        weights.append(weight * storm.get(day, 1.0))
-    instants = []
-    for day, number in zip(days, apportion(total, weights), strict=True):
-        earliest, latest = (6.0, 23.5) if day == STORM_DAY else (8.5, 17.5 if day == END.date() else 21.5)
-        instants += [_clock(day, rng.triangular(earliest, latest, 10.5)) for _ in range(number)]
-    return sorted(instants)
-
-
-def _open_cases(rng: random.Random, total: int, number: int) -> set[int]:
-    """Which cases stay open: half of them the last ones filed, the others anywhere."""
-    latest = -(-number // 2)
-    return set(range(total - latest, total)) | set(rng.sample(range(total - latest), number - latest))
 
 
 def _training(city: City, seed: int, scale: Scale) -> Training:
@@ -510,15 +239,15 @@ def _training(city: City, seed: int, scale: Scale) -> Training:
         attendees.append(
             Attendee(
                 deputy,
-                _clock(date(2021, 12, 20) + timedelta(days=rng.randrange(11)), rng.uniform(8, 21)),
-                _clock(TRAINING_DAY, rng.triangular(19.0, 21.5, 19.75)),
+                clock(date(2021, 12, 20) + timedelta(days=rng.randrange(11)), rng.uniform(8, 21)),
+                clock(TRAINING_DAY, rng.triangular(19.0, 21.5, 19.75)),
                 answers,
             )
         )
     return Training(
-        id=_id(seed, scale, "training"),
+        id=script_id(seed, scale, "training"),
         title="新一届县乡人大代表初任培训",
-        published_at=_clock(date(2021, 12, 17), 9.0),
+        published_at=clock(date(2021, 12, 17), 9.0),
         lessons=_LESSONS,
         quiz=_QUIZ,
         pass_mark=_PASS_MARK,
@@ -560,11 +289,11 @@ def _consultations(city: City, seed: int, scale: Scale) -> tuple[Consultation, .
         respondents = scale.of(full)
         consultations.append(
             Consultation(
-                id=_id(seed, scale, f"consultation/{n}"),
+                id=script_id(seed, scale, f"consultation/{n}"),
                 title=title,
                 kind="legislation",
-                opened_at=(opened := _clock(day, 9.0)),
-                closes_at=(closes := _clock(day + timedelta(days=days), 18.0)),
+                opened_at=(opened := clock(day, 9.0)),
+                closes_at=(closes := clock(day + timedelta(days=days), 18.0)),
                 questions=law,
                 answers=_answers(
                     rng,
@@ -577,10 +306,10 @@ def _consultations(city: City, seed: int, scale: Scale) -> tuple[Consultation, .
                 ),
             )
         )
-    opened, closes = _clock(date(2022, 4, 1), 9.0), _clock(date(2022, 4, 30), 18.0)
+    opened, closes = clock(date(2022, 4, 1), 9.0), clock(date(2022, 4, 30), 18.0)
     consultations.append(
         Consultation(
-            id=_id(seed, scale, "questionnaire"),
+            id=script_id(seed, scale, "questionnaire"),
             title="代表履职平台使用情况问卷调查",
             kind="questionnaire",
             opened_at=opened,
@@ -618,7 +347,7 @@ def _answers(
                 answers[str(question["key"])] = rng.choices(options, range(len(options) * 2, 0, -2))[0]
         if n < opinions:
             answers["opinion"] = "".join(rng.sample(_OPINIONS, rng.randint(1, 2)))
-        given.append(Answer(deputy, _between(rng, opened, closes), answers))
+        given.append(Answer(deputy, between(rng, opened, closes), answers))
     return tuple(sorted(given, key=lambda answer: answer.at))
 
 
@@ -631,10 +360,10 @@ def _activities(city: City, seed: int, scale: Scale) -> tuple[Activity, ...]:
         # A small county at a small scale may have fewer deputies than the script would send.
         participants = rng.sample(eligible, min(scale.of(signed_up), len(eligible)))
         attended = min(scale.of(came), len(participants))
-        announced, starts, ends = _clock(day - timedelta(days=12), 9.0), _clock(day, 9.0), _clock(day, 17.0)
+        announced, starts, ends = clock(day - timedelta(days=12), 9.0), clock(day, 9.0), clock(day, 17.0)
         activities.append(
             Activity(
-                id=_id(seed, scale, f"activity/{n}"),
+                id=script_id(seed, scale, f"activity/{n}"),
                 title=title,
                 county=county,
                 announced_at=max(announced, LAUNCH),
@@ -643,8 +372,8 @@ def _activities(city: City, seed: int, scale: Scale) -> tuple[Activity, ...]:
                 attendances=tuple(
                     Attendance(
                         deputy,
-                        _between(rng, max(announced, LAUNCH), starts - timedelta(hours=12)),
-                        _clock(day, rng.uniform(9.0, 10.5)) if k < attended else None,
+                        between(rng, max(announced, LAUNCH), starts - timedelta(hours=12)),
+                        clock(day, rng.uniform(9.0, 10.5)) if k < attended else None,
                     )
                     for k, deputy in enumerate(participants)
                 ),
@@ -669,12 +398,12 @@ def _duties(city: City, seed: int, scale: Scale) -> tuple[Duty, ...]:
         if (deputy, kind, happened_on) in duties:
             continue
         fate = fates[len(duties)]
-        declared_at = _clock(happened_on + timedelta(days=rng.randint(0, 2)), rng.uniform(18, 22))
+        declared_at = clock(happened_on + timedelta(days=rng.randint(0, 2)), rng.uniform(18, 22))
         decided_at = (
-            None if fate == "declared" else _between(rng, declared_at, declared_at + timedelta(days=5))
+            None if fate == "declared" else between(rng, declared_at, declared_at + timedelta(days=5))
         )
         duties[deputy, kind, happened_on] = Duty(
-            _id(seed, scale, f"duty/{len(duties)}"),
+            script_id(seed, scale, f"duty/{len(duties)}"),
             deputy,
             kind,
             happened_on,
@@ -684,14 +413,3 @@ def _duties(city: City, seed: int, scale: Scale) -> tuple[Duty, ...]:
             decided_at,
         )
     return tuple(duties.values())
-
-
-def _clock(day: date, hour: float) -> datetime:
-    """An instant of a day, from the hour with its fraction, to the second."""
-    return datetime.combine(day, time(tzinfo=BEIJING)) + timedelta(seconds=int(hour * 3600))
-
-
-def _between(rng: random.Random, after: datetime, before: datetime) -> datetime:
-    """An instant after `after` and before both `before` and END, to the second."""
-    seconds = int((min(before, END) - after).total_seconds())
-    return after + timedelta(seconds=rng.randint(1, max(seconds - 1, 1)))

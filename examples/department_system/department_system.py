@@ -6,8 +6,10 @@ It hears of its cases, accepts and answers each or hands it back, through one of
     open311  asks GET /open311/v2/requests.json again and again, posts updates (GeoReport v2)
     http     asks GET /api/cases?state=routed again and again, posts accept, answer, return
 On the topic it also does what takes more than two steps: a case that concerns several departments gets more time
-first, one whose owner is in dispute is handed back until this department is designated, and motions 议案建议 are
-answered after a contact with the deputy, with what is promised by when.
+first, one that lacks something is answered once the filer has supplied it, one that wants a co-handler 会办 after that
+one's opinion; what is another's business waits for staff to move it, one whose owner is in dispute is handed back until
+this department is designated, and motions 议案建议 are answered after a contact with the deputy, with what is promised
+by when.
 
 Three rules make it safe, whatever is killed and whenever: an offset is committed, or a webhook's POST
 answered, only after every reply has been acknowledged; a reply's id is made from the dossier's id and the step, so a repetition
@@ -49,6 +51,8 @@ ANSWERS = (
     {"result": "unsolved", "text": "因涉及规划调整，暂不具备实施条件，已列入后续计划。"},
 )
 DISPUTED, CONCERNS_MANY = "权属不清", "多个部门"
+ELSEWHERE, TOGETHER, INCOMPLETE = "改由其他单位主办", "确定会办单位", "具体位置待补充"
+WAITED_FOR = ("extension-granted", "extension-refused", "supplied", "resumed", "opinion")
 CHINA = timezone(timedelta(hours=8))
 CLASSES = {
     "A": "已经解决。",
@@ -73,11 +77,21 @@ def steps_for(seed: str, return_share: float) -> list[Step]:
 
 
 def steps_for_text(steps: list[Step], text: str, seed: str) -> list[Step]:
-    """The steps for a case, as its words ask for: handed back while in dispute, more time where many are concerned."""
+    """The steps for a case, as its words ask for: handed back while in dispute, else what is waited for after accepting."""
     name, after, _ = steps[0]
     if DISPUTED in text:
         return [("return", after, {"reason": "权属不清，请明确责任单位。"})]
-    if name == "accept" and CONCERNS_MANY in text:
+    if name != "accept":
+        return steps
+    if ELSEWHERE in text:
+        said = {"text": "经核实，主要职责在其他单位，请转办。"}
+        return [steps[0], ("progress", after + timedelta(hours=1), said)]
+    if TOGETHER in text:
+        said = {"text": "需要其他单位配合，请确定会办单位。"}
+        return [steps[0], ("progress", after + timedelta(hours=1), said)]
+    if INCOMPLETE in text:
+        return [steps[0], ("ask", after + timedelta(hours=1), {"text": "请补充具体位置。"})]
+    if CONCERNS_MANY in text:
         chance = random.Random(f"{seed}/extension")  # noqa: S311 - as above
         ask = {"days": chance.randint(2, 5), "reason": "需多部门会商。"}
         return [steps[0], ("ask-extension", after + timedelta(hours=1), ask)]
@@ -243,13 +257,15 @@ class Department:
         about = data.get("case_id") or data.get("motion_id")
         if type_ == "department.motion":
             return steps_for_motion(data)
-        if type_ == "department.routed" and data.get("role", "lead") == "lead":
+        if type_ == "department.routed" and data.get("role", "lead") != "lead":
+            return [("opinion", timedelta(hours=5), {"text": "我单位将按职责予以配合。"})]
+        if type_ == "department.routed":
             steps = self.steps(message["id"], about)
-            again = data.get("again", False)
-            return steps if again else steps_for_text(steps, data.get("text", ""), f"{self.code}/{about}")
+            known = data.get("again", False) or data.get("reason", "").startswith("transferred")
+            return steps if known else steps_for_text(steps, data.get("text", ""), f"{self.code}/{about}")
         if type_ == "department.refused" and data.get("code") == "designated":
             return steps_for(f"{self.code}/{about}", 0.0)  # it has gone up: it is this department's now
-        if type_ == "department.told" and data.get("step") in ("extension-granted", "extension-refused"):
+        if type_ == "department.told" and data.get("step") in WAITED_FOR:
             return steps_for(f"{self.code}/{about}", 0.0)[-1:]
         if type_ in ("department.refused", "department.motion-refused"):
             print(f"{self.code}: reply refused on {about}: {data.get('code')}", flush=True)

@@ -36,8 +36,9 @@ from shared.testing.messages import message
 from simulation.city import CITY_CODE, City, Scale, build_city
 from simulation.gateway_client import Write
 from simulation.report import _session_lines
+from simulation.script import END
 from simulation.session import SessionPlay
-from simulation.year import END, Year, write_year
+from simulation.year import Year, write_year
 from tests.cases_inside import Inside, cases_inside
 from tests.unit.test_department_system import Broker, Record
 

@@ -192,6 +192,41 @@ async def test_where_many_are_concerned_time_is_asked_for_and_the_answer_follows
     assert [reply["type"] for reply in again.replies] == ["case.accept", "case.answer"]
 
 
+@pytest.mark.parametrize(
+    ("words", "wait", "news"),
+    [
+        (example.INCOMPLETE, "case.ask", "supplied"),
+        (example.INCOMPLETE, "case.ask", "resumed"),
+        (example.TOGETHER, "case.progress", "opinion"),
+    ],
+)
+async def test_what_has_to_wait_for_somebody_is_answered_when_that_is_told(
+    words: str, wait: str, news: str
+) -> None:
+    department, case_id = example.Department("housing", {}, _options()), str(uuid4())
+    case = {"case_id": case_id, "title": "桥", "text": f"桥上灯不亮。{words}。"}
+    broker = await _handled(department, [_dossier(data=case)])
+    assert [reply["type"] for reply in broker.replies] == ["case.accept", wait]
+    told = {"case_id": case_id, "step": news}
+    broker = await _handled(department, [_dossier(type="department.told", data=told)], broker)
+    assert broker.replies[-1]["type"] == "case.answer"
+
+
+async def test_what_is_anothers_business_waits_for_staff_and_is_answered_where_they_move_it() -> None:
+    case = {"case_id": str(uuid4()), "title": "桥", "text": f"{example.ELSEWHERE}。"}
+    first = await _handled(example.Department("housing", {}, _options()), [_dossier(data=case)])
+    assert [reply["type"] for reply in first.replies] == ["case.accept", "case.progress"]
+    moved = {**case, "reason": "transferred by staff"}
+    second = await _handled(example.Department("transport", {}, _options()), [_dossier(data=moved)])
+    assert [reply["type"] for reply in second.replies] == ["case.accept", "case.answer"]
+
+
+async def test_a_co_handler_gives_its_opinion_and_nothing_else() -> None:
+    case = {"case_id": str(uuid4()), "title": "桥", "text": example.TOGETHER, "role": "co-handler"}
+    broker = await _handled(example.Department("housing", {}, _options()), [_dossier(data=case)])
+    assert [reply["type"] for reply in broker.replies] == ["case.opinion"]
+
+
 def _motion(role: str = "lead", round_: int = 1, **more: Any) -> Record:
     data = {"motion_id": str(uuid4()), "role": role, "round": round_, "title": WORDS, "text": WORDS, **more}
     return _dossier(type="department.motion", data=data)

@@ -12,24 +12,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from examples.department_system.department_system import CONCERNS_MANY, DISPUTED
+from examples.department_system import department_system as department
 from services.cases.routing.desk import judge_texts
 from services.cases.routing.rules_file import shipped_taxonomy
 from simulation.case_texts import CaseText, MessagesError, generated_text, read_messages
+from simulation.cases import (
+    CASES_ASKED,
+    CASES_CO_HANDLED,
+    CASES_DISPUTED,
+    CASES_EXTENDED,
+    CASES_SPLIT,
+    CASES_TRANSFERRED,
+    CONCERNS,
+    CONCERNS_OBJECTED,
+    CONCERNS_UNSATISFIED,
+    STORM_DAY,
+)
 from simulation.city import CATEGORIES, City, Scale, build_city
 from simulation.motions import BILL_SIGNERS, write_session
 from simulation.report import Figure, figures
-from simulation.year import (
-    CASES_DISPUTED,
-    CASES_EXTENDED,
-    CONCERNS,
-    END,
-    LAUNCH,
-    STORM_DAY,
-    TRAINING_DAY,
-    Year,
-    write_year,
-)
+from simulation.script import END, LAUNCH
+from simulation.year import TRAINING_DAY, Year, write_year
 
 SCALES = st.sampled_from([Scale(2), Scale(10), Scale(20), Scale(100)])
 
@@ -99,12 +102,7 @@ def test_residents_concerns_have_instants_of_their_own_and_the_explained_ones_en
     for case in cases:
         if case.explained:
             assert None not in (case.submitted_at, case.closed_at)
-            assert (case.rated_at, case.reopened_at, case.extension, case.disputed) == (
-                None,
-                None,
-                None,
-                False,
-            )
+            assert (case.rated_at, case.reopened_at, case.life) == (None, None, None)
         if case.resident_rated_at is not None:
             assert None not in (case.submitted_at, case.closed_at, case.resident_stars)
 
@@ -114,8 +112,21 @@ def test_residents_concerns_have_instants_of_their_own_and_the_explained_ones_en
 def test_every_instant_lies_in_the_year_and_steps_of_one_thing_rise(seed: int, scale: Scale) -> None:
     city = build_city(seed, scale)
     year = write_year(city, seed, scale)
-    ways = [[c.submitted_at, c.filed_at, c.closed_at, c.rated_at] for c in year.cases]
-    ways += [[c.closed_at, c.resident_rated_at] for c in year.cases if c.resident_rated_at is not None]
+    ways = [
+        [c.submitted_at, c.filed_at, c.closed_at, c.doubted_at, c.closed_again_at, c.rated_at]
+        for c in year.cases
+    ]
+    ways += [[c.filed_at, c.reopened_at, c.closed_at] for c in year.cases if c.reopened_at is not None]
+    ways += [
+        [c.closed_at, c.doubted_at, c.closed_again_at, c.resident_rated_at]
+        for c in year.cases
+        if c.resident_rated_at is not None
+    ]
+    wholes = {c.id: c for c in year.cases}
+    for part in year.cases:
+        if part.split_from is not None:
+            whole = wholes[part.split_from]
+            ways.append([whole.filed_at, part.filed_at, whole.closed_at])
     ways += [[year.training.published_at, a.progressed_at, a.completed_at] for a in year.training.attendees]
     ways += [[c.opened_at, answer.at, c.closes_at] for c in year.consultations for answer in c.answers]
     ways += [
@@ -216,14 +227,57 @@ def test_a_city_with_few_deputies_has_a_session_without_bills() -> None:
     assert {motion.kind for motion in motions} == {"suggestion"}
 
 
-def test_what_a_case_says_decides_whether_it_goes_round_or_takes_longer(year: Year) -> None:
-    disputed = [case for case in year.cases if case.disputed]
-    extended = [case for case in year.cases if case.extension is not None]
-    assert (len(disputed), len(extended)) == (CASES_DISPUTED, CASES_EXTENDED)
-    assert {case.id for case in disputed} == {case.id for case in year.cases if DISPUTED in case.text}
-    assert {case.id for case in extended} == {case.id for case in year.cases if CONCERNS_MANY in case.text}
+def test_what_a_case_says_decides_what_its_department_does_before_it_answers(year: Year) -> None:
+    cues = {
+        "disputed": (department.DISPUTED, CASES_DISPUTED),
+        "extended": (department.CONCERNS_MANY, CASES_EXTENDED),
+        "transferred": (department.ELSEWHERE, CASES_TRANSFERRED),
+        "co-handled": (department.TOGETHER, CASES_CO_HANDLED),
+        "asked": (department.INCOMPLETE, CASES_ASKED),
+    }
+    for life, (cue, number) in cues.items():
+        lived = [case for case in year.cases if case.life == life]
+        assert len(lived) == number
+        assert {case.id for case in lived} == {case.id for case in year.cases if cue in case.text}
+        assert not [case for case in lived if case.merged_into is not None]
+    extended = [case for case in year.cases if case.life == "extended"]
     assert {case.extension for case in extended} == {True, False}
-    assert not [case for case in (*disputed, *extended) if case.merged_into is not None]
+    assert {case.extension for case in year.cases if case.life != "extended"} == {None}
+
+
+@given(seed=st.integers(0, 1_000), scale=SCALES)
+@settings(max_examples=6)
+def test_a_part_is_one_of_the_cases_filed_and_has_the_filer_and_place_of_its_whole(
+    seed: int, scale: Scale
+) -> None:
+    cases = write_year(build_city(seed, scale), seed, scale).cases
+    by_id = {case.id: case for case in cases}
+    parts = [case for case in cases if case.split_from is not None]
+    assert len(parts) == scale.of(CASES_SPLIT)
+    for part in parts:
+        assert part.split_from is not None
+        whole = by_id[part.split_from]
+        assert (part.deputy, part.county, part.town, part.origin) == (
+            whole.deputy,
+            whole.county,
+            whole.town,
+            whole.origin,
+        )
+        for case in (part, whole):
+            assert case.merged_into is None
+            assert case.submitted_at is None
+    assert not {part.id for part in parts} & {part.split_from for part in parts}
+
+
+def test_residents_who_are_not_content_object_to_an_explanation_or_have_the_case_handled_again(
+    year: Year,
+) -> None:
+    doubted = [case for case in year.cases if case.doubted_at is not None]
+    assert sum(case.explained for case in doubted) == CONCERNS_OBJECTED
+    assert sum(case.taken_up for case in doubted) == CONCERNS_UNSATISFIED
+    for case in doubted:
+        assert None not in (case.submitted_at, case.closed_at, case.closed_again_at)
+        assert case.reopened_at is None
 
 
 def test_the_training_is_one_evening_of_county_and_town_deputies(city: City, year: Year) -> None:
