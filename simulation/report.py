@@ -299,19 +299,15 @@ async def compare_ways(
     )
     expected = number.get("disputed", 0) + number.get("transferred", 0)
     lines.append(Line("cases moved or handed back", None, expected, moved, "GET /api/indicators"))
-    rested = 0
+    way = "GET /api/cases/{id}"
     for name, what, steps in _WAYS:
         wanted = lived.get(what, [])
         ways = await asyncio.gather(*(gateway.get(f"/api/cases/{id_}", who=staff) for id_ in wanted))
-        found = [_in_order(way["steps"], steps) for way in ways]
-        lines.append(
-            Line(name, None, len(wanted), sum(len(at) == len(steps) for at in found), "GET /api/cases/{id}")
-        )
+        found = [_in_order(one["steps"], steps) for one in ways]
+        lines.append(Line(name, None, len(wanted), sum(len(at) == len(steps) for at in found), way))
         if what == "asked":
             rested = sum(len(at) > 1 and at[0] < at[1] for at in found)
-    lines.append(
-        Line("  and their clock stood still", None, number.get("asked", 0), rested, "GET /api/cases/{id}")
-    )
+            lines.append(Line("  and their clock stood still", None, len(wanted), rested, way))
     return lines
 
 
