@@ -422,7 +422,7 @@ async def open_reports(
     sent = func.bit_send(case_words.c.sketch)
     sketches = func.string_agg(sent, cast(literal(b""), LargeBinary), type_=LargeBinary)
     found = select(*columns, sketches).join(case_words, case_words.c.case_id == one.id)
-    ids, counties, towns, filed, states, bits = (await connection.execute(found)).one()
+    ids, counties, towns, filed, states, bits = tuple((await connection.execute(found)).one())
     if ids is None:
         return [], {}
     reports = list(map(Report, ids, counties, towns, filed, _sketches(bits)))

@@ -21,6 +21,7 @@ _SIZES = np.array([size_of(bits) for bits in range(SKETCH_BITS + 1)])
 
 _Bits = NDArray[np.uint64]
 """A row for each word, with that word of each sketch."""
+_Counts = NDArray[np.int16]
 _Likenesses = NDArray[np.float64]
 
 
@@ -63,12 +64,13 @@ def _array(sketches: Sequence[int]) -> _Bits:
     return np.ascontiguousarray(np.frombuffer(whole, np.uint64).reshape(len(sketches), _WORDS).T)
 
 
-def _filled(bits: _Bits) -> NDArray[np.intp]:
+def _filled(bits: _Bits) -> _Counts:
     """How many bits of each sketch are set."""
-    return np.bitwise_count(bits).sum(axis=0, dtype=np.intp)
+    filled: _Counts = np.bitwise_count(bits).sum(axis=0, dtype=np.int16)
+    return filled
 
 
-def _together(some: _Bits, others: _Bits) -> NDArray[np.int16]:
+def _together(some: _Bits, others: _Bits) -> _Counts:
     """How many bits are set in either: a row for each of some sketches, with each of the others."""
     shape = (some.shape[1], others.shape[1])
     filled, both, bits = np.zeros(shape, np.int16), np.empty(shape, np.uint64), np.empty(shape, np.uint8)
@@ -78,11 +80,11 @@ def _together(some: _Bits, others: _Bits) -> NDArray[np.int16]:
     return filled
 
 
-def _likenesses(
-    sizes: _Likenesses, others: _Likenesses | np.float64, filled: NDArray[np.integer]
-) -> _Likenesses:
+def _likenesses(sizes: _Likenesses, others: _Likenesses, filled: _Counts) -> _Likenesses:
     """From the sizes of sketches and how many bits are set in either."""
     together = _SIZES[filled]
-    alike = sizes + others - together
+    alike: _Likenesses = sizes + others - together
     np.divide(alike, together, out=alike, where=together > 0)
-    return np.minimum(np.maximum(alike, 0.0, out=alike), 1.0, out=alike)
+    np.maximum(alike, 0.0, out=alike)
+    np.minimum(alike, 1.0, out=alike)
+    return alike
