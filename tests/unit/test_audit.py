@@ -246,6 +246,7 @@ def _drawn(type_: str, sequence: int, deputy: int, thing: int, day: int, pick: i
         **{name: str(UUID(int=thing)) for name in ("case_id", "course_id", "duty_id", "activity_id", "consultation_id", "motion_id")},
         **{name: str(UUID(int=deputy)) for name in ("cosigner_id", "rater_id")},
         "step": ("accepted", "turned", "withdrawn", "refused", "reopened", "promise-rated")[pick % 6],
+        "by_deputy": pick < 6,
         "became": ("motion", "project-lead")[pick % 2], "rated_round": 1 + pick % 2,
         "origin": ("own", "resident")[pick % 2],
         "result": ("solved", "explained", "unsolved")[pick % 3],
