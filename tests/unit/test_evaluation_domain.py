@@ -531,6 +531,20 @@ def test_a_rubric_that_would_change_what_is_scored_is_refused(
     assert refused.value.code == code
 
 
+def test_until_its_first_event_a_year_gets_the_corrected_version_of_its_rubric_and_never_after() -> None:
+    wrong, right, late = (_next_rubric(version=version, base=version) for version in (2, 3, 4))
+    begin = date(2022, 1, 1)
+    schedule = adopt(SCHEDULE, Adopted(begin, wrong), last_scored_year=2021)
+    schedule = adopt(schedule, Adopted(begin, right), last_scored_year=2021)
+    assert [schedule.in_year(year) for year in (2021, 2022)] == [RUBRIC, right]
+    with pytest.raises(Refusal) as refused:
+        adopt(schedule, Adopted(begin, late), last_scored_year=2022)
+    assert refused.value.code == "rubric-touches-scored-period"
+    assert "2023-01-01" in refused.value.detail
+    schedule = adopt(schedule, Adopted(date(2023, 1, 1), late), last_scored_year=2022)
+    assert [schedule.in_year(year) for year in (2022, 2023)] == [right, late]
+
+
 def test_a_rubric_counts_until_its_own_last_day_and_another_waits_for_it() -> None:
     bounded = _next_rubric(effective_from=date(2022, 1, 1), effective_until=date(2023, 12, 31))
     schedule = adopt(SCHEDULE, Adopted(date(2022, 1, 1), bounded), last_scored_year=2021)
