@@ -15,7 +15,7 @@ from uuid import UUID
 
 from services.evaluation import errors
 from services.evaluation.domain import CHINA, POINTS_LIMIT, Identity
-from services.evaluation.rubric import YEAR, Schedule
+from services.evaluation.rubric import YEAR, Rubric, Schedule
 
 Kind = Literal["wrong", "repeated", "missing"]
 State = Literal["open", "upheld", "dismissed", "withdrawn"]
@@ -63,11 +63,9 @@ def file(appeal: Appeal, context: Context) -> Appeal:
         raise errors.appeal_open()
     held = context.rows.get(appeal.identity)
     day, today = held or appeal.happened_on, appeal.filed_at.astimezone(CHINA).date()
-    rubric = context.schedule.in_year(day.year)
     if held is None and appeal.kind != "missing":
         raise errors.appeal_row_unknown()
-    if rubric is None or appeal.item not in rubric.item_keys:
-        raise errors.appeal_item_unknown()  # a correction would count nothing
+    rubric = _insist_on_item(appeal, day, context.schedule)
     if appeal.kind == "missing" and day > today:
         raise errors.appeal_in_the_future()
     if rubric.appeal_days is not None:
@@ -90,8 +88,9 @@ def decide(
 ) -> Appeal:
     """Uphold an appeal, with the points of the row, or dismiss it.
 
-    `evidence` is the fact that a missing row is about, where the deputy could not name it: the correction then
-    stands under it, and the fact adds nothing should it be recorded after all.
+    The day of a row that is there is the row's own, as it is now. `evidence` is the fact that a missing row is
+    about, where the deputy could not name it: the correction then stands under it, and the fact adds nothing
+    should it be recorded after all.
     """
     _insist_open(appeal)
     if upheld != (points is not None):
@@ -102,7 +101,6 @@ def decide(
         if not upheld or appeal.kind != "missing":
             raise errors.appeal_evidence_not_asked()
         appeal = replace(appeal, evidence=_as_named(evidence, appeal, context.schedule))
-        appeal = replace(appeal, happened_on=context.rows.get(appeal.identity, appeal.happened_on))
     decided = replace(
         appeal,
         state="upheld" if upheld else "dismissed",
@@ -113,7 +111,11 @@ def decide(
     )
     if not upheld:
         return decided
-    return replace(decided, points=points, revision=context.corrections.get(appeal.identity, 0) + 1)
+    # Since it was filed a newer version of the fact may have moved the row, or another rubric been adopted.
+    day = context.rows.get(decided.identity, decided.happened_on)
+    _insist_on_item(decided, day, context.schedule)
+    revision = context.corrections.get(decided.identity, 0) + 1
+    return replace(decided, happened_on=day, points=points, revision=revision)
 
 
 def _as_named(evidence: str, appeal: Appeal, schedule: Schedule) -> str:
@@ -128,6 +130,14 @@ def _as_named(evidence: str, appeal: Appeal, schedule: Schedule) -> str:
     if len(names) != len(parts) or parts != wanted or not all(parts):
         raise errors.appeal_evidence_not_of_the_item("/".join(names))
     return "/".join(parts)
+
+
+def _insist_on_item(appeal: Appeal, day: date, schedule: Schedule) -> Rubric:
+    """The rubric of a day, which must have the appeal's item: else a correction would count nothing."""
+    rubric = schedule.in_year(day.year)
+    if rubric is None or appeal.item not in rubric.item_keys:
+        raise errors.appeal_item_unknown()
+    return rubric
 
 
 def withdraw(appeal: Appeal, deputy_id: UUID) -> Appeal:

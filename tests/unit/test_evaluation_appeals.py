@@ -112,6 +112,28 @@ def test_staff_name_the_fact_of_a_missing_row_and_its_correction_stands_under_it
     assert decide(unnamed, context(rows=False), evidence=CASE.upper()).identity == ROW
 
 
+def test_a_correction_stands_on_the_day_that_its_row_has_by_then() -> None:
+    filed = appeals.file(appeal(), context())
+    moved = replace(context(), rows={ROW: date(2021, 9, 1)})
+    assert decide(filed, moved).happened_on == date(2021, 9, 1)
+    came = appeals.file(appeal(kind="missing", happened_on=date(2021, 5, 1)), context(rows=False))
+    assert decide(came, moved).happened_on == date(2021, 9, 1), "the fact was recorded after all"
+    assert decide(filed, moved, upheld=False, points=None).happened_on == date(2021, 7, 25)
+
+
+def test_an_appeal_is_not_upheld_under_a_rubric_that_lacks_its_item_by_then() -> None:
+    """The ledger would have a row of an item that nobody can name."""
+    items = tuple(item for item in SHIPPED.items if item.key != "case-solved")
+    other = Adopted(date(2022, 1, 1), replace(SHIPPED, version=2, items=items))
+    schedule = Schedule((*context().schedule.adopted, other))
+    moved = replace(context(), schedule=schedule, rows={ROW: date(2022, 1, 1)})
+    filed = appeals.file(appeal(), context())
+    with pytest.raises(Refusal) as refused:
+        decide(filed, moved)
+    assert refused.value.code == "appeal-item-unknown"
+    assert decide(filed, moved, upheld=False, points=None).state == "dismissed"
+
+
 @pytest.mark.parametrize(
     ("item", "evidence", "taken"),
     [
