@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from cli.score import _show_simulation, again
+from cli.warehouse import tables
 from deploy.local.runfolder import CHECKOUT
 from tests.unit.test_evaluation_rescore import BEFORE, SINCE
 from tests.unit.test_warehouse_facts import House, versions
@@ -107,3 +108,23 @@ def test_where_facts_cannot_be_used_a_year_is_scored_from_the_events_and_it_is_s
     right = scored()[0]
     one.compact()
     assert scored() == (right, ""), "a compaction makes anew what could not be used"
+
+
+def test_the_tables_say_how_many_facts_there_are_or_why_they_cannot_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = House(str(tmp_path))
+    monkeypatch.setenv("WAREHOUSE_URL", one.url)
+
+    def shown() -> str:
+        out = io.StringIO()
+        assert tables(Console(file=out, width=120)) == 0
+        return out.getvalue().splitlines()[-1]
+
+    one.take(*versions(2))
+    one.compact()
+    assert shown().startswith("facts: 1 in ")
+    rewritten(one.folder, lambda found: found.update(events="0" * 64))
+    assert shown() == (
+        "the facts cannot be used: manifest 1 of the facts is of other events than those up to manifest 1"
+    )
