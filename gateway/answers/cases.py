@@ -241,7 +241,7 @@ class SimilarCases(Answer):
 
 
 class ClusteredCase(Answer):
-    """A report of a cluster; `title` is told of the first 500 and null, too, once the words were erased."""
+    """A report of a cluster; `title` is told of the first 300 and null, too, once the words were erased."""
 
     id: UUID
     title: str | None

@@ -4291,7 +4291,7 @@ export interface components {
         };
         /**
          * ClusteredCase
-         * @description A report of a cluster; `title` is told of the first 500 and null, too, once the words were erased.
+         * @description A report of a cluster; `title` is told of the first 300 and null, too, once the words were erased.
          */
         ClusteredCase: {
             /**
