@@ -257,8 +257,7 @@ async def test_photos_go_with_a_case_and_are_seen_by_its_filer_and_its_departmen
     for one in case["photos"]:
         address = f"{town.url}/api/cases/{case['id']}/photos/{one['digest']}"
         for who, status in ((HOUSING, 200), (DEPUTY, 200), (OTHER_DEPUTY, 404)):
-            headers = {"Authorization": f"Bearer {town.tokens[who]}"}
-            async with town.session.get(address, headers=headers) as answer:
+            async with town.session.get(address, headers=await town.headers(who)) as answer:
                 assert answer.status == status, who
                 assert status != 200 or (await answer.read())[:3] == b"\xff\xd8\xff"
 
