@@ -395,6 +395,21 @@ async def test_a_changed_draft_is_not_thrown_away_by_one_click(staff: Visit) -> 
     await expect(box).to_have_value(fresh)
 
 
+async def test_who_works_for_a_county_drafts_rules_and_is_told_who_adopts_them(
+    staff: Visit, town: Town
+) -> None:
+    of_county = {**await town.done("GET", "/api/me", STAFF), "organisation": "330203"}
+    await staff.page.route("**/api/me", lambda route: route.fulfill(json=of_county))
+    for path, adopt, told in (
+        ("/rubric", "启用", "评价细则由市人大工作者启用。"),
+        ("/routing", "启用目录", "目录和模型由市人大工作者启用。"),
+    ):
+        page = await open_at(staff, path)
+        await expect(page.get_by_text(told)).to_be_visible()
+        await expect(page.get_by_label("草稿")).not_to_have_value("")
+        await expect(page.get_by_role("button", name=adopt, exact=True)).to_have_count(0)
+
+
 async def test_who_did_what_is_taken_along_as_a_file(staff: Visit, town: Town) -> None:
     course = (await town.done("GET", "/api/courses", STAFF))["items"][0]["id"]
     today = (await town.now()).date().isoformat()

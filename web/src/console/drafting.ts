@@ -1,5 +1,7 @@
 /** A text that staff write for a service to judge and to try, as a rubric: kept in this browser until it is adopted or thrown away. */
-import { ref, shallowRef, watch, type Ref, type ShallowRef, type WatchSource } from 'vue'
+import { computed, ref, shallowRef, watch, type Ref, type ShallowRef, type WatchSource } from 'vue'
+import { me } from '@/api/session'
+import { city } from '@/shell/surroundings'
 import type { Flaw } from './flaws'
 import { agreed, tellProblem } from './telling'
 
@@ -22,6 +24,9 @@ export interface Draft<J extends Judged, F = unknown> {
   work: (what: Work, then?: (judged: J) => void) => Promise<void>
 }
 type Work = 'check' | 'try' | 'adopt'
+
+/** Whether who is signed in may adopt what was drafted: the city's staff may. */
+export const adopts = computed(() => me.value?.roles.includes('staff') === true && city.value.code.startsWith(me.value.organisation ?? ''))
 
 interface Ways<J, F> {
   /** The name under which this browser keeps it. */
