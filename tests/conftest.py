@@ -82,9 +82,11 @@ def rested_stack(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # Java keeps what it made of the broker's classes, and every later broker starts with it in half the time.
     archive, options = tmp_path_factory.mktemp("java") / "kafka.jsa", os.environ["JAVA_TOOL_OPTIONS"]
     os.environ["JAVA_TOOL_OPTIONS"] = f"{options} -XX:ArchiveClassesAtExit={archive}"
-    with LocalStack(folder, BROKER) as found:
-        found.provisioner().apply(Catalogue.load())
-    os.environ["JAVA_TOOL_OPTIONS"] = f"{options} -XX:SharedArchiveFile={archive}"
+    try:
+        with LocalStack(folder, BROKER) as found:
+            found.provisioner().apply(Catalogue.load())
+    finally:
+        os.environ["JAVA_TOOL_OPTIONS"] = f"{options} -XX:SharedArchiveFile={archive}"
     (folder / "ports.json").unlink()  # several copies may be up at the same time
     return folder
 

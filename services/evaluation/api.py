@@ -83,7 +83,11 @@ async def _check_seen(connection: AsyncConnection, actor: Actor, deputy_id: UUID
     if not actor.roles.intersection(_EVERYTHING):
         raise errors.not_your_score()
     if not actor.reaches(await queries.congress(connection, deputy_id)):
-        raise errors.not_your_area()
+        raise (
+            errors.not_your_area()
+            if await queries.is_known(connection, deputy_id)
+            else errors.deputy_unknown()
+        )
 
 
 def _reaches(actor: Actor, one: Candidate | rescore.Person) -> bool:

@@ -73,7 +73,7 @@ class AppealStore:
         for message in messages:
             if isinstance(message.data, DecideAppeal) and message.data.evidence is not None:
                 if (found := about.get(subject_id(message))) is not None:
-                    wanted.add((*found[:2], message.data.evidence))
+                    wanted.add((*found[:2], message.data.evidence.lower()))  # as `decide` names it
             elif isinstance(message.data, AppealScore):
                 try:
                     sender = UUID(message.sender().person)

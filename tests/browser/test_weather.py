@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 from collections.abc import Awaitable, Callable
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, Route, expect
 
+from shared.testing.wait import wait_until
 from tests.browser import test_console, test_phone
 from tests.browser.conftest import DESK, Visit, open_at, sign_in
 from tests.browser.town import DEPUTY, STAFF, Town
@@ -230,9 +232,17 @@ async def _told_and_asked_again(page: Page, opened: Awaitable[object], *, goes_o
 
     await page.route(_READS, away)
     await opened
-    await page.unroute(_READS, away)
     failed = page.get_by_role("alert").filter(has_text="暂时")
-    told, again = await failed.count(), failed.get_by_role("button", name="重新加载")
+    again = failed.get_by_role("button", name="重新加载")
+
+    async def all_told() -> bool:
+        told = await failed.count()
+        return (told > 0) == (bool(asked) and not goes_on) and await again.count() == told
+
+    with contextlib.suppress(AssertionError):  # what is wrong is said below
+        await wait_until(all_told, what="every failure told", seconds=10)
+    await page.unroute(_READS, away)
+    told = await failed.count()
     if (told > 0) != (bool(asked) and not goes_on) or await again.count() != told:
         return f"{told} told, {await again.count()} to be asked again, {asked}"
     if await page.locator(".nothing:not([role=alert]), .van-empty:not([role=alert])").count():

@@ -792,6 +792,17 @@ async def test_a_missing_row_whose_fact_staff_named_does_not_count_again_when_th
     _, found = await city.get(f"/scores/{me}/explanation", token, year=2021)
     rows = [(row["item"], row["evidence"], row["points"]) for row in found["lines"] if row["points"]]
     assert (found["total"], rows) == (150, [("case-explained", str(case_id), 150)])
+    again = uuid4()  # the same row corrected once more, named in capitals, is its second correction
+    contest = contest.model_copy(update={"evidence": f"appeal/{again}"})
+    assert (await city.command(message(contest, subject=again, token=token))).state == "accepted"
+    decided = decided.model_copy(update={"points": 250, "evidence": str(case_id).upper()})
+    assert (await city.command(message(decided, subject=again, token=city.staff))).state == "accepted"
+    city.sent += 1
+    await city.all_taken_in()
+    _, found = await city.get(f"/scores/{me}/explanation", token, year=2021)
+    assert found["total"] == 250
+    _, listed = await city.get("/appeals", token, state="upheld")
+    assert sorted(one["revision"] for one in listed["items"]) == [1, 2]
     assert (await city.audit())[0] == 0
 
 
