@@ -33,7 +33,8 @@ class CaseRow:
         answer_by: the answer's deadline in the present round; None before it was ever routed.
         waiting: since when the clock stands still 暂停计时; None while it runs.
         late: a deadline passed without an answer once, in this round or before, at whatever department.
-        answered_at: when the present round was answered; None while it is not.
+        on_time: the present round was answered by its deadline, as was decided when the answer was taken; None while
+            it is not answered. Not told from moments: an answer given in time is taken after an urge that it crossed.
         result: of the last answer: solved, explained or unsolved.
         stars: the last rating; the resident's where who submitted it rated it.
         routed: a department has been asked to handle it.
@@ -48,7 +49,7 @@ class CaseRow:
     answer_by: datetime | None = None
     waiting: datetime | None = None
     late: bool = False
-    answered_at: datetime | None = None
+    on_time: bool | None = None
     result: str | None = None
     stars: int | None = None
     routed: bool = False
@@ -173,8 +174,8 @@ def _answer_on_time(row: CaseRow, as_of: datetime) -> str:
         return COUNTS_AGAINST
     if row.answer_by is None:
         return "returned" if row.routed else "not-routed"
-    if row.answered_at is not None:
-        return _counts(row.answered_at <= row.answer_by)
+    if row.on_time is not None:
+        return _counts(row.on_time)
     if row.answer_by < (row.waiting or as_of):
         return COUNTS_AGAINST
     return "not-due" if row.waiting is None else "waiting"
@@ -210,7 +211,7 @@ def _first_time_right(row: CaseRow, _: datetime) -> str:
 
 
 def _reopened(row: CaseRow, _: datetime) -> str:
-    answered = row.answered_at is not None or row.reopened > 0
+    answered = row.on_time is not None or row.reopened > 0
     return _not_counted(row) or (_counts(row.reopened > 0) if answered else "not-answered")
 
 

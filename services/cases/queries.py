@@ -315,17 +315,14 @@ async def _groups(
 ) -> list[tuple[Any, CaseRow, int]]:
     """What is given apart, what the metrics judge by, and how many cases.
 
-    Of moments only their order matters to a metric, so a group has stand-ins for them: an answer on time lies
-    at its deadline, a late one behind it.
+    Of moments only their order matters to a metric, so a group has stand-ins for them.
     """
     cases = tables.cases.c
-    answered = cases.answered_at.is_not(None)
     parts = (
         cases.state,
         cases.merged_into.is_not(None).label("merged"),
         cases.answer_by.is_not(None).label("dated"),
         (cases.answer_by < case((cases.state == "waiting", _STOPPED_AT), else_=as_of)).label("past"),
-        answered.label("answered"),
         cases.on_time,
         cases.late,
         cases.result,
@@ -342,18 +339,17 @@ async def _groups(
     found = []
     for row in rows:
         answer_by = (as_of - moment if row.past else as_of) if row.dated else None
-        late = moment if row.on_time is False else timedelta(0)
         one = CaseRow(
             state=row.state,
             merged=row.merged,
             answer_by=answer_by,
             waiting=as_of if row.state == "waiting" else None,
             late=row.late,
-            answered_at=(answer_by or as_of) + late if row.answered else None,
+            on_time=row.on_time,
             result=row.result,
             stars=row.stars,
             routed=row.routed,
-            accepted=row.answered or row.reopened or row.state in ACCEPTED,
+            accepted=row.on_time is not None or row.reopened or row.state in ACCEPTED,
             moved=int(row.moved),
             reopened=int(row.reopened),
             by_staff=row.by_staff,

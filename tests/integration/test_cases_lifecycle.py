@@ -243,8 +243,8 @@ async def test_nobody_but_the_service_itself_can_say_that_something_is_due(
 async def test_an_overdue_case_is_urged_and_then_supervised_each_at_its_own_time(
     desk: Desk, stack: LocalStack
 ) -> None:
-    life, waiting = Life(desk), Life(desk)
-    for one in (life, waiting):
+    life, waiting, crossed = Life(desk), Life(desk), Life(desk)
+    for one in (life, waiting, crossed):
         await one.file()
         await one.did(cases.AcceptCase(), "housing")
     await waiting.did(cases.AskFiler(text="请补充"), "housing")
@@ -260,6 +260,12 @@ async def test_an_overdue_case_is_urged_and_then_supervised_each_at_its_own_time
     life.hours = 24 * 100
     await life.did(cases.AnswerCase(result="solved", text="已修复"), "housing")
     assert (await life.told("case.progressed", "answered")).data["on_time"] is False
+    await crossed.told("case.progressed", "urged")
+    await crossed.did(cases.AnswerCase(result="solved", text="当天已修复"), "housing")
+    assert (await crossed.told("case.progressed", "answered")).data["on_time"] is True
+    shown = await crossed.read("staff")
+    assert datetime.fromisoformat(str(shown["answered_at"])) > datetime.fromisoformat(str(shown["answer_by"]))
+    assert (shown["on_time"], shown["late"]) == (True, False), "it was said in time, and crossed the urge"
 
 
 async def test_the_list_of_what_is_overdue_holds_what_the_overview_counts(
@@ -317,7 +323,7 @@ def _row(case: dict[str, Any]) -> CaseRow:
         answer_by=moment("answer_by"),
         waiting=moment("changed_at") if case["state"] == "waiting" else None,
         late=case["late"],
-        answered_at=moment("answered_at"),
+        on_time=case["on_time"],
         result=case["result"],
         stars=case["stars"],
         routed=case["department"] is not None or case["returned"] > 0,

@@ -29,8 +29,8 @@ def routed(state: str = "accepted", **more: object) -> CaseRow:
 def test_an_open_overdue_case_counts_against_being_on_time() -> None:
     found = of_cases(
         "cases-answered-on-time",
-        routed("closed", answered_at=PAST),  # at the last moment is in time
-        routed("answered", answered_at=PAST + timedelta(seconds=1)),
+        routed("closed", on_time=True),
+        routed("answered", on_time=False),
         routed(),  # overdue, and nobody answers
         routed(answer_by=NOW),  # due this very moment, so not overdue yet
         routed(answer_by=FUTURE),
@@ -38,7 +38,7 @@ def test_an_open_overdue_case_counts_against_being_on_time() -> None:
         CaseRow("triage"),
         routed("withdrawn"),
         routed("merged", merged=True),
-        routed("closed", merged=True, answered_at=PAST),
+        routed("closed", merged=True, on_time=True),
     )
     assert (found.numerator, found.denominator) == (1, 3)
     assert found.excluded == {"not-due": 2, "waiting": 1, "not-routed": 1, "withdrawn": 1, "merged": 2}
@@ -49,7 +49,7 @@ def test_what_was_late_once_stays_late_and_what_was_returned_says_so() -> None:
         "cases-answered-on-time",
         routed("waiting", waiting=PAST + timedelta(days=1)),  # overdue when the filer was asked
         routed(answer_by=FUTURE, late=True),  # transferred when it was overdue
-        routed("closed", answered_at=PAST, late=True),  # answered late, reopened, answered in time
+        routed("closed", on_time=True, late=True),  # answered late, reopened, answered in time
         CaseRow("triage", routed=True, late=True),
         CaseRow("triage", routed=True),
         CaseRow("triage"),
@@ -59,18 +59,18 @@ def test_what_was_late_once_stays_late_and_what_was_returned_says_so() -> None:
 
 
 def test_a_department_that_answers_one_and_leaves_nine_overdue_is_not_on_time_in_all() -> None:
-    found = of_cases("cases-answered-on-time", routed("closed", answered_at=PAST), *[routed()] * 9)
+    found = of_cases("cases-answered-on-time", routed("closed", on_time=True), *[routed()] * 9)
     assert found.ratio == pytest.approx(0.1)
 
 
 def test_closed_and_solved_and_satisfied_are_three_figures() -> None:
     rows = (
-        routed("closed", answered_at=PAST, result="solved", stars=5),
-        routed("closed", answered_at=PAST, result="solved", stars=3),
-        routed("closed", answered_at=PAST, result="explained", stars=4),
-        routed("closed", answered_at=PAST, result="unsolved"),
-        routed("closed", answered_at=PAST, result="solved", by_staff=True),
-        routed("answered", answered_at=PAST, result="solved", stars=5),
+        routed("closed", on_time=True, result="solved", stars=5),
+        routed("closed", on_time=True, result="solved", stars=3),
+        routed("closed", on_time=True, result="explained", stars=4),
+        routed("closed", on_time=True, result="unsolved"),
+        routed("closed", on_time=True, result="solved", by_staff=True),
+        routed("answered", on_time=True, result="solved", stars=5),
         routed("withdrawn"),
     )
     closed, solved, satisfied = (
@@ -101,8 +101,8 @@ def test_routed_right_the_first_time_waits_until_the_department_has_accepted() -
 def test_a_reopened_case_counts_however_it_stands_now() -> None:
     found = of_cases(
         "cases-reopened",
-        routed("closed", answered_at=PAST),
-        routed("closed", answered_at=PAST, reopened=2),
+        routed("closed", on_time=True),
+        routed("closed", on_time=True, reopened=2),
         routed("routed", reopened=1),
         routed(),
         routed("withdrawn", reopened=1),
@@ -131,7 +131,7 @@ case_rows = st.builds(
     answer_by=moments,
     waiting=moments,
     late=st.booleans(),
-    answered_at=moments,
+    on_time=st.none() | st.booleans(),
     result=st.sampled_from((None, "solved", "explained", "unsolved")),
     stars=st.none() | st.integers(1, 5),
     routed=st.booleans(),
