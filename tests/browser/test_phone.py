@@ -687,7 +687,9 @@ SMALL = """() => {
   for (const one of document.querySelectorAll(pressed)) {
     // A row counts where pressing it anywhere does it: it is a link, a button, or opens what it shows.
     const box = (one.closest('a.van-cell, .van-cell--clickable, .pressed-whole') ?? one).getBoundingClientRect()
-    if (shown(one) && (box.width < 60 || box.height < 60))
+    // What still slides in is measured as 59.9999: reckoning, not size.
+    const side = Math.round(Math.min(box.width, box.height) * 100) / 100
+    if (shown(one) && side < 60)
       wrong.push(`target: ${one.tagName} ${one.className} ${box.width}x${box.height}`)
   }
   for (const one of document.querySelectorAll('h1, h2, h3, p, li, dt, dd, th, td, legend, .van-cell__title, .van-cell__label')) {
