@@ -184,6 +184,12 @@ async def test_a_deputy_who_is_staff_elsewhere_goes_on_as_a_deputy(there: Inside
         await there.rows("DELETE FROM cases WHERE id = $1", case_id)
 
 
+def _look_through(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    """Let so few of a list be looked through that a handful of cases are a long list."""
+    monkeypatch.setattr(search, "LOOKED_THROUGH", most)
+    monkeypatch.setattr(search, "SAMPLED", min(most, 1_000))
+
+
 async def test_cases_that_wait_to_be_hashed_leave_numbered_pages_and_totals_right(
     there: Inside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -195,11 +201,11 @@ async def test_cases_that_wait_to_be_hashed_leave_numbered_pages_and_totals_righ
     await there.tell(*filings)
     try:
         for looked_through in (3_000, 1):
-            monkeypatch.setattr(search, "LOOKED_THROUGH", looked_through)
+            _look_through(monkeypatch, looked_through)
             found = [await there.ask("/cases", q="路", size="2", page=number) for number in (1, 2, 3)]
             ids = [item["id"] for _, body in found for item in body["items"]]
             assert sorted(ids) == sorted(str(IDS[n]) for n in ("hole", "same hole", "bus", "jiangbei"))
-        monkeypatch.setattr(search, "LOOKED_THROUGH", 3_000)
+        _look_through(monkeypatch, 3_000)
         assert (await there.ask("/cases", q="路"))[1]["total"] == 4
     finally:
         await there.rows("DELETE FROM cases WHERE id = ANY($1)", waiting)
@@ -251,11 +257,19 @@ async def test_pages_by_position_show_every_case_once(there: Inside, sort: str) 
 
 
 @pytest.mark.parametrize("looked_through", [1, 2, 4])
+@pytest.mark.parametrize("common", [1, 50])
 @pytest.mark.parametrize(("few", "parts", "long"), [(0, 1, 0), (0, 9, 0), (20, 1, 0), (0, 1, 100)])
 async def test_looking_through_a_list_and_asking_the_index_of_words_find_the_same(
-    there: Inside, monkeypatch: pytest.MonkeyPatch, looked_through: int, few: int, parts: int, long: int
+    there: Inside,
+    monkeypatch: pytest.MonkeyPatch,
+    looked_through: int,
+    few: int,
+    parts: int,
+    long: int,
+    common: int,
 ) -> None:
-    monkeypatch.setattr(search, "LOOKED_THROUGH", looked_through)
+    _look_through(monkeypatch, looked_through)
+    monkeypatch.setattr(search, "COMMON", common)
     monkeypatch.setattr(search, "FEW", few)
     monkeypatch.setattr(search, "PARTS_MAX", parts)
     monkeypatch.setattr(search, "LONG", long)
@@ -278,7 +292,7 @@ async def test_where_few_of_a_list_have_common_words_no_page_leaves_one_out(
     there: Inside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By position and by number, with parts so small that most of them have none."""
-    monkeypatch.setattr(search, "LOOKED_THROUGH", 1)
+    _look_through(monkeypatch, 1)
     monkeypatch.setattr(search, "FEW", 0)
     _, whole = await there.ask("/cases", q="路")
     expected = [item["id"] for item in whole["items"]]
@@ -355,7 +369,7 @@ async def test_marks_follow_a_case_so_that_each_way_finds_the_same(
             for sort in ("newest", "oldest", "deadline"):
                 answers = []
                 for looked_through, few in ((3_000, 0), (1, 20), (1, 0)):
-                    monkeypatch.setattr(search, "LOOKED_THROUGH", looked_through)
+                    _look_through(monkeypatch, looked_through)
                     monkeypatch.setattr(search, "FEW", few)
                     monkeypatch.setattr(search, "RARE", 20)
                     monkeypatch.setattr(search, "PARTS_MAX", 1)
@@ -373,7 +387,7 @@ async def test_marks_follow_a_case_so_that_each_way_finds_the_same(
 async def test_a_case_is_found_before_its_words_are_hashed(
     there: Inside, monkeypatch: pytest.MonkeyPatch, looked_through: int, few: int
 ) -> None:
-    monkeypatch.setattr(search, "LOOKED_THROUGH", looked_through)
+    _look_through(monkeypatch, looked_through)
     monkeypatch.setattr(search, "FEW", few)
     case_id = uuid4()
     await there.tell(there.filing(case_id, "刚刚看见的鼹鼠", deputy=DEPUTY, county=HAISHU, at=START))

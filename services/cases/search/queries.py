@@ -1,7 +1,8 @@
 """The read side of the search: candidates by hashes, similar cases by sketches, open cases for clusters.
 
 What is searched for may be in every other case or in one of a million, and the database cannot tell which. So the
-first of a list are looked through one by one: where enough of them have the words, that is all. Where hardly one
+first of a list are looked through one by one: where enough of them have the words, that is all; of a long list
+a thousand may do, because each is read from another place of the disk. Where hardly one
 has them, and few of all cases with the list's marks do, the index of words and marks gives them; else it is asked
 after some more have been looked through, for it costs most then.
 
@@ -57,14 +58,17 @@ from shared.database.rows import dictionaries
 from shared.http.pages import Position
 
 _SKETCH = BIT(SKETCH_BITS)
+SAMPLED = 1_000
+"""So many of the first cases of a list tell how common words are."""
+RARE, COMMON = 7, 50
+"""Where no more of these have the words, it is worth asking whether they are rare in the whole list; where so many
+have them, their share is known well enough."""
 LOOKED_THROUGH = 3_000
-"""So many of the first cases of a list are looked through for words."""
+"""So many of the first cases of a list are looked through for words, and for their share where SAMPLED leave doubt."""
 PARTS_MAX = 2
 """So many times, one after the other, for one page of a long list; then the index of words is asked."""
 LONG = 20_000
 """A list of about so many cases is long; of a shorter one, looking through all is cheaper than the index."""
-RARE = 20
-"""Where no more of these have the words, it is worth asking whether they are rare in the whole list."""
 FEW = 3_000
 """Words that no more cases than this with the list's marks have are looked up in the index of words."""
 WAITING_MAX = 200
@@ -205,23 +209,30 @@ class Matches:
 
 async def matches(connection: AsyncConnection, wanted: Wanted) -> Matches:
     """How many there are: counted where they are few, else reckoned from the newest."""
-    cases, conditions = tables.cases.c, wanted.conditions
-    first = lists.first(conditions, "newest", LOOKED_THROUGH)
-    words = _words_of(first)
-    seen, having = (
-        await connection.execute(
-            select(func.count(), func.count().filter(wanted.has(first.c.id, words.c.hashes)))
-            .select_from(first)
-            .join(words, literal(True), isouter=True)
-        )
-    ).one()
-    if seen < LOOKED_THROUGH:
+    seen, having = await _first_with(connection, wanted, SAMPLED)
+    if seen < SAMPLED:
         return Matches(having)
     if having <= RARE and (few := await _few(connection, wanted)) is not None:
         return Matches(len(few), few)
-    whole = max(await estimated_rows(connection, select(cases.id).where(*conditions)), seen)
+    every = select(tables.cases.c.id).where(*wanted.conditions)
+    whole = await estimated_rows(connection, every)
+    if having < COMMON or whole <= LOOKED_THROUGH:
+        seen, having = await _first_with(connection, wanted, LOOKED_THROUGH)
+        if seen < LOOKED_THROUGH:
+            return Matches(having)
     parts = PARTS_MAX if whole > LONG else -(-LONG // LOOKED_THROUGH)
-    return Matches(round(having / seen * whole), parts=parts)
+    return Matches(round(having / seen * max(whole, seen)), parts=parts)
+
+
+async def _first_with(connection: AsyncConnection, wanted: Wanted, most: int) -> tuple[int, int]:
+    """How many there are of so many first ones of a list, and how many of them have what is wanted."""
+    first = lists.first(wanted.conditions, "newest", most)
+    words = _words_of(first)
+    has = wanted.has(first.c.id, words.c.hashes)
+    counted = select(func.count(), func.count().filter(has))
+    found = counted.select_from(first).join(words, literal(True), isouter=True)
+    seen, having = (await connection.execute(found)).one()
+    return seen, having
 
 
 class Candidates:
