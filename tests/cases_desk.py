@@ -23,6 +23,7 @@ from shared.testing.messages import encoded, message
 from shared.testing.topics import TopicLog
 from shared.testing.wait import wait_until
 from tests.conftest import Processes, kafka_settings, started_producer
+from tests.database import rows
 
 
 @dataclass
@@ -72,8 +73,21 @@ async def announce_departments(stack: LocalStack, departments: dict[str, Sequenc
         await as_identity.stop()
 
 
+async def departments_known(stack: LocalStack, *codes: str) -> None:
+    """Wait until cases knows departments: each lies in some partition, so the last may come before the others."""
+
+    async def known() -> bool:
+        found = await rows(stack, "cases", "SELECT code FROM departments WHERE state = 'active'")
+        return set(codes) <= {row["code"] for row in found}
+
+    await wait_until(known, what="the departments")
+
+
 async def tick(stack: LocalStack, until: datetime) -> None:
-    """Let the business clock stand at a moment, as the simulation does."""
+    """Let the business clock stand at a moment, as the simulation does.
+
+    Before a process starts this is certain; afterwards the clock stands elsewhere until the process has read it.
+    """
     producer = await started_producer(stack, "simulation")
     told = message(ClockTicked(until=until), subject="clock", time=until)
     await producer.send_and_wait("clock.ticked", value=encoded(told), key=b"clock")
@@ -94,6 +108,7 @@ async def cases_desk(
     await asyncio.to_thread(processes.migrate, "cases")
     url = await asyncio.to_thread(processes.start, "cases", **env)
     await announce_departments(stack, {"housing": ("城乡建设",), "other": ()})
+    await departments_known(stack, "housing", "other")
     log = TopicLog()
     reading = asyncio.create_task(log.follow(kafka_settings(stack, "admin"), *topics))
     yield Desk(producer, log, url, processes.sealer, issuer)

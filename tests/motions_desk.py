@@ -20,8 +20,9 @@ from shared.contracts.operations import CommandOutcome
 from shared.contracts.registry import Contract
 from shared.testing.messages import encoded, message
 from shared.testing.wait import wait_until
-from tests.cases_desk import Desk, announce_departments
+from tests.cases_desk import Desk, announce_departments, departments_known
 from tests.conftest import started_producer
+from tests.database import rows
 
 COUNTY, TOWN, OTHER_COUNTY = "330203", "330203101", "330205"
 START = datetime(2022, 3, 1, 1, tzinfo=UTC)
@@ -119,12 +120,15 @@ async def congress_of(desk: Desk, stack: LocalStack) -> AsyncIterator[Congress]:
     for code in DEPARTMENTS:
         found.departments[code] = await started_producer(stack, f"dept-{code}")
     try:
+        await departments_known(stack, "roads")
 
-        async def is_known() -> bool:
-            trial = MotionLife(found, author=found.stranger)
-            return await trial.say(trial.draft(), found.stranger) == "accepted"
+        async def are_known() -> bool:
+            there = await rows(
+                stack, "cases", "SELECT id FROM motion_deputies WHERE id = ANY($1)", list(known)
+            )
+            return len(there) == len(known)
 
-        await wait_until(is_known, what="the last deputy", seconds=PATIENCE, every=0.3)
+        await wait_until(are_known, what="the deputies", seconds=PATIENCE)
         yield found
     finally:
         for producer in found.departments.values():
