@@ -39,8 +39,8 @@ TOPICS = (
 async def desk(
     stack: LocalStack, processes: Processes, as_gateway: AIOKafkaProducer, issuer: Issuer
 ) -> AsyncIterator[Desk]:
+    await tick(stack, START)
     async with cases_desk(stack, processes, as_gateway, issuer, topics=TOPICS) as found:
-        await tick(stack, START)
         deputy = uuid4()
 
         async def routed() -> bool:
@@ -280,6 +280,7 @@ async def test_the_list_of_what_is_overdue_holds_what_the_overview_counts(
         await one.did(cases.AcceptCase(), "housing")
     await in_time.did(cases.SuperviseCase(reason="请抓紧办理"), "staff")
     await answered.did(cases.AnswerCase(result="solved", text="已修复"), "housing")
+    await late.told("case.progressed", "supervised")  # only then is the clock known to stand there
     headers = {"Authorization": f"Bearer {desk.issuer.token(uuid4(), 'staff')}"}
     async with aiohttp.ClientSession(desk.url, headers=headers) as session:
         async with session.get("/cases", params={"overdue": "true", "size": "500"}) as answer:
