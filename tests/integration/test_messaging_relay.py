@@ -48,6 +48,7 @@ def relaying(kit: Kit, stack: LocalStack) -> Relaying:
     @asynccontextmanager
     async def run(**options: Any) -> AsyncIterator[Health]:
         health = Health()
+        health.not_ready("relay", "starting")
         options = {"batch_max": 100, "poll_seconds": 0.2, **options}
         relay = Relay(dsn=kit.dsn, settings=kafka_settings(stack, "cases"), health=health, **options)
         task = asyncio.create_task(relay.run())
@@ -173,11 +174,16 @@ async def test_two_relays_at_once_may_repeat_but_keep_the_order_of_each_key(
     async def one_lock() -> bool:
         return await locks() == 1
 
-    async with relaying(batch_max=37):
+    async with relaying(batch_max=37) as first:
         await wait_until(one_lock, what="the first relay")
         monkeypatch.setattr(relays, "LOCK_KEY", relays.LOCK_KEY + 1)  # the lock that would keep it waiting
-        async with relaying(batch_max=23):
-            await wait_until(both_locks, what="two active relays")
+        async with relaying(batch_max=23) as second:
+            await wait_until(both_locks, what="two relays")
+
+            async def both_active() -> bool:  # else one may send all before the other begins
+                return first.unready() == second.unready() == {}
+
+            await wait_until(both_active, what="two active relays")
             await put(kit, *[(free_topic, several[n % 5], b"%d" % n) for n in range(1000)])
             await until_left(kit, 0)
     found = await published(stack, free_topic, several)
@@ -196,7 +202,11 @@ async def test_the_second_relay_waits_for_the_first_and_takes_over_when_it_stops
         async with relaying() as second:
             await put(kit, (free_topic, key, b"2"))
             await until_left(kit, 0)
-            assert second.unready() == {}, "waiting for the lock is no fault"
+
+            async def ready() -> bool:
+                return second.unready() == {}
+
+            await wait_until(ready, what="readiness of the one that waits for the lock, which is no fault")
     async with relaying():
         await put(kit, (free_topic, key, b"3"))
         await until_left(kit, 0)
