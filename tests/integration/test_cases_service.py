@@ -57,7 +57,11 @@ async def test_a_repeated_command_acts_once_and_gets_its_first_outcome_again(des
     again = await desk.ask(filing, count=2)
     assert first.state == again.state == "accepted"
     assert first.version == again.version
-    assert len(desk.log.of("case.filed", case_id)) == 1
+
+    async def filed() -> list[Envelope]:
+        return desk.log.of("case.filed", case_id)
+
+    assert len(await wait_until(filed, what="the filing as a fact")) == 1
 
 
 async def test_the_same_id_with_another_body_is_refused_and_changes_nothing(desk: Desk) -> None:
