@@ -39,7 +39,7 @@ SETTINGS = {
     "WEBHOOK_LONGEST_SECONDS": "0.3",
     "WEBHOOK_ATTEMPTS_MAX": str(ATTEMPTS),
     "WEBHOOK_POLL_SECONDS": "0.1",
-    "WEBHOOK_TIMEOUT_SECONDS": "3",
+    "WEBHOOK_TIMEOUT_SECONDS": "10",
 }
 
 
@@ -98,6 +98,18 @@ class Town:
             return found if len(found) >= count else []
 
         return await wait_until(enough, what=f"{count} deliveries to {path}")
+
+    async def answering(self) -> None:
+        """Wait until the process answers, which may be starting again."""
+
+        async def ready() -> bool:
+            try:
+                async with self.session.get(f"{self.desk.url}/readyz") as answer:
+                    return answer.status == 200
+            except aiohttp.ClientError:
+                return False
+
+        await wait_until(ready, what="the process", every=0.2)
 
     async def all_settled(self, webhook: UUID, code: str) -> dict[str, Any]:
         async def none_pending() -> dict[str, Any]:
@@ -334,6 +346,7 @@ async def test_replicas_share_the_work_and_what_a_killed_one_held_another_delive
     town.stack.supervisor.kill("cases-2", signal.SIGKILL)
     town.receiver.answer = takes_it
     await town.come("/shared", case_id, 2)
+    await town.answering()  # the other may have been back first
     kept = await town.all_settled(webhook, "housing")
     assert {one["state"] for one in kept.values()} == {"delivered"}
     await asyncio.to_thread(processes.stop, "cases-2")
