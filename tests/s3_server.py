@@ -28,7 +28,7 @@ def s3_environment(port: int) -> dict[str, str]:
         "S3_ENDPOINT": f"http://127.0.0.1:{port}",
         "S3_ACCESS_KEY_ID": _KEY_ID,
         "S3_SECRET_ACCESS_KEY": _KEY,
-        "S3_SECONDS": "5",
+        "S3_SECONDS": "30",
     }
 
 
@@ -38,7 +38,7 @@ def s3_settings(port: int) -> StorageSettings:
         s3_endpoint=f"http://127.0.0.1:{port}",
         s3_access_key_id=_KEY_ID,
         s3_secret_access_key=SecretStr(_KEY),
-        s3_seconds=5,
+        s3_seconds=30,
     )
 
 

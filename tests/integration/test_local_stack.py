@@ -103,10 +103,10 @@ def config_of(stack: LocalStack, principal: str) -> dict[str, Any]:
 def write(config: dict[str, Any], topic: str, value: str, key: str = "key") -> str | None:
     """Return None if the broker took the record, else the name of its refusal."""
     answers: list[KafkaError | None] = []
-    limits = {"message.timeout.ms": 10_000, "message.max.bytes": 3_000_000}
+    limits = {"message.timeout.ms": 30_000, "message.max.bytes": 3_000_000}
     producer = Producer({**config, **limits, "acks": "all"})
     producer.produce(topic, value, key, on_delivery=lambda error, _: answers.append(error))
-    assert producer.flush(SECONDS) == 0
+    assert producer.flush(2 * SECONDS) == 0
     error = answers[0]
     return error.name() if error else None
 
@@ -127,7 +127,7 @@ def read(config: dict[str, Any], topic: str, group: str) -> str:
 
 def fetch_value(url: str, query: str) -> Any:
     async def ask() -> Any:
-        connection = await asyncpg.connect(url.replace("+asyncpg", ""), timeout=5)
+        connection = await asyncpg.connect(url.replace("+asyncpg", ""), timeout=SECONDS)
         try:
             return await connection.fetchval(query)
         finally:
@@ -191,8 +191,15 @@ def test_a_department_that_left_loses_its_account(stack: LocalStack) -> None:
     assert write(config_of(stack, "dept-parks"), "department.parks.replies", "an answer") is None
     provisioner.withdraw_departments(["parks"])
     provisioner.withdraw_departments(["parks"])
-    with pytest.raises(KafkaException):
-        AdminClient(config_of(stack, "dept-parks")).list_topics(timeout=3)
+
+    def is_out() -> bool:  # a node of the broker may hear of it a moment later
+        try:
+            AdminClient(config_of(stack, "dept-parks")).list_topics(timeout=3)
+        except KafkaException:
+            return True
+        return False
+
+    until(is_out)
 
 
 def test_applying_again_changes_nothing_but_takes_undeclared_rights_and_settings_back(
@@ -206,7 +213,7 @@ def test_applying_again_changes_nothing_but_takes_undeclared_rights_and_settings
     until(lambda: write(config_of(stack, "notify"), "clock.ticked", large) is None)
     provisioner.apply(catalogue)
     until(lambda: write(config_of(stack, "notify"), "clock.ticked", "a tick") == REFUSED)
-    assert write(config_of(stack, "simulation"), "clock.ticked", large) == "MSG_SIZE_TOO_LARGE"
+    until(lambda: write(config_of(stack, "simulation"), "clock.ticked", large) == "MSG_SIZE_TOO_LARGE")
     assert write(config_of(stack, "simulation"), "clock.ticked", "a tick") is None
 
 
@@ -538,6 +545,6 @@ def test_the_suite_starts_scales_and_stops(tmp_path: Path) -> None:
 
 
 def _environment(url: str) -> dict[str, str]:
-    with urllib.request.urlopen(f"{url}/env", timeout=5) as answer:  # noqa: S310
+    with urllib.request.urlopen(f"{url}/env", timeout=SECONDS) as answer:  # noqa: S310
         environment: dict[str, str] = json.load(answer)
     return environment
