@@ -130,13 +130,17 @@ async def follow(
 ) -> None:
     """Read topics without a group until cancelled, handing over each record; begins anew after failures.
 
-    `caught_up` is called whenever there is nothing more to read for the moment.
+    `caught_up` is called whenever there is nothing more to read for the moment, and never before all is read that
+    there was at the beginning: a fetch may also be empty because the broker is slow.
     """
     health.watch(name)
     while True:
         consumer: AIOKafkaConsumer | None = None
         try:
             consumer = await open_reader(settings, *topics, from_end=from_end, wait_ms=wait_ms)
+            # Tansu gives wrong end offsets.
+            knows_ends = not from_end and settings.kafka_kind != "tansu"
+            left = await consumer.end_offsets(list(consumer.assignment())) if knows_ends else {}
             health.ready(name)
             while True:
                 health.turn(name)
@@ -144,7 +148,8 @@ async def follow(
                 for records in batches.values():
                     for record in records:
                         take(record)
-                if not batches:
+                left = {part: end for part, end in left.items() if await consumer.position(part) < end}
+                if not batches and not left:
                     caught_up()
         except (KafkaError, LookupError, OSError, TimeoutError) as error:
             health.not_ready(name, f"{type(error).__name__}, trying again")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -14,10 +15,12 @@ from deploy.local.stack import LocalStack
 from shared.contracts import cases
 from shared.contracts.envelope import Envelope
 from shared.contracts.operations import CommandOutcome
+from shared.messaging import outcomes
 from shared.messaging.outcomes import CommandPost, TooManyWaiting, follow
 from shared.messaging.received import fingerprint_of
 from shared.telemetry.health import Health
 from shared.testing.messages import encoded, message
+from shared.testing.topics import read_all
 from shared.testing.wait import wait_until
 from tests.conftest import kafka_settings, started_producer
 
@@ -129,6 +132,48 @@ async def test_a_gateway_holds_no_more_waiting_requests_than_it_may(posts: list[
         task.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
     assert await posts[0].send(TOPIC, command(), wait_seconds=0.05) is None, "room was made again"
+
+
+async def test_who_reads_from_the_beginning_has_caught_up_only_with_all_that_was_there(
+    stack: LocalStack, as_service: AIOKafkaProducer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that no clock counts as right before its ticks are read, however slow the broker's first answer is."""
+    opened, settings = outcomes.open_reader, kafka_settings(stack, "gateway")
+
+    async def open_slow(*arguments: Any, **options: Any) -> Any:
+        consumer = await opened(*arguments, **options)
+        fetch, empty = consumer.getmany, [True] * 2
+
+        async def getmany(**how: Any) -> Any:
+            return {} if empty and empty.pop() else await fetch(**how)
+
+        consumer.getmany = getmany
+        return consumer
+
+    await answer(as_service, command())
+    there = len((await read_all(settings, "command.outcomes"))["command.outcomes"])
+    monkeypatch.setattr(outcomes, "open_reader", open_slow)
+    read = list[Any]()
+    caught_up: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    def note() -> None:
+        if not caught_up.done():
+            caught_up.set_result(len(read))
+
+    reading = asyncio.create_task(
+        follow(
+            settings,
+            Health(),
+            ("command.outcomes",),
+            read.append,
+            from_end=False,
+            name="slow",
+            caught_up=note,
+        )
+    )
+    assert await asyncio.wait_for(caught_up, 60) == there > 0
+    reading.cancel()
+    await asyncio.gather(reading, return_exceptions=True)
 
 
 async def _waits(posts: list[CommandPost], count: int) -> bool:
