@@ -16,6 +16,7 @@ from shared.contracts import cases
 from shared.contracts.envelope import Envelope
 from shared.contracts.operations import CommandOutcome
 from shared.messaging import outcomes
+from shared.messaging.kafka import open_reader
 from shared.messaging.outcomes import CommandPost, TooManyWaiting, follow
 from shared.messaging.received import fingerprint_of
 from shared.telemetry.health import Health
@@ -138,10 +139,10 @@ async def test_who_reads_from_the_beginning_has_caught_up_only_with_all_that_was
     stack: LocalStack, as_service: AIOKafkaProducer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So that no clock counts as right before its ticks are read, however slow the broker's first answer is."""
-    opened, settings = outcomes.open_reader, kafka_settings(stack, "gateway")
+    settings = kafka_settings(stack, "gateway")
 
     async def open_slow(*arguments: Any, **options: Any) -> Any:
-        consumer = await opened(*arguments, **options)
+        consumer = await open_reader(*arguments, **options)
         fetch, empty = consumer.getmany, [True] * 2
 
         async def getmany(**how: Any) -> Any:
