@@ -15,7 +15,7 @@ from playwright.async_api import Page, Route, expect
 from shared.testing.wait import wait_until
 from tests.browser import test_console, test_phone
 from tests.browser.conftest import DESK, Visit, open_at, sign_in
-from tests.browser.town import DEPUTY, STAFF, Town
+from tests.browser.town import DEPUTY, PATIENCE, STAFF, Town
 
 pytestmark = pytest.mark.timeout(240, func_only=True)
 
@@ -240,7 +240,7 @@ async def _told_and_asked_again(page: Page, opened: Awaitable[object], *, goes_o
         return (told > 0) == (bool(asked) and not goes_on) and await again.count() == told
 
     with contextlib.suppress(AssertionError):  # what is wrong is said below
-        await wait_until(all_told, what="every failure told", seconds=10)
+        await wait_until(all_told, what="every failure told", seconds=PATIENCE)
     await page.unroute(_READS, away)
     told = await failed.count()
     if (told > 0) != (bool(asked) and not goes_on) or await again.count() != told:

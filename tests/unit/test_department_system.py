@@ -443,7 +443,7 @@ async def test_departments_of_the_file_are_served_as_they_come_and_go_until_sigt
     await file.change('{"labour": {}}')
     await _until(lambda: serving == {"labour"})
     os.kill(os.getpid(), signal.SIGTERM)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await running
     assert serving == set()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -451,7 +451,7 @@ async def test_departments_of_the_file_are_served_as_they_come_and_go_until_sigt
 
 
 async def _until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not condition():
-        assert time.monotonic() < deadline, "waited for 10 s"
+        assert time.monotonic() < deadline, "waited for a minute"
         await asyncio.sleep(0.01)
