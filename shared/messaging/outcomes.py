@@ -148,8 +148,13 @@ async def follow(
                 for records in batches.values():
                     for record in records:
                         take(record)
-                left = {part: end for part, end in left.items() if await consumer.position(part) < end}
-                if not batches and not left:
+                if batches:
+                    continue
+                for part, end in list(left.items()):
+                    # Without a limit it would wait for as long as the broker is away.
+                    if await asyncio.wait_for(consumer.position(part), 10) >= end:
+                        del left[part]
+                if not left:
                     caught_up()
         except (KafkaError, LookupError, OSError, TimeoutError) as error:
             health.not_ready(name, f"{type(error).__name__}, trying again")
