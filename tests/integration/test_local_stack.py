@@ -117,7 +117,7 @@ def read(config: dict[str, Any], topic: str, group: str) -> str:
     consumer = Consumer({**config, **reading, "group.id": group})
     try:
         consumer.subscribe([topic])
-        message = consumer.poll(SECONDS)
+        message = consumer.poll(2 * SECONDS)
         assert message is not None, "neither a record nor a refusal"
         error = message.error()
         return error.name() if error else (message.value() or b"").decode()
