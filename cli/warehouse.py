@@ -15,7 +15,9 @@ from rich.table import Table
 from cli import running
 from shared.storage import open_storage
 from warehouse import facts, reading
+from warehouse.facts import Facts
 from warehouse.manifests import Contradiction
+from warehouse.reading import Contents
 
 R = TypeVar("R")
 
@@ -27,10 +29,10 @@ def address() -> str:
 
 def tables(console: Console) -> int:
     """Print each table with its rows, days and size. 0, or 1 where the warehouse cannot be read."""
-    held = _asked(console, facts.newest(open_storage(address())))
-    found = _asked(console, reading.contents(open_storage(address())))
-    if found is None:
+    both = _asked(console, _facts_and_contents())
+    if both is None:
         return 1
+    held, found = both
     _warn(found.missing)
     shown = Table("table", "rows", "from", "until", "files", "MB", title=f"manifest {found.number}")
     for name, files in found.tables.items():
@@ -38,18 +40,32 @@ def tables(console: Console) -> int:
         rows, size = sum(file.rows for file in files), sum(file.bytes for file in files)
         shown.add_row(name, f"{rows:,}", days[0], days[-1], str(len(files)), f"{size / 1e6:.1f}")
     console.print(shown)
-    if held is not None:
-        try:
-            facts.check(held, found)
-        except Contradiction as error:
-            console.print(f"the facts cannot be used: {error}", markup=False, highlight=False)
-            return 0
+    if isinstance(held, Contradiction):
+        console.print(f"the facts cannot be used: {held}", markup=False, highlight=False)
+    elif held is not None:
         size = sum(part.bytes for of_type in held.types.values() for part in of_type.parts.values())
         console.print(
             f"facts: {held.rows:,} in {size / 1e6:.1f} MB, of the events up to manifest {held.until}",
             highlight=False,
         )
     return 0
+
+
+async def _facts_and_contents() -> tuple[Facts | Contradiction | None, Contents]:
+    """The newest facts, or why they cannot be used, and what is in the warehouse. Raises StorageAway, Contradiction."""
+    storage = open_storage(address())
+    held: Facts | Contradiction | None
+    try:
+        held = await facts.newest(storage)  # before the contents, which must not be older
+    except Contradiction as error:
+        held = error
+    found = await reading.contents(storage)
+    if isinstance(held, Facts):
+        try:
+            facts.check(held, found)
+        except Contradiction as error:
+            held = error
+    return held, found
 
 
 def query(console: Console, sql: str, *, as_csv: bool) -> int:

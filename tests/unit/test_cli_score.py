@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from rich.console import Console
 from cli.score import _show_simulation, again
 from cli.warehouse import tables
 from deploy.local.runfolder import CHECKOUT
+from shared.storage import Storage, StorageAway, Stored
 from tests.unit.test_evaluation_rescore import BEFORE, SINCE
 from tests.unit.test_warehouse_facts import House, versions
 
@@ -128,3 +129,15 @@ def test_the_tables_say_how_many_facts_there_are_or_why_they_cannot_be_used(
     assert shown() == (
         "the facts cannot be used: manifest 1 of the facts is of other events than those up to manifest 1"
     )
+
+
+def test_a_storage_that_is_away_is_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(*_: object) -> AsyncIterator[Stored]:
+        raise StorageAway("the storage did not answer")
+        yield
+
+    monkeypatch.setenv("WAREHOUSE_URL", tmp_path.as_uri())
+    monkeypatch.setattr(Storage, "under", away)
+    out = io.StringIO()
+    assert tables(Console(file=out, width=120)) == 1
+    assert out.getvalue() == "the warehouse cannot answer: the storage did not answer\n"
