@@ -265,7 +265,12 @@ READS = (
         ("begin", "until"),
         answer=evaluation.ScoreDifference,
     ),
-    Read("/ranking", "evaluation", "Deputies by score", ("year", "level", "county", *PAGE)),
+    Read(
+        "/ranking",
+        "evaluation",
+        "Deputies by score, for staff: those of their own area",
+        ("year", "level", "county", *PAGE),
+    ),
     Read(
         "/archive/{id}",
         "evaluation",
@@ -276,7 +281,7 @@ READS = (
     Read(
         "/standings",
         "evaluation",
-        "Ranks among peers, grades, outstanding deputies within the quota, for staff",
+        "Ranks among all peers, grades, outstanding deputies within the quota, for staff: those of their own area",
         ("year", "level", "county", "outstanding", *PAGE),
         answer=evaluation.StandingPage,
     ),

@@ -2451,7 +2451,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Deputies by score */
+        /** Deputies by score, for staff: those of their own area */
         get: operations["get_ranking"];
         put?: never;
         post?: never;
@@ -2485,7 +2485,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Ranks among peers, grades, outstanding deputies within the quota, for staff */
+        /** Ranks among all peers, grades, outstanding deputies within the quota, for staff: those of their own area */
         get: operations["get_standings"];
         put?: never;
         post?: never;
