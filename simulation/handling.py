@@ -67,7 +67,11 @@ class CasesPlay:
         return self._act(case, kind, self._deputies[case.deputy], body, at)
 
     def _act(self, case: Case, kind: str, who: str, body: Mapping[str, Any], at: datetime) -> Write:
-        """Named by the script's id, so that it is the same in every play."""
+        """Its id comes of the script's id of the case alone, so that no play does it twice.
+
+        What it says may follow from how the case stands: a transfer goes to another department than the one that
+        holds it then, which routing decides and not the script.
+        """
         id_ = self.id_of(case)
         path = f"/api/cases/{id_}/{kind.split('.')[1]}"
         return dataclasses.replace(self._make(kind, str(case.id), who, path, body, at), subject=id_)
