@@ -82,12 +82,10 @@ async def _check_seen(connection: AsyncConnection, actor: Actor, deputy_id: UUID
         return
     if not actor.roles.intersection(_EVERYTHING):
         raise errors.not_your_score()
+    if not await queries.is_known(connection, deputy_id):
+        raise errors.deputy_unknown()
     if not actor.reaches(await queries.congress(connection, deputy_id)):
-        raise (
-            errors.not_your_area()
-            if await queries.is_known(connection, deputy_id)
-            else errors.deputy_unknown()
-        )
+        raise errors.not_your_area()
 
 
 def _reaches(actor: Actor, one: Candidate | rescore.Person) -> bool:

@@ -608,6 +608,9 @@ async def test_staff_see_the_scores_of_the_congresses_in_their_area_alone(city: 
                 status, found = await city.get(f"/{path.format(person)}", token)
                 told_of = status if status == 200 else (status, found["code"])
                 assert told_of == (200 if person in people else (403, "not-your-area")), (organisation, path)
+        for path in (*reads, *files):
+            status, found = await city.get(f"/{path.format(uuid4())}", token)
+            assert (status, found["code"]) == (404, "deputy-unknown"), (organisation, path)
 
 
 async def test_a_rewind_takes_every_event_in_again_and_changes_no_score(city: City) -> None:
