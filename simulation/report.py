@@ -79,6 +79,7 @@ def figures(city: City, year: Year) -> tuple[Figure, ...]:
     explained = sum(case.explained for case in cases)
     rated_by_residents = sum(case.resident_stars is not None for case in cases)
     merged = sum(case.merged_into is not None for case in cases)
+    split = sum(case.split_from is not None for case in cases)
     reopened = sum(case.reopened_at is not None for case in cases)
     lives = Counter(case.life for case in cases)
     objected = sum(case.explained and case.doubted_at is not None for case in cases)
@@ -105,10 +106,21 @@ def figures(city: City, year: Year) -> tuple[Figure, ...]:
         ("  put by residents 民情直通车", None, concerns, _figure("cases", "steps", "submitted")),
         ("    and taken up 接收", None, concerns - explained, _figure("cases", "steps", "taken-up")),
         ("    explained 解释说明", None, explained + objected, _figure("cases", "steps", "explained")),
+        ("    and objected to 不同意见", None, objected, _figure("cases", "steps", "objected")),
         ("cases closed 办结", case_script.CASES_CLOSED, closed, _figure("cases", "closed")),
         ("  answered, still open", _OPEN, filed - closed, _figure("cases", "states", "answered")),
         ("  merged into others 并案", None, merged, _figure("cases", "merged")),
+        ("  split 拆分", None, split, _figure("cases", "steps", "split")),
         ("  sent back once 重新办理", None, reopened + unsatisfied, _figure("cases", "reopened")),
+        ("  moved by staff 转办", None, lives["transferred"], _figure("cases", "steps", "transferred")),
+        (
+            "  opinions of co-handlers 会办意见",
+            None,
+            lives["co-handled"],
+            _figure("cases", "steps", "opinion"),
+        ),
+        ("  asked about 请求补充", None, lives["asked"], _figure("cases", "steps", "asked")),
+        ("    and supplied 补充", None, lives["asked"], _figure("cases", "steps", "supplied")),
         ("  handed back 退回", None, 2 * lives["disputed"], _figure("cases", "steps", "returned")),
         ("  gone up, somebody designated 首接负责", None, lives["disputed"], _figure("cases", "designated")),
         (

@@ -207,6 +207,7 @@ class SmallGateway:
                 assert whole["state"] != "closed"
                 part = new_case(body["id"], whole["deputy"], body["text"], request.headers["Simulated-Time"])
                 self.cases[body["id"]] = {**part, "split_from": id_}
+                self.went(whole, "split")
                 return ok
             case ["cases", id_, "gather"]:
                 assert self.cases[id_]["state"] == "triage"
