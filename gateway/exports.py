@@ -20,16 +20,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Annotated, Any, Literal, TypeVar
+from typing import IO, TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 from urllib.parse import parse_qs, urlencode
 from zoneinfo import ZoneInfo
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import Response, StreamingResponse
-from openpyxl import Workbook
-from openpyxl.cell import WriteOnlyCell
-from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
-from openpyxl.styles import Font
 
 from gateway.commands import Caller
 from gateway.reads import IDENTIFIER, READS
@@ -42,6 +38,9 @@ from shared.places import Place, names_of
 from shared.receipts import shown
 from shared.telemetry.logging import logger
 
+if TYPE_CHECKING:
+    from gateway.spreadsheet import Spreadsheet
+
 ROWS_MAX = 200_000
 WORDS: Mapping[str, Mapping[str, Mapping[str, str]]] = json.loads(
     Path(__file__).with_name("export_words.json").read_text("utf-8")
@@ -49,10 +48,9 @@ WORDS: Mapping[str, Mapping[str, Mapping[str, str]]] = json.loads(
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 CSV = "text/csv; charset=utf-8"
 _ZONE = ZoneInfo("Asia/Shanghai")
-_ACTIVE = ("=", "+", "-", "@", "\t", "\r")
+ACTIVE = ("=", "+", "-", "@", "\t", "\r")
 """What a cell must not begin with, lest a spreadsheet program take it for a formula (OWASP, CSV injection)."""
 _PAGING = ("page", "size", "after")
-_WIDTH = 18
 _HUNDREDTHS = 100
 _PEOPLE_AT_ONCE = 500
 _CHUNK_BYTES = 256 * 1024
@@ -154,7 +152,7 @@ _POINTS = frozenset({"total", "row_points", "points"})
 
 def plain(cell: Cell) -> Cell:
     """A cell for CSV: a text that a program would take for a formula is marked as text."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_ACTIVE) else cell
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(ACTIVE) else cell
 
 
 CSV_MARK = b"\xef\xbb\xbf"
@@ -168,47 +166,10 @@ def as_csv(rows: Rows) -> bytes:
     return out.getvalue().encode()
 
 
-class Spreadsheet:
-    """An XLSX with one sheet, written row by row; every text is a text, and stays one when somebody edits its cell."""
+def _spreadsheet() -> "type[Spreadsheet]":
+    from gateway.spreadsheet import Spreadsheet  # openpyxl and numpy: no start waits for them
 
-    def __init__(self, title: str, heads: Sequence[str]) -> None:
-        self._book = Workbook(write_only=True)  # which keeps the rows in a temporary file of its own
-        self._sheet: Any = self._book.create_sheet(title)
-        for number in range(len(heads)):
-            self._sheet.column_dimensions[chr(ord("A") + number)].width = _WIDTH
-        self._sheet.freeze_panes = "A2"
-        bold = Font(bold=True)
-        first = []
-        for head in heads:
-            cell = WriteOnlyCell(self._sheet, head)
-            cell.font = bold
-            first.append(cell)
-        self._sheet.append(first)
-
-    def add(self, rows: Rows) -> None:
-        """Write further rows."""
-        for row in rows:
-            self._sheet.append([_cell(self._sheet, value) for value in row])
-
-    def discard(self) -> None:
-        """Remove what was written of one that will not be saved."""
-        self._sheet.close()
-        self._sheet._writer.cleanup()
-
-    def save(self, to: IO[bytes]) -> None:
-        """Write the whole file, and go to its beginning."""
-        self._book.save(to)
-        to.seek(0)
-
-
-def _cell(sheet: Any, value: Cell) -> Any:
-    if not isinstance(value, str):
-        return value
-    cell = WriteOnlyCell(sheet, ILLEGAL_CHARACTERS_RE.sub("", value))
-    cell.data_type = "s"  # openpyxl takes what begins with = for a formula
-    if value.startswith(_ACTIVE):
-        cell.quotePrefix = True
-    return cell
+    return Spreadsheet
 
 
 async def chunks(kept: IO[bytes]) -> AsyncIterator[bytes]:
@@ -402,7 +363,7 @@ def add(
         headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
         if form == "csv":
             return StreamingResponse(lines(), headers=headers, media_type=CSV)
-        sheet = Spreadsheet(WORDS[lang]["sheet"][table.name], heads)
+        sheet = (await asyncio.to_thread(_spreadsheet))(WORDS[lang]["sheet"][table.name], heads)
         try:
             async for _ in written(sheet.add):
                 pass

@@ -21,7 +21,6 @@ from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Query, Request, UploadFile
 from fastapi.responses import Response
-from openpyxl import load_workbook
 from pydantic_core import to_json
 
 from gateway.commands import Caller, Command, Commands, idempotency_key, json_response
@@ -110,6 +109,8 @@ def _csv(content: bytes) -> list[list[str]]:
 
 
 def _xlsx(content: bytes) -> list[list[str]]:
+    from openpyxl import load_workbook
+
     unreadable = Problem(422, "roster-unreadable", "The file is not a readable XLSX workbook.")
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:

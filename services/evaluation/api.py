@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import to_json
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.evaluation import activity, annual, archive, errors, explaining, office, paper, queries, rescore
+from services.evaluation import activity, annual, archive, errors, explaining, queries, rescore
 from services.evaluation.domain import CHINA, Explanation, Total, chances, explain, month_of, sums_of, totals
 from services.evaluation.judging import Candidate, judge
 from services.evaluation.package import Signer
@@ -159,6 +159,39 @@ def _file(content: bytes, kind: str, name: str) -> Response:
     return Response(content, media_type=kind, headers=headers)
 
 
+# The libraries that make these files are loaded with the first one, in its thread: no start waits for them.
+
+
+def _sheet(found: dict[str, Any], today: date) -> bytes:
+    from services.evaluation import paper
+
+    return paper.sheet(found, printed_on=today)
+
+
+def _book(found: dict[str, Any], places: Mapping[str, str], today: date) -> bytes:
+    from services.evaluation import paper
+
+    return paper.book(found, places, printed_on=today)
+
+
+def _spreadsheet(found: dict[str, Any]) -> bytes:
+    from services.evaluation import office
+
+    return office.spreadsheet(found)
+
+
+def _report_pdf(draft: annual.Report, today: date) -> bytes:
+    from services.evaluation import paper
+
+    return paper.annual_report(draft, printed_on=today)
+
+
+def _report_docx(draft: annual.Report) -> bytes:
+    from services.evaluation import office
+
+    return office.document(draft)
+
+
 def router(
     store: EvaluationStore,
     kafka: KafkaSettings,
@@ -211,7 +244,7 @@ def router(
     async def sheet(deputy_id: UUID, actor: who, year: Year = None, on: date | None = None) -> Response:
         found = await explained(actor, deputy_id, year, on)
         today = datetime.now(UTC).astimezone(CHINA).date()
-        body = await asyncio.to_thread(paper.sheet, found, printed_on=today)
+        body = await asyncio.to_thread(_sheet, found, today)
         return Response(body, media_type="application/pdf")
 
     @routes.get("/scores/{deputy_id}/difference")
@@ -320,7 +353,7 @@ def router(
         def packed() -> bytes:
             files = {
                 "archive.json": to_json(found, indent=1),
-                "archive.pdf": paper.book(found, places, printed_on=made_at.astimezone(CHINA).date()),
+                "archive.pdf": _book(found, places, made_at.astimezone(CHINA).date()),
             }
             return signer.pack(files, deputy_id=deputy_id, made_at=made_at)
 
@@ -329,7 +362,7 @@ def router(
     @routes.get("/archive/{deputy_id}/spreadsheet")
     async def spreadsheet(deputy_id: UUID, actor: who) -> Response:
         found = await whole_archive(actor, deputy_id)
-        return _file(await asyncio.to_thread(office.spreadsheet, found), _XLSX, "archive.xlsx")
+        return _file(await asyncio.to_thread(_spreadsheet, found), _XLSX, "archive.xlsx")
 
     @routes.get("/archive-keys")
     async def archive_keys() -> dict[str, Any]:
@@ -348,9 +381,9 @@ def router(
         draft = annual.report(explained, deputy, schedule, until=day)
         today = datetime.now(UTC).astimezone(CHINA).date()
         if kind == "pdf":
-            body = await asyncio.to_thread(paper.annual_report, draft, printed_on=today)
+            body = await asyncio.to_thread(_report_pdf, draft, today)
             return _file(body, "application/pdf", f"report-{day.year}.pdf")
-        return _file(await asyncio.to_thread(office.document, draft), _DOCX, f"report-{day.year}.docx")
+        return _file(await asyncio.to_thread(_report_docx, draft), _DOCX, f"report-{day.year}.docx")
 
     @routes.get("/activity")
     async def active(

@@ -27,14 +27,15 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeAlias
+from typing import TYPE_CHECKING, Self, TypeAlias
 from uuid import UUID
-
-import duckdb
 
 from services.evaluation.domain import POINTS_LIMIT, totals
 from services.evaluation.rubric import CORRECTED, WINDOWS, YEAR, Condition, Item, Limits, Rubric, Window
 from warehouse.facts import Compacted, Held, label, labels
+
+if TYPE_CHECKING:
+    import duckdb
 
 Facts: TypeAlias = Path | Mapping[str, Sequence[str]] | Compacted
 """A log, Parquet files by event type, or the warehouse's facts with the events since."""
@@ -148,6 +149,8 @@ class Replay:
         self._corrected: frozenset[str] | None = None
 
     def __enter__(self) -> Self:
+        import duckdb
+
         with ExitStack() as opening:
             spill = opening.enter_context(tempfile.TemporaryDirectory(prefix="rescore-"))
             self._database = opening.enter_context(

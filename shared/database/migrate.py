@@ -7,17 +7,21 @@ locks within five seconds gives up instead of queueing in front of the service's
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
 from pydantic import SecretStr
 from sqlalchemy import Connection, MetaData, pool, text
 from sqlalchemy.ext.asyncio import create_async_engine
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 _LOCK = 727_001
 
 
 def _config(migrations: Path) -> Config:
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "alembic"))
     config.set_main_option("version_locations", str(migrations))
@@ -26,6 +30,8 @@ def _config(migrations: Path) -> Config:
 
 
 def _upgrade(connection: Connection, migrations: Path) -> None:
+    from alembic import command
+
     connection.execute(
         text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK}
     )  # waits for another migration

@@ -168,6 +168,16 @@ def import_all(names: list[str], folder: Path, root: Path) -> subprocess.Complet
     )
 
 
+def test_no_start_loads_what_only_files_simulations_and_migrations_need() -> None:
+    asked_for_later = {"openpyxl", "docx", "fpdf", "PIL", "pikepdf", "duckdb", "alembic", "scipy", "sklearn"}
+    starts = [f"services.{service}.__main__" for service in SERVICES] + ["gateway.__main__"]
+    program = f"import sys, {', '.join(starts)}; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=CHECKOUT, capture_output=True, text=True, check=True
+    )
+    assert asked_for_later & {top(module) for module in done.stdout.split()} == set()
+
+
 def test_importing_any_module_needs_no_environment_and_does_nothing(tmp_path: Path) -> None:
     names = module_names()
     assert {"services.cases.__main__", "gateway.__main__", "shared.host"} <= set(names)

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from openpyxl import load_workbook
 
 from deploy.local.runfolder import CHECKOUT
-from gateway.exports import ROWS_MAX, TABLES, WORDS, Spreadsheet, as_csv
+from gateway.exports import ROWS_MAX, TABLES, WORDS, as_csv
 from gateway.reads import READS
 from gateway.services import Answer
+from gateway.spreadsheet import Spreadsheet
 from services.cases.domain import STATES
 from shared.contracts.identity import OCCUPATIONS
 from tests.gateway_door import Door, door, served
