@@ -223,12 +223,6 @@ class GatewayClient:
             raise GatewayError(f"GET {path}: the gateway answered {status} {Answer(status, body).code}")
         return body
 
-    async def status_of(self, path: str, *, who: str) -> int:
-        """Only the HTTP status of reading a resource as somebody."""
-        token = await self.token_for(who)
-        status, _, _ = await self._repeated("GET", self._url(path), _headers(token), None)
-        return status
-
     async def pages(
         self, path: str, *, who: str, size: int = 200, **query: str | int
     ) -> AsyncIterator[dict[str, Any]]:

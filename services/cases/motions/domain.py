@@ -182,10 +182,6 @@ STEPS: Mapping[StepKind, Rule] = {
     "explained": _rule("reported", "concluded", "已审议并说明"),
     "concluded": _rule("on-agenda", "concluded", "表决或者终止审议"),
 }
-UNDER_WAY: frozenset[State] = frozenset(
-    {"accepted", "assigned", "objected", "answered", "redo", "in-committee", "reported", "on-agenda"}
-)
-"""Taken in and not at its end."""
 PRIVATE: frozenset[State] = frozenset({"draft", "correcting"})
 """Seen by the author and those invited alone; a motion withdrawn before it was submitted stays so."""
 
