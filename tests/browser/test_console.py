@@ -13,10 +13,10 @@ import pytest
 from playwright.async_api import FilePayload, Route, expect
 
 from shared.testing.wait import wait_until
-from tests.browser.conftest import DESK, NARROW, Visit, chinese_on, open_at, sign_in
+from tests.browser.conftest import DESK, NARROW, Visit, chinese_on, choose_radio, open_at, sign_in
 from tests.browser.town import DEPUTY, HOUSING, OTHER_DEPUTY, PASSWORD, PATIENCE, STAFF, Town
 
-pytestmark = pytest.mark.timeout(300, func_only=True)
+pytestmark = pytest.mark.timeout(600, func_only=True)
 
 UNCLEAR = "请看一下我上次说的那件事。公交和医院都可以。"
 """Words that fit the categories of two departments."""
@@ -57,7 +57,7 @@ async def test_from_a_residents_concern_to_the_score_each_does_their_part_in_the
         await expect(desk.locator("main .chip", has_text="已签收").first).to_be_visible()
         await desk.get_by_role("button", name="答复", exact=True).click()
         dialog = desk.get_by_role("dialog")
-        await dialog.get_by_role("radio", name="已解决").check(force=True)
+        await choose_radio(dialog, "已解决")
         await dialog.get_by_label("答复内容").fill("已更换三盏灯具，当晚恢复照明。")
         await department.picture("console-answer")
         await dialog.get_by_role("button", name="提交").click()
@@ -191,15 +191,17 @@ async def test_staff_work_the_queue_by_keyboard(staff: Visit, town: Town) -> Non
     # keys work on after a queue was chosen with the mouse, whose button is an input
     await page.get_by_text("待接收", exact=True).click()
     await page.get_by_text("待分流", exact=True).click()
-    chosen = page.locator(".queue [aria-current=true]")
-    while "退回后重新分流" not in await chosen.inner_text():
-        before = await chosen.inner_text()
+    queue = page.locator(".queue li > button[aria-current]")
+    await expect(queue.first).to_have_attribute("aria-current", "true")
+    queued = await queue.all_inner_texts()
+    for place in range(next(n for n, text in enumerate(queued) if "退回后重新分流" in text)):
         await page.keyboard.press("j")
-        await expect(chosen).not_to_have_text(before, use_inner_text=True)
+        await expect(queue.nth(place + 1)).to_have_attribute("aria-current", "true")
     names = await page.locator(".quick button").all_text_contents()
     key = str(1 + next(n for n, name in enumerate(names) if "交通" in name))
     await page.keyboard.press(key)
     await expect(page.get_by_role("dialog")).to_contain_text("将《退回后重新分流》派单给市交通运输局？")
+    await expect(page.get_by_role("dialog").get_by_role("button", name="派单")).to_be_focused()
     await page.keyboard.press("Escape")
     await expect(page.get_by_role("dialog")).to_have_count(0)
     assert (await town.done("GET", f"/api/cases/{case_id}", STAFF))["state"] == "triage"
@@ -240,6 +242,7 @@ async def test_the_queue_keeps_the_chosen_case_and_begins_with_the_longest_waiti
     assert await staff.axe() == []
     await page.keyboard.press("m")
     await expect(page.get_by_role("dialog")).to_contain_text("将《后到的待分流》并入《先到的待分流》？")
+    await expect(page.get_by_role("dialog").get_by_role("button", name="并案")).to_be_focused()
     await page.keyboard.press("Enter")
     await town.until(later, "merged")
     assert (await town.done("GET", f"/api/cases/{later}", STAFF))["merged_into"] == first
@@ -269,6 +272,7 @@ async def test_the_first_keys_send_to_the_departments_of_the_cases_own_guesses(
     assert all(name in text for name, text in zip(expected, names, strict=False))
     await page.keyboard.press("1")
     await expect(page.get_by_role("dialog")).to_contain_text(f"派单给{expected[0]}？")
+    await expect(page.get_by_role("dialog").get_by_role("button", name="派单")).to_be_focused()
     await page.keyboard.press("Enter")
     await town.until(case_id, "routed")
 
@@ -321,26 +325,29 @@ async def test_a_department_is_told_live_and_led_to_what_it_is_told_about(
     await expect(urged).not_to_contain_text("未读")
 
     # What comes after the newest one that the page shows has not been seen, and stays unread.
-    shown = await town.done("GET", "/api/notices?page=1&size=20", HOUSING)
     listed = re.compile(r"/api/notices\?.*size=20")
+    async with page.expect_response(listed) as read:
+        await page.reload()
+    shown = await (await read.value).json()
     await page.route(listed, lambda route: route.fulfill(json=shown))
-    await town.file("全部已读之后的督事", "请尽快办理。", position=at)
+    later = await town.file("全部已读之后的督事", "请尽快办理。", position=at)
 
-    async def unread() -> int:
-        return int((await town.done("GET", "/api/notices", HOUSING))["unread"])
+    async def unread() -> dict[str, str]:
+        """What is about which, of all that is unread."""
+        found = await town.done("GET", "/api/notices?unread=true&size=500", HOUSING)
+        return {one["id"]: one["subject"] for one in found["items"]}
 
     async def told() -> bool:
-        return await unread() > shown["unread"]
-
-    await wait_until(told, what="a notice that the page does not show", seconds=PATIENCE, every=0.2)
-    arrived = await unread()
+        return later in (await unread()).values()
 
     async def marked() -> bool:
-        return await unread() < arrived
+        return not {one["id"] for one in shown["items"]} & set(await unread())
 
+    await wait_until(told, what="a notice that the page does not show", seconds=PATIENCE, every=0.2)
+    assert not await marked()
     await page.get_by_role("button", name="全部已读").click()
     await wait_until(marked, what="what the page shows marked as read", seconds=PATIENCE, every=0.2)
-    assert await unread() >= arrived - shown["unread"]
+    assert await told()
     await page.unroute(listed)
     await page.reload()
     await page.get_by_role("button", name="全部已读").click()

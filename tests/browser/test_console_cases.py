@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import FilePayload, expect
+from playwright.async_api import FilePayload, Route, expect
 
 from shared.testing.wait import wait_until
-from tests.browser.conftest import Visit
+from tests.browser.conftest import Visit, choose_radio
 from tests.browser.test_console import DESK, open_at, sign_in
 from tests.browser.town import DEPUTY, HOUSING, PATIENCE, STAFF, Town
 from tests.document_files import document, legible, secrets
 from tests.photo_files import HTML, photo
 
-pytestmark = pytest.mark.timeout(300, func_only=True)
+pytestmark = pytest.mark.timeout(600, func_only=True)
 
 _WHY = "类别“城乡建设”由提交人选定；该单位负责全市"
 
@@ -267,6 +267,16 @@ async def test_staff_gather_reports_of_one_matter_and_are_told_what_was_not_take
         await expect(dialog.get_by_role("checkbox")).to_have_count(3)
         await dialog.get_by_role("combobox", name="主件").press("Enter")
         await page.get_by_role("option", name=re.compile("^环城路塌陷首报")).click()
+
+        async def merged() -> bool:
+            return bool((await town.done("GET", f"/api/cases/{report}", STAFF))["merged_into"] == into)
+
+        async def once_merged(route: Route) -> None:
+            """A busy service comes to it later than the page goes on looking."""
+            await wait_until(merged, what="the report being merged", seconds=PATIENCE, every=0.2)
+            await route.continue_()
+
+        await page.route(f"**/api/cases/{into}", once_merged)
         await visit.picture("console-gather")
         assert await visit.axe() == []
         await dialog.get_by_role("button", name="并案", exact=True).press("Enter")
@@ -367,7 +377,7 @@ async def test_closing_a_case_is_asked_for_once_more(town: Town, visiting: Calla
         await page.get_by_role("button", name="办结").click()
         dialog = page.get_by_role("dialog")
         await expect(dialog.get_by_role("radio", name="已解决")).to_be_checked()  # as the department says
-        await dialog.get_by_role("radio", name="未解决").check(force=True)
+        await choose_radio(dialog, "未解决")
         await visit.picture("console-closing")
         assert await visit.axe() == []
         await dialog.get_by_role("button", name="办结").click()

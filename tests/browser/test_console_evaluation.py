@@ -18,11 +18,11 @@ from openpyxl import load_workbook
 from playwright.async_api import Locator, Page, expect
 
 from shared.testing.wait import wait_until
-from tests.browser.conftest import Visit
+from tests.browser.conftest import Visit, choose_radio
 from tests.browser.test_console import DESK, open_at, sign_in
 from tests.browser.town import DEPUTY, PATIENCE, STAFF, STATION, Town
 
-pytestmark = pytest.mark.timeout(300, func_only=True)
+pytestmark = pytest.mark.timeout(600, func_only=True)
 
 
 @pytest_asyncio.fixture
@@ -352,7 +352,7 @@ async def test_from_the_roster_to_a_deputys_page_where_rows_add_up_and_an_honour
     await expect(page.get_by_role("region", name=re.compile("^新增"))).to_be_visible()
 
     title = f"优秀代表{uuid4().hex[:6]}"
-    await page.get_by_role("radio", name="奖励").check(force=True)
+    await choose_radio(page, "奖励")
     await page.get_by_role("button", name="记入档案").click()
     await expect(page.get_by_text("请填写记载内容")).to_be_visible()
     await page.get_by_label("记载内容").fill(title)

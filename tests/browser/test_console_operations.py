@@ -14,7 +14,7 @@ from tests.browser.conftest import DESK, Visit, open_at, sign_in
 from tests.browser.town import CHINA, OTHER_DEPUTY, PATIENCE, STAFF, Town
 from tests.conftest import started_producer
 
-pytestmark = pytest.mark.timeout(300, func_only=True)
+pytestmark = pytest.mark.timeout(600, func_only=True)
 
 
 async def bury(town: Town, *values: bytes) -> int:

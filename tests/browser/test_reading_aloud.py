@@ -11,7 +11,7 @@ from tests.browser.conftest import DESK, NARROW, Visit, open_at, sign_in
 from tests.browser.test_phone import SMALL
 from tests.browser.town import DEPUTY, HOUSING, Town
 
-pytestmark = pytest.mark.timeout(240, func_only=True)
+pytestmark = pytest.mark.timeout(600, func_only=True)
 
 
 async def _things_of_a_deputy(town: Town) -> dict[str, str]:

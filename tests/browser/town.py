@@ -267,7 +267,11 @@ async def _things(town: Town, now: datetime) -> None:
             "category": "城乡建设",
         }
         case_id = (await town.done("POST", "/api/cases", OTHER_DEPUTY, content))["id"]
-        return bool((await town.done("GET", f"/api/cases/{case_id}", OTHER_DEPUTY))["state"] == "routed")
+        if (await town.done("GET", f"/api/cases/{case_id}", OTHER_DEPUTY))["state"] == "routed":
+            return True
+        # Only one of them stays, however many it took.
+        await town.done("POST", f"/api/cases/{case_id}/withdraw", OTHER_DEPUTY, {"reason": "试用"})
+        return False
 
     await wait_until(routes, what="routing", seconds=PATIENCE, every=0.2)
     rated = await town.file(
