@@ -24,7 +24,7 @@ from tests.database import rows
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "chaos" in item.path.parts:
-            item.add_marker(pytest.mark.timeout(300))
+            item.add_marker(pytest.mark.timeout(900))
 
 
 @dataclass
@@ -67,7 +67,7 @@ class CasesProcesses:
         async def gone() -> bool:
             return self.supervisor.pid(name) is None and name not in self.supervisor.names()
 
-        await wait_until(gone, seconds=60, what=f"the end of {name}")
+        await wait_until(gone, seconds=240, what=f"the end of {name}")
 
     async def gauge(self, metric: str, name: str = "cases-1") -> float:
         """The sum of a metric over its labels, as the process tells it now."""
@@ -77,7 +77,7 @@ class CasesProcesses:
 
     async def get(self, path: str, name: str = "cases-1") -> tuple[int, str]:
         """Status and body of a GET."""
-        timeout = aiohttp.ClientTimeout(total=10)
+        timeout = aiohttp.ClientTimeout(total=60)
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
             session.get(f"{self.processes.url(name)}{path}") as answer,
@@ -105,7 +105,7 @@ async def _prepared(stack: LocalStack, processes: Processes) -> None:
     await asyncio.to_thread(processes.migrate, "cases")
     await announce_departments(stack, {DEPARTMENT: ()})
     await asyncio.to_thread(processes.start, "cases")
-    await wait_until(known, seconds=60, what="the department in the catalogue")
+    await wait_until(known, seconds=240, what="the department in the catalogue")
     await asyncio.to_thread(processes.stop, "cases-1")
 
 

@@ -111,7 +111,7 @@ class Lives:
         async with self._renewing:
             if self.producer is used:
                 await used.stop()
-                self.producer = await started_producer(self.stack, "gateway", seconds=60)
+                self.producer = await started_producer(self.stack, "gateway", seconds=240)
 
     async def rated(self) -> int:
         """How many cases have come to the end of their life."""
@@ -125,7 +125,7 @@ class Lives:
         async def more() -> bool:
             return await self.rated() > count
 
-        await wait_until(more, seconds=60, every=0.1, what=f"more than {count} whole lives")
+        await wait_until(more, seconds=240, every=0.1, what=f"more than {count} whole lives")
 
     async def settled(self) -> bool:
         """Whether nothing is left to do: every command consumed and committed, nothing in the outbox."""

@@ -109,7 +109,7 @@ class Soak:
 
     async def send_all(self) -> None:
         """Send every command, and kill one of the two processes after every so many."""
-        producer = await started_producer(self.stack, "gateway", seconds=60)
+        producer = await started_producer(self.stack, "gateway", seconds=240)
         began, kill_at = time.monotonic(), self._pause()
         sending: list[Any] = []
         try:
@@ -139,7 +139,7 @@ class Soak:
         name = self.names[self.kills % 2]
         supervisor = self.stack.supervisor
         try:
-            await asyncio.to_thread(supervisor.wait_ready, name, 60)
+            await asyncio.to_thread(supervisor.wait_ready, name, 240)
         except Exception as error:  # noqa: BLE001 - said below with everything else
             self.wrong.append(f"{name} does not come up again: {error}")
             return
@@ -398,7 +398,7 @@ async def soak(
         )
         return there == ([{"n": len(known)}], [{"n": len(DEPARTMENTS)}])
 
-    await wait_until(is_known, seconds=60, every=0.2, what="deputies and departments")
+    await wait_until(is_known, seconds=240, every=0.2, what="deputies and departments")
     yield found
     await engine.dispose()
 

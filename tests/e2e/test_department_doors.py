@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -32,9 +33,11 @@ from shared.testing.wait import wait_until
 from tests.conftest import kafka_settings
 from tests.webhook_receiver import Receiver, receiving
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 PATIENCE = 60.0
+RENEWED_AFTER_SECONDS = 540
+"""A token is good for a quarter of an hour, and a test may take some of it; all take longer on a slow host."""
 REFUSED = "TOPIC_AUTHORIZATION_FAILED"
 DEPARTMENTS = {"housing": "城乡建设", "health": "卫生计生"}
 CASE = {"title": "窨井盖", "text": "路口窨井盖破损。", "county": "330203", "category": "城乡建设"}
@@ -55,6 +58,8 @@ class Town:
     session: aiohttp.ClientSession
     receiver: Receiver
     tokens: dict[str, str] = field(default_factory=dict)
+    people: dict[str, str] = field(default_factory=dict)
+    renewed: float = float("-inf")
 
     async def ask(self, method: str, path: str, who: str, content: Any = None, form: Any = None) -> Answer:
         headers = {"Authorization": f"Bearer {self.tokens[who]}"}
@@ -86,7 +91,7 @@ class Town:
             "subject_token_type": "urn:ietf:params:oauth:token-type:access_token",
             "requested_subject": person,
         }
-        self.tokens[who] = await self._token(form)
+        self.tokens[who], self.people[who] = await self._token(form), person
 
     async def _token(self, form: dict[str, str]) -> str:
         async with self.session.post(f"{self.suite.gateway_url}/api/token", data=form) as answer:
@@ -97,6 +102,16 @@ class Town:
         secret = self.suite.secrets.get(name)
         form = {"grant_type": "client_credentials", "client_id": name, "client_secret": secret}
         self.tokens[name] = await self._token(form)
+
+    async def renew(self) -> None:
+        """New tokens for everybody, if those that they have may run out soon."""
+        if time.monotonic() - self.renewed < RENEWED_AFTER_SECONDS:
+            return
+        self.renewed = time.monotonic()
+        for client in ("operator", "simulation"):
+            await self.client(client)
+        for who, person in self.people.items():
+            await self.exchange(who, person)
 
     async def file(self) -> str:
         """A case that was routed to housing, which may have gone on with it already; its id."""
@@ -126,8 +141,7 @@ async def town(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
         end.push_async_callback(asyncio.to_thread, suite.stop)
         session = await end.enter_async_context(aiohttp.ClientSession())
         found = Town(suite, session, await end.enter_async_context(receiving()))
-        for client in ("operator", "simulation"):
-            await found.client(client)
+        await found.renew()
         staff = str(uuid4())
         await found.done("PUT", f"/api/staff/{staff}", "operator", {"name": "石磊", "organisation": "3302"})
         await found.exchange("staff", staff)
@@ -151,6 +165,11 @@ async def town(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
 
         await wait_until(routes, what="routing", seconds=PATIENCE, every=0.2)
         yield found
+
+
+@pytest_asyncio.fixture(autouse=True)
+async def _good_tokens(town: Town) -> None:
+    await town.renew()
 
 
 # -- the example ---------------------------------------------------------------------------------------
@@ -323,7 +342,7 @@ def _kafka_read(town: Town, code: str) -> str:
     consumer = Consumer({**_kafka_config(town), **config})
     try:
         consumer.subscribe([f"department.{code}.routed"])
-        record = consumer.poll(30)
+        record = consumer.poll(PATIENCE)
         assert record is not None
         error = record.error()
         return error.name() if error else "a record"
@@ -340,7 +359,7 @@ def _kafka_write(town: Town, code: str, reply: Any) -> str | None:
         reply.subject,
         on_delivery=lambda error, _: answers.append(error),
     )
-    assert producer.flush(30) == 0
+    assert producer.flush(PATIENCE) == 0
     return answers[0].name() if answers[0] else None
 
 
