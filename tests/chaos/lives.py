@@ -119,6 +119,12 @@ class Lives:
         found = await rows(self.stack, "cases", "SELECT count(stars) AS n FROM cases WHERE id = ANY($1)", ids)
         return int(found[0]["n"])
 
+    async def begun(self) -> bool:
+        """Whether some process has its share of the topic, and has handled a command."""
+        ids = [life.case_id for life in self.sent]
+        found = await rows(self.stack, "cases", "SELECT count(*) AS n FROM cases WHERE id = ANY($1)", ids)
+        return bool(found[0]["n"])
+
     async def rated_more_than(self, count: int) -> None:
         """Wait until more than that many cases have come to the end of their life."""
 

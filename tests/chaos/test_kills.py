@@ -36,6 +36,7 @@ async def test_a_kill_in_a_rebalance_loses_and_doubles_nothing(cases: CasesProce
     reached = cases.reached("in-rebalance")
     await cases.start(keep_alive=False, FAILPOINT="in-rebalance")
     await lives.send(CASES)
+    await wait_until(lives.begun, seconds=240, what="the first process at work, with partitions to lose")
     await cases.start("cases-2")
     await cases.dead()
     assert cases.reached("in-rebalance") == reached + 1
