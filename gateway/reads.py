@@ -99,6 +99,7 @@ READS = (
             "category",
             "origin",
             "merged_into",
+            "among",
             "owed",
             "open",
             "overdue",

@@ -241,17 +241,16 @@ class SimilarCases(Answer):
 
 
 class ClusteredCase(Answer):
-    """A report of a cluster; `title` is told of the first 300 and null, too, once the words were erased."""
+    """A report of a cluster; the list of cases tells titles (`among`)."""
 
     id: UUID
-    title: str | None
     state: cases.CaseState
     filed_at: datetime
     likeness: float
 
 
 class CaseCluster(Answer):
-    """Reports of what seems to be one matter, the first filed in front; `parent` is proposed to take the others in."""
+    """Reports of what seems to be one matter, the first filed in front; `parent`, whose title this is, is proposed to take the others in."""
 
     parent: UUID
     title: str | None

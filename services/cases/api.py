@@ -7,14 +7,14 @@ note of who read them and what for, written in the same transaction.
 
 # No postponed annotations here: FastAPI could not find names that are made inside `router`.
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Annotated, Any, Literal, Protocol
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, BeforeValidator
 from sqlalchemy import ColumnElement, and_, func, or_
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -43,6 +43,13 @@ SEE_ALL = frozenset({"operator", "simulation"})
 _DAILY_UP_TO = timedelta(days=62)
 _LOOKED_AT_MAX = 501
 """So many candidates of a search are opened for one page; what is left is for the next."""
+_AMONG_MAX = 100
+"""So many cases at most are asked for by their ids."""
+
+
+def _apart(ids: Sequence[str]) -> list[str]:
+    """Ids that come one by one, or with commas between them."""
+    return [one for some in ids for one in some.split(",")]
 
 
 def in_place(code: str) -> list[ColumnElement[bool]]:
@@ -268,6 +275,7 @@ def router(
         category: Annotated[str | None, Query(max_length=40)] = None,
         origin: Origin | None = None,
         merged_into: UUID | None = None,
+        among: Annotated[list[UUID] | None, BeforeValidator(_apart), Query(max_length=_AMONG_MAX)] = None,
         owed: bool = False,
         open: bool = False,  # noqa: A002 - the filter's name
         overdue: bool = False,
@@ -295,6 +303,8 @@ def router(
         ]
         if place is not None:
             conditions += in_place(place)
+        if among is not None:
+            conditions.append(queries.among(among))
         if owed and not overdue:
             conditions.append(queries.owed())
         if open:

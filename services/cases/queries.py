@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,15 +10,19 @@ from typing import Any, Literal
 from uuid import UUID
 
 from sqlalchemy import (
+    ARRAY,
     BindParameter,
     BooleanClauseList,
     ColumnElement,
     DateTime,
     RowMapping,
     Subquery,
+    Uuid,
     and_,
+    any_,
     bindparam,
     case,
+    cast,
     func,
     literal,
     not_,
@@ -60,6 +64,11 @@ def _in_states(*states: str) -> ColumnElement[bool]:
         "owed", list(states), expanding=True, literal_execute=True, unique=True
     )
     return tables.cases.c.state.in_(listed)
+
+
+def among(ids: Collection[UUID]) -> ColumnElement[bool]:
+    """Cases with one of these ids; one statement, however many they are."""
+    return tables.cases.c.id == any_(cast(literal(list(ids), ARRAY(Uuid)), ARRAY(Uuid)))
 
 
 def owed() -> ColumnElement[bool]:

@@ -139,6 +139,28 @@ async def test_a_search_shows_each_role_only_what_its_list_shows(there: Inside) 
     assert (status, body["code"]) == (403, "not-your-case")
 
 
+async def test_of_the_cases_asked_for_by_id_those_come_that_one_may_see_and_too_many_are_refused(
+    there: Inside,
+) -> None:
+    ids = [str(one) for one in IDS.values()]
+
+    async def among(asked: Any, *roles: Any, **more: Any) -> set[str]:
+        _, body = await there.ask("/cases", *roles, among=asked, **more)
+        return {name for name, case_id in IDS.items() if str(case_id) in {one["id"] for one in body["items"]}}
+
+    assert await among(",".join(ids)) == await among(ids) == set(TEXTS)
+    assert await among(",".join([*ids[:2], str(uuid4())])) == {"hole", "same hole"}
+    assert await among(",".join(ids), "staff", org=JIANGBEI) == {"jiangbei"}
+    assert await among(",".join(ids), "deputy", person=NEIGHBOUR) == {"same hole"}
+    assert await among(",".join(ids), "deputy", person=uuid4()) == set()
+    assert await among(",".join(ids), "department", org="nobody") == set()
+    assert await among(ids[0], q="塌陷") == {"hole"}, "beside other filters"
+    for wrong in (",".join(str(uuid4()) for _ in range(101)), "", f"{ids[0]},x"):
+        status, body = await there.ask("/cases", among=wrong)
+        assert (status, body["code"]) == (422, "invalid-request")
+        assert body["errors"][0]["place"].startswith("query.among")
+
+
 async def test_staff_act_on_cases_of_their_own_area_alone(there: Inside) -> None:
     here, elsewhere, part = uuid4(), uuid4(), uuid4()
     at = START + timedelta(hours=1)

@@ -38,9 +38,6 @@ LEAST_LIKE = 0.1
 """Cases less alike than this are not shown as similar."""
 _MOST_SIMILAR = 10
 _MOST_REPORTS = 5_000
-_TITLES_EACH = 10
-_TITLES_MAX = 300
-"""So many reports of each cluster, and so many in all, are shown by their titles; to open each takes a while."""
 _STAFF: tuple[Role, ...] = ("staff", "operator", "simulation")
 
 
@@ -145,8 +142,7 @@ def router(opener: Opener, keyed: Keyed, engine: AsyncEngine, caller: WhoCalls) 
             clusters = (await asyncio.to_thread(clusters_of, reports, joined, least=least))[:size]
         parents = [_parent(cluster, states) for cluster in clusters]
         async with engine.connect() as connection:
-            shown = _titled(clusters)
-            known = await queries.shown_in_clusters(connection, {*shown, *(parent.id for parent in parents)})
+            known = await queries.shown_in_clusters(connection, [parent.id for parent in parents])
         async with reckoning:
             told = await asyncio.to_thread(_told, clusters, parents, known, states, opener)
         return Response(told, media_type="application/json")
@@ -177,14 +173,6 @@ def _similar(
     return shown
 
 
-def _titled(clusters: Sequence[Cluster]) -> list[UUID]:
-    """The reports that are shown by their titles: the first of each cluster, then the others of the largest ones."""
-    ids = [[report.id for report, _ in cluster.reports] for cluster in clusters]
-    first = [one for of_cluster in ids for one in of_cluster[:_TITLES_EACH]]
-    others = [one for of_cluster in ids for one in of_cluster[_TITLES_EACH:]]
-    return (first + others)[:_TITLES_MAX]
-
-
 def _told(
     clusters: Sequence[Cluster],
     parents: Sequence[Report],
@@ -192,10 +180,9 @@ def _told(
     states: Mapping[UUID, str],
     opener: Opener,
 ) -> bytes:
-    """The answer, with the titles of the cases that are known."""
-    titles = {one: _title(case["sealed"], opener) for one, case in known.items()}
+    """The answer, with the titles of the parents alone: to open many takes a while."""
     items = [
-        _cluster(cluster, parent.id, known.get(parent.id), states, titles)
+        _cluster(cluster, parent.id, known.get(parent.id), states, opener)
         for cluster, parent in zip(clusters, parents, strict=True)
     ]
     return to_json({"items": items})
@@ -213,11 +200,11 @@ def _cluster(
     parent: UUID,
     known: Mapping[str, Any] | None,
     states: Mapping[UUID, str],
-    titles: Mapping[UUID, str | None],
+    opener: Opener,
 ) -> dict[str, Any]:
     return {
         "parent": str(parent),
-        "title": titles.get(parent),
+        "title": _title(known["sealed"], opener) if known else None,
         "category": known["category"] if known else None,
         "department": known["department"] if known else None,
         "county": cluster.first.county,
@@ -228,7 +215,6 @@ def _cluster(
         "cases": [
             {
                 "id": str(report.id),
-                "title": titles.get(report.id),
                 "state": states[report.id],
                 "filed_at": report.filed_at.isoformat(),
                 "likeness": round(alike, 2),

@@ -31,8 +31,6 @@ from sqlalchemy import (
     Select,
     Subquery,
     Text,
-    Uuid,
-    any_,
     bindparam,
     case,
     cast,
@@ -444,6 +442,5 @@ async def shown_in_clusters(connection: AsyncConnection, ids: Collection[UUID]) 
     """What clusters show of these cases, by id."""
     cases = tables.cases.c
     columns = (cases.id, cases.category, cases.department, cases.sealed)
-    among = cases.id == any_(cast(literal(list(ids), ARRAY(Uuid)), ARRAY(Uuid)))
-    rows = dictionaries(await connection.execute(select(*columns).where(among)))
+    rows = dictionaries(await connection.execute(select(*columns).where(lists.among(ids))))
     return {row["id"]: row for row in rows}

@@ -3889,7 +3889,7 @@ export interface components {
         };
         /**
          * CaseCluster
-         * @description Reports of what seems to be one matter, the first filed in front; `parent` is proposed to take the others in.
+         * @description Reports of what seems to be one matter, the first filed in front; `parent`, whose title this is, is proposed to take the others in.
          */
         CaseCluster: {
             /**
@@ -4291,7 +4291,7 @@ export interface components {
         };
         /**
          * ClusteredCase
-         * @description A report of a cluster; `title` is told of the first 300 and null, too, once the words were erased.
+         * @description A report of a cluster; the list of cases tells titles (`among`).
          */
         ClusteredCase: {
             /**
@@ -4299,8 +4299,6 @@ export interface components {
              * Format: uuid
              */
             id: string;
-            /** Title */
-            title: string | null;
             /**
              * State
              * @enum {string}
@@ -11428,6 +11426,7 @@ export interface operations {
                 category?: string;
                 origin?: string;
                 merged_into?: string;
+                among?: string;
                 owed?: string;
                 open?: string;
                 overdue?: string;
@@ -14927,6 +14926,7 @@ export interface operations {
                 category?: string;
                 origin?: string;
                 merged_into?: string;
+                among?: string;
                 owed?: string;
                 open?: string;
                 overdue?: string;

@@ -2,7 +2,8 @@
 import { ask, client, Problem, type Schemas } from '@/api/client'
 
 type Case = Schemas['Case']
-export type Report = Pick<Case, 'id' | 'title' | 'state' | 'filed_at' | 'county' | 'town'>
+/** A report; without a title where that is still to be read. */
+export type Report = Pick<Case, 'id' | 'state' | 'filed_at' | 'county' | 'town'> & { title?: Case['title'] }
 /** Why a report was not taken in: its case is in another, is finished or answered, or has not come to it yet; or could not be read. */
 export type Left = { report: Report } & ({ why: 'elsewhere' | 'later' | 'unread' } | { why: 'state'; state: Case['state'] })
 
@@ -10,6 +11,8 @@ export type Left = { report: Report } & ({ why: 'elsewhere' | 'later' | 'unread'
 export const OPEN: readonly Case['state'][] = ['triage', 'routed', 'accepted', 'in-progress', 'waiting']
 /** So many at most are gathered at once. */
 export const GATHERED_MAX = 500
+/** So many titles at most are asked for at once. */
+export const TITLES_MAX = 100
 const WORKED_ON = OPEN.slice(1)
 const PAUSE_MS = 500
 /** After so many looks without news those that are missing are asked after, one by one. */
@@ -19,6 +22,13 @@ const CALM = 4
 export function firstOf(reports: readonly Report[]): string {
   const open = reports.filter((one) => OPEN.includes(one.state)).sort((a, b) => a.filed_at.localeCompare(b.filed_at))
   return (open.find((one) => WORKED_ON.includes(one.state)) ?? open[0])?.id ?? ''
+}
+
+/** The titles of these cases, null where there is none to be read. Throws Problem. */
+export async function titlesOf(ids: readonly string[]): Promise<Map<string, string | null>> {
+  const { items } = await ask(() => client.GET('/api/cases', { params: { query: { among: ids.join(), size: String(ids.length) } } }))
+  const found = new Map(items.map((one) => [one.id, one.title]))
+  return new Map(ids.map((id) => [id, found.get(id) ?? null]))
 }
 
 /** Wait until the parent has taken in what it can; those that it did not, and why. Throws Problem. */
