@@ -127,7 +127,8 @@ def test_one_filing_costs_no_more_than_so_many_characters() -> None:
 
 
 def report(number: int, text: str, *, town: str | None = TOWN, minutes: int = 0) -> Report:
-    return Report(UUID(int=number), "330203", town, START + timedelta(minutes=minutes), sketch(text))
+    bits = sketch(text).to_bytes(SKETCH_BITS // 8)
+    return Report(UUID(int=number), "330203", town, START + timedelta(minutes=minutes), bits)
 
 
 def test_reports_of_one_thing_make_one_group_and_the_rest_none() -> None:
@@ -161,11 +162,15 @@ def test_a_report_joins_the_group_whose_first_is_most_like_it(
     bits = [rng.choice(seeds) & rng.choice([-1, rng.getrandbits(SKETCH_BITS)]) for _ in range(count)]
     reports = [
         Report(UUID(int=n), "330203", rng.choice([TOWN, None]), START + timedelta(minutes=n), b)
-        for n, b in enumerate(bits)
+        for n, b in enumerate(one.to_bytes(SKETCH_BITS // 8) for one in bits)
     ]
     expected: list[list[tuple[Report, float]]] = []
     for one in reports:
-        near = [(likeness(g[0][0].sketch, one.sketch), g) for g in expected if g[0][0].town == one.town]
+        near = [
+            (likeness(bits[g[0][0].id.int], bits[one.id.int]), g)
+            for g in expected
+            if g[0][0].town == one.town
+        ]
         best, group = max(near, key=lambda found: found[0], default=(0.0, None))
         if group is not None and best >= alike:
             group.append((one, best))

@@ -210,13 +210,13 @@ def _cluster(
         "county": cluster.first.county,
         "town": cluster.first.town,
         "size": len(cluster.reports),
-        "first_filed_at": cluster.first.filed_at.isoformat(),
-        "last_filed_at": cluster.last_filed_at.isoformat(),
+        "first_filed_at": cluster.first.filed_at,
+        "last_filed_at": cluster.last_filed_at,
         "cases": [
             {
                 "id": str(report.id),
                 "state": states[report.id],
-                "filed_at": report.filed_at.isoformat(),
+                "filed_at": report.filed_at,
                 "likeness": round(alike, 2),
             }
             for report, alike in cluster.reports

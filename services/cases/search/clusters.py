@@ -21,13 +21,13 @@ Two residents' messages about different things reach it once in some ten thousan
 
 
 class Report(NamedTuple):
-    """An open case as clusters see it. `sketch` as in `grams`; `town` may be unknown."""
+    """An open case as clusters see it. `sketch` is that of `grams` in bytes; `town` may be unknown."""
 
     id: UUID
     county: str
     town: str | None
     filed_at: datetime
-    sketch: int
+    sketch: bytes
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Cluster:
         return self.reports[-1][0].filed_at
 
 
-Joined = Callable[[Sequence[int], float], Sequence[tuple[int, float]]]
+Joined = Callable[[Sequence[bytes], float], Sequence[tuple[int, float]]]
 """For each of some sketches the place of that whose group it joins, and how alike it is; see `sketches.joined`."""
 
 

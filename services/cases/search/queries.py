@@ -396,17 +396,17 @@ async def sketch_of(connection: AsyncConnection, case_id: UUID) -> int | None:
     """The sketch of a case; None while it is not indexed, or for ever where its words were erased."""
     sent = func.bit_send(case_words.c.sketch, type_=LargeBinary)
     found = await connection.scalar(select(sent).where(case_words.c.case_id == case_id))
-    return _sketches(found)[0] if found is not None else None
+    return int.from_bytes(_sketches(found)[0]) if found is not None else None
 
 
 _SENT_LENGTH, _SENT_BYTES = 4, SKETCH_BITS // 8
 """`bit_send` gives the number of bits and then these."""
 
 
-def _sketches(sent: bytes) -> list[int]:
+def _sketches(sent: bytes) -> list[bytes]:
     """Of sketches as `bit_send` gives them, one behind the other."""
     begins = range(_SENT_LENGTH, len(sent), _SENT_LENGTH + _SENT_BYTES)
-    return [int.from_bytes(sent[begin : begin + _SENT_BYTES]) for begin in begins]
+    return [sent[begin : begin + _SENT_BYTES] for begin in begins]
 
 
 async def open_reports(

@@ -25,7 +25,7 @@ _Counts = NDArray[np.int16]
 _Likenesses = NDArray[np.float64]
 
 
-def joined(sketches: Sequence[int], alike: float, *, at_once: int = AT_ONCE) -> list[tuple[int, float]]:
+def joined(sketches: Sequence[bytes], alike: float, *, at_once: int = AT_ONCE) -> list[tuple[int, float]]:
     """For each of some sketches the place of the one whose group it joins, and how alike it is to that one.
 
     That is the one most like it, the first of several, among those before it that began a group, if it is at
@@ -59,9 +59,8 @@ def joined(sketches: Sequence[int], alike: float, *, at_once: int = AT_ONCE) -> 
     return found
 
 
-def _array(sketches: Sequence[int]) -> _Bits:
-    whole = b"".join(sketch.to_bytes(SKETCH_BITS // 8, "little") for sketch in sketches)
-    return np.ascontiguousarray(np.frombuffer(whole, np.uint64).reshape(len(sketches), _WORDS).T)
+def _array(sketches: Sequence[bytes]) -> _Bits:
+    return np.ascontiguousarray(np.frombuffer(b"".join(sketches), np.uint64).reshape(len(sketches), _WORDS).T)
 
 
 def _filled(bits: _Bits) -> _Counts:
