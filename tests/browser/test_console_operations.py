@@ -17,26 +17,22 @@ from tests.conftest import started_producer
 pytestmark = pytest.mark.timeout(600, func_only=True)
 
 
-async def bury(town: Town, *values: bytes) -> int:
-    """Send what is no message to notify; returns how many dead letters it has then."""
-
-    async def total() -> int:
-        found = await town.done("GET", "/api/operations/notify/dead-letters", "operator")
-        return int(found["total"])
-
-    before = await total()
+async def bury(town: Town, *values: bytes) -> list[str]:
+    """Send what is no message to notify; returns where each lies once all are dead letters, as the page writes it."""
     producer = await started_producer(town.suite.stack, "gateway")
     try:
-        for value in values:
-            await producer.send_and_wait("notify.commands", value, key=b"k")
+        sent = [await producer.send_and_wait("notify.commands", value, key=b"k") for value in values]
     finally:
         await producer.stop()
+    places = [f"{one.topic}/{one.partition}/{one.offset}" for one in sent]
 
     async def buried() -> bool:
-        return await total() == before + len(values)
+        found = await town.done("GET", "/api/operations/notify/dead-letters?size=500", "operator")
+        letters = {f"{one['topic']}/{one['partition']}/{one['offset']}" for one in found["items"]}
+        return letters.issuperset(places)
 
     await wait_until(buried, what="the dead letters", seconds=PATIENCE, every=0.2)
-    return before + len(values)
+    return places
 
 
 async def sign_in_as_operator(visit: Visit, town: Town) -> None:
@@ -51,7 +47,7 @@ async def sign_in_as_operator(visit: Visit, town: Town) -> None:
 async def test_an_operator_finds_a_dead_letter_and_hands_it_in_again(
     town: Town, visiting: Callable[..., Any]
 ) -> None:
-    await bury(town, b"{this is no message")
+    [place] = await bury(town, b"{this is no message")
     async with visiting(**DESK) as visit:
         page = visit.page
         await page.goto(f"{visit.url}/console/sign-in")
@@ -64,7 +60,7 @@ async def test_an_operator_finds_a_dead_letter_and_hands_it_in_again(
         await page.get_by_label("密码").fill(town.suite.secrets.get("operator"))
         await page.get_by_role("button", name="登录").click()
         await page.get_by_role("link", name="死信").click()
-        row = page.get_by_role("row").filter(has_text="notify.commands/")
+        row = page.get_by_role("row").filter(has=page.get_by_text(place, exact=True))
         await expect(row).to_contain_text("无法解码")
         await expect(row).to_contain_text("待处理")
         await visit.picture("console-letters")
@@ -122,7 +118,9 @@ async def test_what_a_fault_kept_out_is_handed_in_again_once_the_fault_is_mended
 async def test_dead_letters_stand_page_by_page_and_the_address_keeps_page_and_filters(
     town: Town, visiting: Callable[..., Any]
 ) -> None:
-    total = await bury(town, *(f"{{no message either {number}".encode() for number in range(21)))
+    await bury(town, *(f"{{no message either {number}".encode() for number in range(21)))
+    dead = await town.done("GET", "/api/operations/notify/dead-letters?state=dead", "operator")
+    total = dead["total"]  # with those of others, of which some were handed in again
     async with visiting(**DESK) as visit:
         page = visit.page
         await sign_in_as_operator(visit, town)
@@ -133,10 +131,10 @@ async def test_dead_letters_stand_page_by_page_and_the_address_keeps_page_and_fi
         first = await rows.nth(0).locator("code").inner_text()
         await page.locator(".pager").get_by_text("2", exact=True).click()
         await expect(page).to_have_url(f"{visit.url}/console/letters?service=notify&state=dead&page=2")
-        await expect(rows).to_have_count(total - 20)
-        await expect(page.locator(".letters code", has_text=first)).to_have_count(0)
+        await expect(rows).to_have_count(min(20, total - 20))
+        await expect(page.locator(".letters").get_by_text(first, exact=True)).to_have_count(0)
         await page.reload()
-        await expect(rows).to_have_count(total - 20)
+        await expect(rows).to_have_count(min(20, total - 20))
         await open_at(visit, "/letters")
         await expect(rows).to_have_count(20)
         every: list[str] = []
