@@ -61,8 +61,9 @@ async def test_activity_of_too_few_deputies_is_said_to_be_hidden_and_counties_op
     await expect(page.get_by_role("heading", name="活跃率", exact=True)).to_be_visible()
 
 
-async def test_activity_of_enough_deputies_is_told_as_bars_and_by_month(staff: Visit, town: Town) -> None:
-    page = staff.page
+async def test_activity_of_enough_deputies_is_told_as_bars_and_by_month_until_the_one_that_has_begun_in_china(
+    visiting: Callable[..., Any], town: Town
+) -> None:
     year = (await town.now()).year
     months = [f"{year}-{month:02d}" for month in range(1, 13)]
 
@@ -77,19 +78,33 @@ async def test_activity_of_enough_deputies_is_told_as_bars_and_by_month(staff: V
         told = {"definition": {}, "months": months, "whole": whole, "places": places}
         await route.fulfill(json={"year": year, "county": None, "town": None, **told})
 
-    await page.route("**/api/activity?*", many)
-    await open_at(staff, "/activity")
-    await expect(page.get_by_role("row").filter(has_text="海曙区")).to_contain_text("25%")
-    await expect(page.get_by_role("row").filter(has_text="象山县")).to_contain_text("人数少，不单列")
-    await expect(page.get_by_role("row").filter(has_text="合计")).to_contain_text("33.3%")
-    await expect(page.locator(".bars canvas")).to_have_count(2)
-    await expect(page.get_by_text("另有2处没有单列")).to_be_visible()
-    name, content = await kept(page, page.get_by_role("button", name="导出表格"))
-    lines = list(csv.reader(io.StringIO(content.decode("utf-8-sig"))))
-    assert name == f"activity-{year}.csv"
-    assert [line[:3] for line in lines[1:3]] == [["海曙区", "40", "25%"], ["象山县", "8", "人数少，不单列"]]
-    await staff.picture("console-activity")
-    assert await staff.axe() == []
+    async def first_of_april_in_china(route: Any) -> None:
+        """March still in UTC, and where this browser is."""
+        told = await (await route.fetch()).json()
+        await route.fulfill(json={**told, "simulated": True, "now": f"{year}-03-31T17:00:00Z"})
+
+    async with visiting(**DESK, timezone_id="America/New_York") as abroad:
+        page = await sign_in(abroad, STAFF)
+        await page.route("**/api/activity?*", many)
+        await page.route("**/api/surroundings", first_of_april_in_china)
+        await open_at(abroad, "/activity")
+        await expect(page.get_by_role("columnheader", name=re.compile(r"^\d{4}-\d\d$"))).to_have_text(
+            months[:4]
+        )
+        await expect(page.get_by_role("row").filter(has_text="海曙区")).to_contain_text("25%")
+        await expect(page.get_by_role("row").filter(has_text="象山县")).to_contain_text("人数少，不单列")
+        await expect(page.get_by_role("row").filter(has_text="合计")).to_contain_text("33.3%")
+        await expect(page.locator(".bars canvas")).to_have_count(2)
+        await expect(page.get_by_text("另有2处没有单列")).to_be_visible()
+        name, content = await kept(page, page.get_by_role("button", name="导出表格"))
+        lines = list(csv.reader(io.StringIO(content.decode("utf-8-sig"))))
+        assert name == f"activity-{year}.csv"
+        assert [line[:3] for line in lines[1:3]] == [
+            ["海曙区", "40", "25%"],
+            ["象山县", "8", "人数少，不单列"],
+        ]
+        await abroad.picture("console-activity")
+        assert await abroad.axe() == []
 
 
 async def test_staff_uphold_an_appeal_with_the_right_points_and_dismiss_another_with_a_reason(
