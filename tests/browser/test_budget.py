@@ -5,7 +5,11 @@ from __future__ import annotations
 import gzip
 import re
 
+import pytest
+
 from deploy.local.webbuild import BUILT, build
+
+pytestmark = pytest.mark.timeout(600)  # whoever comes first builds
 
 SCRIPT_BYTES_MAX = 200_000
 """Gzipped script of the first load on the phone: home and filing."""
