@@ -154,7 +154,13 @@ class ReferBill(Contract):
     """Refer a bill to a special committee 交专门委员会审议, or to another one."""
 
     committee: Annotated[
-        str, StringConstraints(strip_whitespace=True, min_length=1, max_length=40, pattern=r"^[^\x00-\x1f]+$")
+        str,
+        StringConstraints(
+            strip_whitespace=True,
+            min_length=1,
+            max_length=40,
+            pattern=r"^[^\x00-\x1f]*[^\x00-\x1f\s][^\x00-\x1f]*$",
+        ),
     ] = Field(description="专门委员会名称")
     reason: Note = ""
 

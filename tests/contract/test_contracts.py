@@ -17,11 +17,12 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
+from pydantic import ValidationError
 
 from deploy.kafka.provision import Catalogue, department_topics
 from deploy.local.stack import SERVICES
 from gateway.stream import TOPICS as SHOWN_LIVE
-from shared.contracts import asyncapi, cases
+from shared.contracts import asyncapi, cases, motions
 from shared.contracts.envelope import Envelope
 from shared.contracts.registry import EVERY_SERVICE, Declaration, commands, contract_of, events
 from shared.messaging.clock import TICK_TOPIC, BusinessClock
@@ -113,6 +114,16 @@ def test_a_schema_refuses_another_type_and_content_that_lacks_a_required_field(t
         if field.is_required():
             without = {k: v for k, v in sample["data"].items() if k != name}
             assert not validator.is_valid(sample | {"data": without}), name
+
+
+def test_a_committee_named_by_blanks_alone_is_permitted_by_neither_schema_nor_code() -> None:
+    sample = sample_of("motion.refer")
+    blank = sample | {"data": {**sample["data"], "committee": " \u3000"}}
+    assert not Draft202012Validator(schema_of("motion.refer")).is_valid(blank)
+    with pytest.raises(ValidationError):
+        motions.ReferBill.model_validate(blank["data"])
+    named = motions.ReferBill.model_validate({**sample["data"], "committee": " 城建 环境委员会 "})
+    assert named.committee == "城建 环境委员会"
 
 
 # --- topics, writers, readers
