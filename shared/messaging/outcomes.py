@@ -1,7 +1,7 @@
 """The gateway's side of a command: publish it, wait for its outcome.
 
 Invariants: the wait is registered before the command is published; every gateway reads all outcomes
-without a group, from the end, and is ready only when positioned; who misses an outcome asks the
+without a group, from the end or from where it was when it lost the broker, and is ready only when positioned; who misses an outcome asks the
 owning service, which keeps it.
 """
 
@@ -13,7 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError
 from pydantic import ValidationError
 
@@ -128,16 +128,22 @@ async def follow(
     wait_ms: int | None = None,
     caught_up: Callable[[], None] = lambda: None,
 ) -> None:
-    """Read topics without a group until cancelled, handing over each record; begins anew after failures.
+    """Read topics without a group until cancelled, handing over each record.
 
+    After a failure it begins anew, `from_end` where it had come to, so that what came meanwhile is not passed over.
     `caught_up` is called whenever there is nothing more to read for the moment, and never before all is read that
     there was at the beginning: a fetch may also be empty because the broker is slow.
     """
     health.watch(name)
+    reached: dict[TopicPartition, int] = {}
     while True:
         consumer: AIOKafkaConsumer | None = None
         try:
             consumer = await open_reader(settings, *topics, from_end=from_end, wait_ms=wait_ms)
+            if from_end:
+                for part in consumer.assignment() & reached.keys():
+                    consumer.seek(part, reached[part])
+                reached = {part: await _position(consumer, part) for part in consumer.assignment()}
             # Tansu gives wrong end offsets.
             knows_ends = not from_end and settings.kafka_kind != "tansu"
             left = await consumer.end_offsets(list(consumer.assignment())) if knows_ends else {}
@@ -145,14 +151,14 @@ async def follow(
             while True:
                 health.turn(name)
                 batches = await consumer.getmany(timeout_ms=500)
-                for records in batches.values():
+                for part, records in batches.items():
                     for record in records:
                         take(record)
+                    reached[part] = records[-1].offset + 1
                 if batches:
                     continue
                 for part, end in list(left.items()):
-                    # Without a limit it would wait for as long as the broker is away.
-                    if await asyncio.wait_for(consumer.position(part), 10) >= end:
+                    if await _position(consumer, part) >= end:
                         del left[part]
                 if not left:
                     caught_up()
@@ -165,3 +171,8 @@ async def follow(
                     await asyncio.wait_for(consumer.stop(), 10)
         health.turn(name)
         await asyncio.sleep(1)
+
+
+async def _position(consumer: AIOKafkaConsumer, part: TopicPartition) -> int:
+    # Without a limit it would wait for as long as the broker is away.
+    return await asyncio.wait_for(consumer.position(part), 10)

@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaConnectionError
 
 from deploy.local.stack import LocalStack
 from shared.contracts import cases
@@ -173,6 +174,59 @@ async def test_who_reads_from_the_beginning_has_caught_up_only_with_all_that_was
         )
     )
     assert await asyncio.wait_for(caught_up, 60) == there > 0
+    reading.cancel()
+    await asyncio.gather(reading, return_exceptions=True)
+
+
+async def test_who_reads_from_the_end_and_loses_the_broker_reads_on_where_it_was(
+    stack: LocalStack, as_service: AIOKafkaProducer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[bytes] = []
+    opened: list[Any] = []
+    meanwhile = command()
+
+    async def open_again(*arguments: Any, **options: Any) -> Any:
+        if opened:
+            await answer(as_service, meanwhile)
+        consumer = await open_reader(*arguments, **options)
+        fetch = consumer.getmany
+
+        async def getmany(**how: Any) -> Any:
+            if read and len(opened) == 1:
+                raise KafkaConnectionError("lost")
+            return await fetch(**how)
+
+        consumer.getmany = getmany
+        opened.append(consumer)
+        return consumer
+
+    monkeypatch.setattr(outcomes, "open_reader", open_again)
+    health = Health()
+    health.not_ready("again", "starting")
+    settings = kafka_settings(stack, "gateway")
+    reading = asyncio.create_task(
+        follow(
+            settings,
+            health,
+            ("command.outcomes",),
+            lambda record: read.append(record.key),
+            from_end=True,
+            name="again",
+        )
+    )
+
+    async def ready() -> bool:
+        return health.unready() == {}
+
+    async def both() -> bool:
+        return str(meanwhile.id).encode() in read
+
+    await wait_until(ready, what="the reader")
+    first = command()
+    await answer(as_service, first)
+    await wait_until(both, what="what was said while the broker was lost")
+    own = [key for key in read if key in {str(one.id).encode() for one in (first, meanwhile)}]
+    assert own == [str(first.id).encode(), str(meanwhile.id).encode()], "each once"
     reading.cancel()
     await asyncio.gather(reading, return_exceptions=True)
 
