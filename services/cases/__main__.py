@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
@@ -49,6 +50,7 @@ from shared.database.engine import make_engine
 from shared.host import Service, WhoCalls, run
 from shared.refusals import Refusal
 from shared.security.sealing import Opener
+from shared.telemetry import logging
 
 HERE = Path(__file__).parent
 
@@ -76,22 +78,37 @@ def motion_rules_by_day(packs: Sequence[Pack], jurisdiction: str, calendar: Cale
     return _by_day(packs, jurisdiction, lambda pack: MotionRules(calendar, pack.motions))
 
 
-async def _keep_model(arguments: Sequence[str], settings: CasesSettings, opener: Opener) -> int:
-    """`learn [PAST.jsonl]` or `install-model FOLDER CHECK.jsonl`: a job that trains or brings a model, and ends."""
-    from services.cases.routing import learning
+JOBS = """\
+learn [--if-due] [PAST.jsonl]
+keep-learning [PAST.jsonl]
+install-model FOLDER CHECK.jsonl"""
+_NICE = 10
+"""How far training stands back behind whatever else runs there."""
 
-    job, *names = arguments
-    paths = [Path(name) for name in names]
+
+async def _keep_model(job: str, names: Sequence[str], settings: CasesSettings, opener: Opener) -> int:
+    """A job that trains or brings a model, and ends; `keep-learning` stays, and has others learn when it is due."""
+    from services.cases.routing import learner, learning
+
+    if_due = job == "learn" and "--if-due" in names
+    paths = [Path(name) for name in names if name != "--if-due"]
     if len(paths) != 2 if job == "install-model" else len(paths) > 1:
-        print("learn [PAST.jsonl], or install-model FOLDER CHECK.jsonl", file=sys.stderr)  # noqa: T201 - a job
+        print(JOBS, file=sys.stderr)  # noqa: T201 - a job
         return 2
+    if job == "keep-learning":
+        logging.configure(service="cases", instance=settings.instance, level=settings.log_level)
+        lesson = (sys.executable, "-m", "services.cases", "learn", "--if-due", *names)
+        await learner.keep_learning(settings, lesson)
+        return 0
     engine = make_engine(settings.database_url, pool_size=1, application="cases-job")
     try:
-        async with engine.begin() as connection:
-            if job == "install-model":
+        if job == "install-model":
+            async with engine.begin() as connection:
                 said = await learning.install(connection, *paths)
-            else:
-                said = await learning.learn(connection, opener, read_words, paths[0] if paths else None)
+        else:
+            os.nice(_NICE)
+            past, pace = paths[0] if paths else None, settings if if_due else None
+            said = await learning.learn(engine, opener, read_words, past, pace=pace)
     except Refusal as refused:
         print(refused.detail, file=sys.stderr)  # noqa: T201
         return 1
@@ -126,8 +143,8 @@ def main() -> None:
         routes.include_router(motion_router(opener, motion_rules_at, engine, caller))
         return routes
 
-    if sys.argv[1:2] in (["learn"], ["install-model"]):
-        sys.exit(asyncio.run(_keep_model(sys.argv[1:], settings, opener)))
+    if sys.argv[1:2] in (["learn"], ["keep-learning"], ["install-model"]):
+        sys.exit(asyncio.run(_keep_model(sys.argv[1], sys.argv[2:], settings, opener)))
     service = Service(
         name="cases",
         metadata=tables.metadata,

@@ -33,7 +33,19 @@ class PhotoSettings(StorageSettings):
     photos_poll_seconds: float = Field(default=1.0, gt=0, le=30)
 
 
-class CasesSettings(ServiceSettings, WebhookSettings, PhotoSettings):
+class LearningSettings(BaseSettings):
+    """When routing learns by itself.
+
+    From `learn_first` confirmed cases on; then again with `learn_new` more and `learn_days` after the last time.
+    """
+
+    learn_first: int = Field(default=500, ge=1)
+    learn_new: int = Field(default=200, ge=1)
+    learn_days: float = Field(default=7.0, ge=0)
+    learn_look_seconds: float = Field(default=3600.0, gt=0)
+
+
+class CasesSettings(ServiceSettings, WebhookSettings, PhotoSettings, LearningSettings):
     """`sealing_key` is the private X25519 JWK that opens residents' words; `jurisdiction` names the rule packs."""
 
     sealing_key: SecretStr

@@ -39,6 +39,7 @@ __all__ = [
     "metadata",
     "motions",
     "routing_catalogues",
+    "routing_lessons",
     "routing_models",
     "search",
 ]
@@ -231,6 +232,15 @@ routing_models = Table(
     Column("adopted_by", Text),
     Column("adopted_at", DateTime(timezone=True)),
     Column("recorded_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+
+routing_lessons = Table(
+    "routing_lessons",
+    metadata,
+    Column("number", Integer, Identity(always=True), primary_key=True),
+    Column("at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("confirmed", Integer, nullable=False),
+    Column("model", Text),  # none where nothing could be made of the cases
 )
 
 # Who read the contact data of a case, and what for; shown to the resident.

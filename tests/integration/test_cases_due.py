@@ -8,18 +8,23 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
 import pytest_asyncio
+from sqlalchemy import func, select
 
 from deploy.local.stack import LocalStack
 from services.cases.domain import Rules
 from services.cases.due import claim
 from services.cases.handlers import read_words
+from services.cases.routing import learning
+from services.cases.routing.files import Message
 from services.cases.routing.learning import confirmed
 from services.cases.store import redate_open_cases
 from services.cases.tables import case_due
 from shared.contracts import cases
 from shared.contracts.registry import Contract, Role
 from shared.messaging.work import Work
+from shared.refusals import Refusal
 from shared.security.sealing import Sealer
 from shared.testing.issuer import Issuer
 from tests.case_rules import RULES, MondayOff, Weekdays, days
@@ -193,18 +198,47 @@ async def test_figures_are_those_of_an_area_keep_what_was_late_and_refuse_the_pa
     assert lying
 
 
-async def test_models_learn_nothing_from_a_category_that_a_transfer_left_in_doubt(town: Town) -> None:
+async def test_models_learn_what_was_confirmed_or_corrected_and_nothing_that_is_in_doubt(town: Town) -> None:
     office = "INSERT INTO departments VALUES ('office', 1, '[]', '[]', 'active')"
     await town.inside.rows(office)
-    sure, doubted, said = await town.file(), await town.file(), await town.file()
+    sure, doubted, corrected, untouched = [await town.file() for _ in range(4)]
+    unclear, later = (
+        await town.file(UNCLEAR),
+        await town.file("路口窨井盖破损，下水道积水，护栏松动。", at=NOW),
+    )
     await town.staff(cases.TransferCase(department="office", reason="职责"), doubted)
-    await town.staff(cases.TransferCase(department="office", reason="职责", category="教育文体"), said)
+    await town.staff(cases.TransferCase(department="office", reason="职责", category="教育文体"), corrected)
+    await town.staff(cases.RouteCase(department="office", category="卫生计生"), unclear)
     await town.housing(cases.AcceptCase(), sure)
-    for case_id in (doubted, said):
+    await town.housing(cases.AcceptCase(), later, NOW)
+    for case_id in (doubted, corrected, unclear):
         await town.say(cases.AcceptCase(), case_id, "department", org="office", person="department:office")
-    async with town.inside.engine.connect() as connection:
-        learnt = await confirmed(connection, town.inside.opener, read_words)
-    assert sorted(str(one.label) for one in learnt) == sorted(["城乡建设", "教育文体"])
+    assert untouched
+
+    async def learnt(**how: int) -> list[Message]:
+        async with town.inside.engine.connect() as connection:
+            return await confirmed(connection, town.inside.opener, read_words, **how)
+
+    labels = sorted(["城乡建设", "城乡建设", "教育文体", "卫生计生"])
+    assert sorted(str(one.label) for one in await learnt()) == labels
+    few = {str(one.label): one for one in await learnt(most=3, least=1)}
+    assert sorted(few) == sorted(set(labels)), "of each category one, also of the rare ones"
+    assert "松动" in few["城乡建设"].words, "the newest"
+
+
+async def test_a_lesson_that_makes_no_model_is_noted_and_there_is_one_at_a_time(town: Town) -> None:
+    async def learn() -> str:
+        with pytest.raises(Refusal) as refused:
+            await learning.learn(town.inside.engine, town.inside.opener, read_words, None)
+        return refused.value.code
+
+    async with town.inside.engine.connect() as other:
+        await other.execute(select(func.pg_advisory_lock(func.hashtext("cases.learning"))))
+        assert await learn() == "learning-elsewhere"
+        await other.invalidate()
+    assert await learn() == await learn() == "routing-not-trainable"
+    lessons = await town.inside.rows("SELECT confirmed, model FROM routing_lessons")
+    assert lessons == [{"confirmed": 0, "model": None}] * 2
 
 
 async def test_a_resident_sees_the_parts_split_off_and_by_when_the_parent_is_answered(town: Town) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import random
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -15,13 +17,17 @@ from uuid import UUID, uuid4
 import aiohttp
 import pytest_asyncio
 from aiokafka import AIOKafkaProducer
+from pydantic import SecretStr
+from sqlalchemy import insert
 
 from deploy.local.runfolder import CHECKOUT
 from deploy.local.stack import LocalStack
+from services.cases import tables
 from services.cases.routing import files, text, training
 from shared.contracts import cases, routing
 from shared.contracts.operations import CommandOutcome
 from shared.contracts.registry import Contract, Role
+from shared.database.engine import make_engine
 from shared.testing.issuer import Issuer
 from shared.testing.messages import message
 from shared.testing.wait import wait_until
@@ -238,3 +244,70 @@ async def test_a_wrong_file_ends_the_job_with_its_line(
     (tmp_path / "past.jsonl").write_text('{"body": "路灯不亮"}\n', "utf-8")
     done = job(processes, "learn", str(tmp_path / "past.jsonl"))
     assert (done.returncode, "line 1: needs a label" in done.stderr) == (1, True)
+
+
+async def test_a_process_learns_once_enough_is_confirmed_and_not_again_without_news(
+    desk: Desk, processes: Processes, tmp_path: Path
+) -> None:
+    env = processes.env("cases", "cases-learner", LEARN_FIRST="60", LEARN_NEW="5", LEARN_DAYS="0")
+    env |= {"LEARN_LOOK_SECONDS": "0.2"}
+    engine = make_engine(SecretStr(env["DATABASE_URL"]), pool_size=1, application="test")
+
+    async def asked(statement: str) -> Any:
+        async with engine.connect() as connection:
+            return (await connection.exec_driver_sql(statement)).scalar_one()
+
+    async def confirm(begin: int, end: int) -> None:
+        now = datetime.now(UTC)
+        said = [one for one in lines(3, 40) if one["label"] in CATEGORIES[:2]][begin:end]
+        same: dict[str, object] = dict.fromkeys(("returned", "transferred", "reopened", "chased"), 0)
+        same |= dict.fromkeys(("designated", "provisional", "reminded"), False)
+        same |= {"version": 1, "state": "accepted", "county": "330203", "origin": "online"}
+        same |= {"urgency": "normal", "co_handlers": [], "followers": [], "filed_at": now, "changed_at": now}
+        rows = [
+            {
+                **same,
+                "id": uuid4(),
+                "category": one["label"],
+                "sealed": desk.sealer.seal({"title": one["subject"], "text": one["body"]}),
+            }
+            for one in said
+        ]
+        async with engine.begin() as connection:
+            await connection.execute(insert(tables.cases), rows)
+
+    before = await asked("SELECT count(*) FROM routing_lessons")
+    assert await asked("SELECT count(*) FROM cases WHERE state = 'accepted'") == 0
+    command = (sys.executable, "-m", "services.cases", "keep-learning")
+    with (tmp_path / "log").open("wb") as log:
+        learner = await asyncio.create_subprocess_exec(
+            *command, env=os.environ | env, cwd=CHECKOUT, stdout=log
+        )
+    try:
+
+        async def shown(new: int) -> bool:
+            try:
+                async with aiohttp.request("GET", f"{processes.url('cases-learner')}/metrics") as answer:
+                    return f"dbt_routing_new_cases {new}.0\n" in await answer.text()
+            except aiohttp.ClientError:
+                return False
+
+        # What is shown is of a look after which a lesson would have begun at once.
+        await confirm(0, 59)
+        await wait_until(lambda: shown(59), what="a look at too little")
+        assert "lesson-begins" not in (tmp_path / "log").read_text("utf-8")
+        await confirm(59, 72)
+        await wait_until(lambda: shown(0), what="a lesson")
+        await confirm(72, 76)
+        await wait_until(lambda: shown(4), what="a look at little news")
+        assert (tmp_path / "log").read_text("utf-8").count("lesson-begins") == 1
+        assert await asked("SELECT count(*) FROM routing_lessons") == before + 1
+        made = "SELECT model FROM routing_lessons ORDER BY number DESC LIMIT 1"
+        assert await asked(f"SELECT adopted_at IS NULL FROM routing_models WHERE name = ({made})")
+        learner.terminate()
+        assert await asyncio.wait_for(learner.wait(), 20) == 0
+    finally:
+        if learner.returncode is None:
+            learner.kill()
+            await learner.wait()
+        await engine.dispose()

@@ -114,6 +114,14 @@ def test_a_service_and_its_migration_are_the_same_image_with_the_same_secrets(
     assert migration["command"] == ["migrate"]
 
 
+def test_what_learns_is_told_what_cases_is_told_and_sees_no_photos(containers: Compose) -> None:
+    learner, cases = containers["learn-cases"], containers["cases"]
+    assert learner["command"] == ["keep-learning"]
+    for key in ("image", "build", "environment", "healthcheck"):
+        assert learner[key] == cases[key]
+    assert mounts(learner).keys() == {"/run/secrets"}
+
+
 def test_a_secret_volume_is_mounted_by_one_program_alone(containers: Compose) -> None:
     seen = {
         name: {
@@ -123,7 +131,7 @@ def test_a_secret_volume_is_mounted_by_one_program_alone(containers: Compose) ->
         if name != "secrets"
     }
     for name, sources in seen.items():
-        owner = "provisioner" if name == "topics" else name.removeprefix("migrate-")
+        owner = "provisioner" if name == "topics" else re.sub("^(migrate|learn)-", "", name)
         assert sources == {f"{owner}-secrets"}
 
 
@@ -176,6 +184,7 @@ def test_nothing_starts_before_what_it_needs_is_there(containers: Compose) -> No
     assert needs["postgres"] == needs["kafka"] == {"secrets": done}
     assert needs["topics"] == {"kafka": healthy}
     assert needs["provisioner"] == needs["gateway"] == {"topics": done}
+    assert needs["learn-cases"] == {"migrate-cases": done}
     for name in SERVICES:
         assert needs[f"migrate-{name}"] == {"postgres": healthy}
         assert needs[name] == {f"migrate-{name}": done, "topics": done}

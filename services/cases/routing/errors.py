@@ -43,3 +43,8 @@ def model_not_good_enough(right: int, automatic: int) -> Refusal:
         "model-not-good-enough",
         f"Of {automatic} checked messages that it would route alone {right} are right; that is too few of either.",
     )
+
+
+def learning_elsewhere() -> Refusal:
+    """One lesson at a time, so that none is learnt twice."""
+    return Refusal("learning-elsewhere", "Another process is learning; try again when it is done.")
