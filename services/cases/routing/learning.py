@@ -25,7 +25,7 @@ from shared.refusals import Refusal
 from shared.security.sealing import Opener
 
 MOST = 12_000
-"""So many messages a lesson takes: docs/routing.md says what that costs."""
+"""So many messages a lesson takes: docs/performance.md says what that costs."""
 LEAST = 200
 """So many of its newest messages each category brings, also where it is rare."""
 HELD = 10
