@@ -470,7 +470,10 @@ async def routings(connection: AsyncConnection, ids: Sequence[UUID]) -> dict[UUI
 
 
 async def routing(connection: AsyncConnection) -> dict[str, Any]:
-    """Catalogues in the order of adoption, and models with what their check sets showed, the one in force first."""
+    """Catalogues in the order of adoption, and models with what their check sets showed.
+
+    The model in force comes first; those that nobody adopted come last, the newest of them first.
+    """
     catalogues, models = tables.routing_catalogues.c, tables.routing_models.c
     adopted = await connection.execute(
         select(catalogues.name, catalogues.document, catalogues.adopted_by, catalogues.adopted_at).order_by(
@@ -486,7 +489,7 @@ async def routing(connection: AsyncConnection) -> dict[str, Any]:
             models.adopted_by,
             models.adopted_at,
             models.recorded_at,
-        ).order_by(models.adopted_at.desc().nulls_last(), models.name)
+        ).order_by(models.adopted_at.desc().nulls_last(), models.recorded_at.desc(), models.name)
     )
     return {"catalogues": dictionaries(adopted), "models": dictionaries(held)}
 
