@@ -211,7 +211,8 @@ class _Walk:
                 self._take(row)
             if part.behind is None:
                 return None
-            position, skip, chunk = part.behind, part.skip, _LOOKED_AT_MAX
+            # Few more may do, and each comes with all its words.
+            position, skip, chunk = part.behind, part.skip, min(2 * chunk, _LOOKED_AT_MAX)
 
     def _take(self, row: dict[str, Any]) -> None:
         case = shown(row, self._opener)

@@ -210,10 +210,15 @@ async def matches(connection: AsyncConnection, wanted: Wanted) -> Matches:
     seen, having = await _first_with(connection, wanted, SAMPLED)
     if seen < SAMPLED:
         return Matches(having)
-    if having <= RARE and (few := await _few(connection, wanted)) is not None:
-        return Matches(len(few), few)
     every = select(tables.cases.c.id).where(*wanted.conditions)
     whole = await estimated_rows(connection, every)
+    # More than FEW by the share of the first ones are most likely more, and finding that out would be for nothing.
+    if (
+        having <= RARE
+        and having * whole <= FEW * seen
+        and (few := await _few(connection, wanted)) is not None
+    ):
+        return Matches(len(few), few)
     if having < COMMON or whole <= LOOKED_THROUGH:
         seen, having = await _first_with(connection, wanted, LOOKED_THROUGH)
         if seen < LOOKED_THROUGH:
@@ -252,8 +257,7 @@ class Candidates:
         conditions = self._wanted.conditions
         if after is not None:
             conditions = (*conditions, lists.behind(sort, after))
-        self._parts += 1
-        if self._parts > self._found.parts:
+        if self._parts == self._found.parts:
             return await self._by_index(conditions, sort, skip, size)
         return await self._by_looking(conditions, sort, skip, size)
 
@@ -303,6 +307,7 @@ class Candidates:
         rows = await self._rows(ids[skip:], sort)
         if len(rows) == size:
             return lists.Part(rows, lists.position_of(rows[-1], sort))
+        self._parts += 1
         last = await self._rows([row.id for row in seen if row.place == LOOKED_THROUGH], sort)
         behind = lists.position_of(last[0], sort) if last else None
         return lists.Part(rows, behind, max(skip - len(ids), 0))
