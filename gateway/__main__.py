@@ -82,6 +82,7 @@ async def _work(parts: Parts) -> None:
             ("command.outcomes",),
             lambda record: parts.post.settle(record.key, record.value),
             from_end=True,
+            reads_on=True,
             name="outcomes",
             wait_ms=min(100, settings.kafka_fetch_max_wait_ms),
         ),

@@ -1,8 +1,8 @@
 """The gateway's side of a command: publish it, wait for its outcome.
 
 Invariants: the wait is registered before the command is published; every gateway reads all outcomes
-without a group, from the end or from where it was when it lost the broker, and is ready only when positioned; who misses an outcome asks the
-owning service, which keeps it.
+without a group, from the end or from where it was when the broker was lost, and is ready only when
+positioned; who misses an outcome asks the owning service, which keeps it.
 """
 
 from __future__ import annotations
@@ -124,13 +124,14 @@ async def follow(
     take: Callable[[Any], None],
     *,
     from_end: bool,
+    reads_on: bool = False,
     name: str,
     wait_ms: int | None = None,
     caught_up: Callable[[], None] = lambda: None,
 ) -> None:
     """Read topics without a group until cancelled, handing over each record.
 
-    After a failure it begins anew, `from_end` where it had come to, so that what came meanwhile is not passed over.
+    After a failure it begins anew; who `reads_on` where it had come to, so that what came meanwhile is not passed over.
     `caught_up` is called whenever there is nothing more to read for the moment, and never before all is read that
     there was at the beginning: a fetch may also be empty because the broker is slow.
     """
@@ -140,10 +141,11 @@ async def follow(
         consumer: AIOKafkaConsumer | None = None
         try:
             consumer = await open_reader(settings, *topics, from_end=from_end, wait_ms=wait_ms)
-            if from_end:
-                for part in consumer.assignment() & reached.keys():
+            if reads_on:
+                for part in consumer.assignment():
+                    end = await _position(consumer, part)
+                    reached[part] = min(reached.get(part, end), end)  # a topic that was made anew is shorter
                     consumer.seek(part, reached[part])
-                reached = {part: await _position(consumer, part) for part in consumer.assignment()}
             # Tansu gives wrong end offsets.
             knows_ends = not from_end and settings.kafka_kind != "tansu"
             left = await consumer.end_offsets(list(consumer.assignment())) if knows_ends else {}

@@ -211,6 +211,7 @@ async def test_who_reads_from_the_end_and_loses_the_broker_reads_on_where_it_was
             ("command.outcomes",),
             lambda record: read.append(record.key),
             from_end=True,
+            reads_on=True,
             name="again",
         )
     )

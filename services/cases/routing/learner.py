@@ -80,6 +80,7 @@ async def _learning(
             health.ready(part)
         return found
 
+    away = _AWAY_SECONDS
     while True:
         try:
             if lessons.is_due(await look(), pace) and await learnt(lesson):
@@ -87,15 +88,22 @@ async def _learning(
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             health.not_ready("database", f"{type(error).__name__}, trying again")
             log.warning("learning-waits", error=type(error).__name__)
-            await asyncio.sleep(_AWAY_SECONDS)
+            await asyncio.sleep(min(away, pace.learn_look_seconds))
+            away *= 2  # counting the cases may itself be what takes too long
         else:
+            away = _AWAY_SECONDS
             await asyncio.sleep(pace.learn_look_seconds)
 
 
 async def learnt(lesson: Sequence[str]) -> bool:
     """Run a lesson; whether it ended well. Whoever cancels this ends it at once: nothing of it is kept then."""
     log.info("lesson-begins")
-    child = await asyncio.create_subprocess_exec(*lesson, stdout=PIPE)
+    try:
+        child = await asyncio.create_subprocess_exec(*lesson, stdout=PIPE)
+    except OSError as error:
+        FAILED.inc()
+        log.warning("lesson-failed", error=type(error).__name__)
+        return False
     try:
         said, _ = await child.communicate()
     finally:

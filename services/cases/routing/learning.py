@@ -94,7 +94,8 @@ async def _learn(
 
 
 def shares(counts: Mapping[str, int], most: int, least: int = LEAST) -> dict[str, int]:
-    """How many messages of each category to take, at most so many in all: `least` of each, the rest in proportion."""
+    """How many messages of each category to take, at most so many in all: `least` of each if there is room, the rest in proportion."""
+    least = min(least, max(most, 0) // max(len(counts), 1))
     found = {category: min(count, least) for category, count in counts.items()}
     room = max(most - sum(found.values()), 0)
     rest = sum(counts.values()) - sum(found.values())
@@ -178,10 +179,12 @@ async def _forget(connection: AsyncConnection) -> None:
     # As an adoption does: else one could be adopted while it goes.
     await connection.execute(select(func.pg_advisory_xact_lock(func.hashtext("cases.routing"))))
     made, models = tables.routing_lessons.c, tables.routing_models.c
-    learnt = select(made.model).where(made.model.is_not(None))
+    learnt = (
+        select(made.model)
+        .join(tables.routing_models, models.name == made.model)
+        .where(models.adopted_at.is_(None))
+    )
     newest = learnt.group_by(made.model).order_by(func.max(made.number).desc()).limit(HELD)
     await connection.execute(
-        delete(tables.routing_models).where(
-            models.adopted_at.is_(None), models.name.in_(learnt), models.name.not_in(newest)
-        )
+        delete(tables.routing_models).where(models.name.in_(learnt), models.name.not_in(newest))
     )

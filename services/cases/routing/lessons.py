@@ -1,7 +1,7 @@
 """What was learnt when, and whether enough is new to learn again.
 
-Every attempt leaves a row, also one that made no model or the same one again: what cannot be learnt from the
-cases that there are is tried again only when there are more. Moments are those of the wall clock: training costs
+A lesson leaves a row, also one that made no model or the same one again: what cannot be learnt from the cases
+that there are is tried again only when there are more. One that was killed or failed otherwise leaves none. Moments are those of the wall clock: training costs
 real time of a processor, and in a simulation a week passes in a moment.
 """
 
