@@ -131,9 +131,9 @@ async def follow(
 ) -> None:
     """Read topics without a group until cancelled, handing over each record.
 
-    After a failure it begins anew; who `reads_on` where it had come to, so that what came meanwhile is not passed over.
-    `caught_up` is called whenever there is nothing more to read for the moment, and never before all is read that
-    there was at the beginning: a fetch may also be empty because the broker is slow.
+    After a failure it begins anew; who `reads_on` where it had come to, so that what came meanwhile is not
+    passed over. `caught_up` is called whenever there is nothing more to read for the moment, and on Kafka never
+    before all is read that there was at the beginning: a fetch may also be empty because the broker is slow.
     """
     health.watch(name)
     reached: dict[TopicPartition, int] = {}
